@@ -1,7 +1,7 @@
 """Pictures changed a little at every look, so that the net learns what does not matter.
 
-Simard, Steinkraus & Platt (2003), *Best practices for convolutional neural networks applied to visual document
-analysis*, section 2.
+Simard, Steinkraus & Platt (2003), *Best practices for convolutional neural networks applied to visual
+document analysis*, section 2.
 """
 
 import torch
@@ -32,7 +32,7 @@ class RandomShift(nn.Module):
         batch, _, height, width = pictures.shape
         margin = self.max_shift_px
         padded = functional.pad(pictures, (margin, margin, margin, margin))
-        # One window of the original size for each picture, its corner drawn at random: (batch, 2) -> rows, columns.
+        # One window of the original size for each picture, its corner (row, column) drawn at random.
         corners = torch.randint(0, 2 * margin + 1, (batch, 2), device=pictures.device)
         rows = corners[:, :1] + torch.arange(height, device=pictures.device)
         columns = corners[:, 1:] + torch.arange(width, device=pictures.device)

@@ -1,7 +1,7 @@
 """Less resolution, more tolerance: each window of a map becomes one number.
 
-Average: LeCun et al. (1998), *Gradient-based learning applied to document recognition*, section II.B. Maximum:
-Riesenhuber & Poggio (1999), *Hierarchical models of object recognition in cortex*.
+Average: LeCun et al. (1998), *Gradient-based learning applied to document recognition*, section II.B.
+Maximum: Riesenhuber & Poggio (1999), *Hierarchical models of object recognition in cortex*.
 """
 
 from jaxtyping import Float

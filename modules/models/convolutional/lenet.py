@@ -1,9 +1,9 @@
 """LeNet: convolution and pooling in turn, then fully connected layers.
 
-LeCun, Bottou, Bengio & Haffner (1998), *Gradient-based learning applied to document recognition*, section II.B,
-figure 2. There: 6 and 16 filters, average pooling with trained scale, scaled tanh, radial basis outputs. Here:
-the number of filters, the pooling and the activation are chosen, and the outputs are linear (softmax follows in
-the loss).
+LeCun, Bottou, Bengio & Haffner (1998), *Gradient-based learning applied to document recognition*, section
+II.B, figure 2. There: 6 and 16 filters, average pooling with trained scale, scaled tanh and radial basis
+outputs. Here: the number of filters, the pooling and the activation are chosen, and the outputs are linear
+(softmax follows in the loss).
 """
 
 from collections.abc import Sequence
