@@ -1,0 +1,62 @@
+"""Classification: one label of several for each input, by the cross-entropy of a softmax.
+
+Label smoothing after Szegedy et al. 2016, section 7 (arXiv 1512.00567); `label_smoothing` is the paper's epsilon.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+from torchmetrics.classification import MulticlassAccuracy
+
+from modules.tasks.task import Task
+
+
+class Classification(Task):
+    """Learns to name the class of a picture.
+
+    Batches hold `image` ([batch, channels, height, width], uint8 0..255 or float 0..1) and `label` ([batch], int64).
+
+    Args:
+        model: takes pictures in 0..1 and returns logits, [batch, num_classes].
+        num_classes: classes to choose from.
+        label_smoothing: share of the target's probability spread evenly over all classes.
+        augmentation: changes the pictures of each batch in training; None = pictures as they are.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        num_classes: int,
+        label_smoothing: float = 0.0,
+        augmentation: nn.Module | None = None,
+    ) -> None:
+        super().__init__(model)
+        self.label_smoothing = label_smoothing
+        self.augmentation = augmentation
+        self.accuracy = MulticlassAccuracy(num_classes, average="micro")
+
+    def inputs(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch channels height width"]:
+        """Pictures in 0..1, in the floating-point type that the precision asks for."""
+        image = batch["image"]
+        dtype = torch.get_default_dtype()
+        return image.to(dtype) if image.is_floating_point() else image.to(dtype) / 255
+
+    def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
+        inputs = self.inputs(batch)
+        if self.training and self.augmentation is not None:
+            inputs = self.augmentation(inputs)
+        return functional.cross_entropy(self.model(inputs), batch["label"], label_smoothing=self.label_smoothing)
+
+    def probabilities(
+        self, inputs: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch num_classes"]:
+        """Probability of each class, for pictures in 0..1."""
+        return self.model(inputs).softmax(dim=1)
+
+    def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
+        logits = self.model(self.inputs(batch))
+        loss = functional.cross_entropy(logits, batch["label"], label_smoothing=self.label_smoothing)
+        self.accuracy(logits, batch["label"])
+        self.log("validation/loss", loss, on_epoch=True, batch_size=len(logits))
+        self.log("validation/accuracy", self.accuracy, on_epoch=True, batch_size=len(logits))
