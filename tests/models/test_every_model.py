@@ -1,0 +1,90 @@
+"""Every model under conf/model, found by glob: it learns, it is saved whole, and it computes what it computed.
+
+After a change of arithmetic that is meant, write the golden losses anew with
+`TRAINYARD_WRITE_GOLDEN=1 python -m pytest tests/models`.
+"""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional
+
+from modules.configuration.compose import compose
+from modules.configuration.targets import build
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden"
+MODELS = sorted(
+    path.relative_to(ROOT / "conf" / "model").with_suffix("").as_posix()
+    for path in (ROOT / "conf" / "model").rglob("*.yaml")
+)
+
+
+@pytest.fixture(params=MODELS)
+def built(request):
+    config = compose([f"model={request.param}", "data=fashion_mnist"])
+    torch.manual_seed(0)
+    model = build(config["model"])
+    generator = torch.Generator().manual_seed(1)
+    shape = config["data"]["fields"]["image"]["shape"]
+    pictures = torch.rand(16, *shape, generator=generator)
+    labels = torch.randint(0, len(config["data"]["fields"]["label"]["classes"]), (16,), generator=generator)
+    return request.param, model, pictures, labels
+
+
+def ten_steps(model, pictures, labels):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    losses = []
+    for _ in range(10):
+        loss = functional.cross_entropy(model(pictures), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def test_a_gradient_reaches_every_parameter(built):
+    _, model, pictures, labels = built
+    functional.cross_entropy(model(pictures), labels).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+def test_it_learns_one_batch_by_heart(built):
+    _, model, pictures, labels = built
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
+    for _ in range(300):
+        optimizer.zero_grad()
+        functional.cross_entropy(model(pictures), labels).backward()
+        optimizer.step()
+    assert (model.eval()(pictures).argmax(1) == labels).all()
+
+
+def test_it_comes_back_whole_from_a_file(built):
+    _, model, pictures, labels = built
+    ten_steps(model, pictures, labels)
+    model.eval()
+    file = io.BytesIO()
+    torch.save(model.state_dict(), file)
+    expected = model(pictures)
+    for parameter in model.parameters():
+        torch.nn.init.zeros_(parameter)
+    assert not torch.equal(model(pictures), expected)
+    file.seek(0)
+    model.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(model(pictures), expected)
+
+
+def test_ten_steps_cost_what_they_cost_before(built):
+    name, model, pictures, labels = built
+    losses = ten_steps(model, pictures, labels)
+    golden = GOLDEN / f"{name.replace('/', '-')}.json"
+    if os.environ.get("TRAINYARD_WRITE_GOLDEN"):
+        golden.write_text(json.dumps([round(loss, 6) for loss in losses]) + "\n")
+    assert losses == pytest.approx(json.loads(golden.read_text()), rel=1e-3)
+    assert losses[-1] < losses[0]
