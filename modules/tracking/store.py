@@ -1,0 +1,114 @@
+"""The tracker itself: MLflow's store of runs, an SQLite file by default or a server."""
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+
+from modules.configuration.errors import UserError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+SQLITE = "sqlite:///"
+IDENTITY_TAG = "identity"
+SPOOL_TAG = "spool"
+
+
+def absolute_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """The tracking settings with paths made absolute from the present working directory.
+
+    Raises:
+        UserError: the store is one that would double what is sent twice, or the URI carries a password.
+    """
+    uri, artifact_root = settings["uri"], settings["artifact_root"]
+    if uri is None:
+        return dict(settings)
+    parts = urlsplit(uri)
+    if parts.password:
+        raise UserError(
+            "tracking.uri holds a password, which would be written down with every run",
+            "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead.",
+        )
+    if parts.scheme in ("", "file"):
+        raise UserError(
+            f"tracking.uri={uri} is a folder, which MLflow keeps without transactions",
+            "Use an SQLite file (sqlite:///mlflow.db), a server (http://...) or null for no tracker.",
+        )
+    if uri.startswith(SQLITE):
+        uri = SQLITE + str(Path(uri.removeprefix(SQLITE)).absolute())
+    if artifact_root is not None and "://" not in artifact_root:
+        artifact_root = str(Path(artifact_root).absolute())
+    return {**settings, "uri": uri, "artifact_root": artifact_root}
+
+
+def limit_patience() -> None:
+    """Keeps MLflow's client from waiting for minutes; to be called before mlflow is imported."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT", "60")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+def open_store(settings: dict[str, Any]) -> tuple["MlflowClient", str]:
+    """Connects to the tracker, creating database and experiment if they are not there yet.
+
+    Args:
+        settings: the tracking settings, paths absolute.
+
+    Returns:
+        The client, and the experiment's id.
+
+    Raises:
+        UserError: the experiment has been deleted.
+        mlflow.exceptions.MlflowException: the tracker does not answer.
+    """
+    uri = settings["uri"]
+    if not uri.startswith(SQLITE):
+        return _open(settings)
+    database = Path(uri.removeprefix(SQLITE))
+    database.parent.mkdir(parents=True, exist_ok=True)
+    # Of several processes that meet a fresh database, all but one would fail while its tables are made.
+    with FileLock(f"{database}.lock"):
+        return _open(settings)
+
+
+def _open(settings: dict[str, Any]) -> tuple["MlflowClient", str]:
+    limit_patience()
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient(tracking_uri=settings["uri"], registry_uri=settings["uri"])
+    name = settings["experiment"]
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        root = settings["artifact_root"]
+        location = None if root is None else f"{root.rstrip('/')}/{re.sub(r'[^A-Za-z0-9._-]', '_', name)}"
+        try:
+            return client, client.create_experiment(name, artifact_location=location)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            experiment = client.get_experiment_by_name(name)
+    if experiment is None or experiment.lifecycle_stage != "active":
+        raise UserError(
+            f"the experiment {name} has been deleted in MLflow",
+            "Restore it with `mlflow experiments restore`, or set tracking.experiment to another name.",
+        )
+    return client, experiment.experiment_id
+
+
+def find_run(client: "MlflowClient", experiment_id: str, identity: str) -> str | None:
+    """MLflow's id of the newest run with this identity; None if the tracker has none."""
+    return next(iter(runs_with_tag(client, experiment_id, IDENTITY_TAG, identity)[::-1]), None)
+
+
+def runs_with_tag(client: "MlflowClient", experiment_id: str, tag: str, value: str) -> list[str]:
+    """Ids of the experiment's runs whose tag has this value, oldest first."""
+    found = client.search_runs(
+        [experiment_id], filter_string=f"tags.`{tag}` = '{value}'", order_by=["attributes.start_time ASC"]
+    )
+    return [run.info.run_id for run in found]

@@ -1,0 +1,109 @@
+"""How the machine and the training process fare, under the names that MLflow shows as system metrics."""
+
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+from modules.tracking.spool import SYSTEM, SpoolWriter, read_events
+
+MEGABYTE = 1e6
+NVIDIA_QUERY = {
+    "utilization.gpu": "utilization_percentage",
+    "memory.used": "memory_usage_megabytes",
+    "power.draw": "power_usage_watts",
+}
+
+
+class SystemMonitor(threading.Thread):
+    """Samples a process from outside, into a spool of its own, until it ends or `stop` is called.
+
+    Args:
+        folder: the run's tracking folder.
+        pid: the training process.
+        every_s: seconds between two samples.
+    """
+
+    def __init__(self, folder: Path, pid: int, every_s: float) -> None:
+        super().__init__(name="system metrics", daemon=True)
+        self._folder = folder
+        self._every_s = every_s
+        self._process = psutil.Process(pid)
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Samples until told to stop: the first after a second, so that a short run has one too."""
+        step = _next_step(self._folder)
+        writer = SpoolWriter(self._folder / SYSTEM)
+        network_at_start = psutil.net_io_counters()
+        psutil.cpu_percent()
+        try:
+            self._process.cpu_percent()
+            wait_s = min(1.0, self._every_s)
+            while not self._stopped.wait(wait_s):
+                sample = self._sample(network_at_start)
+                now_ms = time.time_ns() // 1_000_000
+                rows = [[f"system/{name}", round(value, 2), step, now_ms] for name, value in sample.items()]
+                writer.write({"event": "metrics", "rows": rows})
+                step += 1
+                wait_s = self._every_s
+        except (psutil.Error, OSError):
+            pass  # the process has ended, or the disk is full: nothing more to tell
+        finally:
+            writer.close()
+
+    def stop(self) -> None:
+        """Ends the sampling and waits for the last sample to be on disk."""
+        self._stopped.set()
+        self.join()
+
+    def _sample(self, network_at_start: object) -> dict[str, float]:
+        with self._process.oneshot():
+            sample = {
+                "process_cpu_utilization_percentage": self._process.cpu_percent(),
+                "process_memory_usage_megabytes": self._process.memory_info().rss / MEGABYTE,
+                "process_num_threads": self._process.num_threads(),
+            }
+        memory, network = psutil.virtual_memory(), psutil.net_io_counters()
+        disk = shutil.disk_usage(self._folder)
+        sample |= {
+            "cpu_utilization_percentage": psutil.cpu_percent(),
+            "system_memory_usage_megabytes": memory.used / MEGABYTE,
+            "system_memory_usage_percentage": memory.percent,
+            "disk_available_megabytes": disk.free / MEGABYTE,
+            "disk_usage_percentage": 100 * disk.used / disk.total,
+        }
+        if network is not None and network_at_start is not None:
+            for direction, counter in (("receive", "bytes_recv"), ("transmit", "bytes_sent")):
+                transferred = getattr(network, counter) - getattr(network_at_start, counter)
+                sample[f"network_{direction}_megabytes"] = transferred / MEGABYTE
+        return sample | _sample_gpus()
+
+
+def _sample_gpus() -> dict[str, float]:
+    """NVIDIA's GPUs, where its driver's own command is there to ask."""
+    if shutil.which("nvidia-smi") is None:
+        return {}
+    command = ["nvidia-smi", f"--query-gpu={','.join(NVIDIA_QUERY)}", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    sample = {}
+    for index, line in enumerate(answer.splitlines()):
+        for name, cell in zip(NVIDIA_QUERY.values(), line.split(","), strict=True):
+            if cell.strip().replace(".", "", 1).isdigit():
+                sample[f"gpu_{index}_{name}"] = float(cell)
+    return sample
+
+
+def _next_step(folder: Path) -> int:
+    """The number after the last sample's: a restarted drainer goes on counting."""
+    last = -1
+    for event, _ in read_events(folder / SYSTEM):
+        if event is not None:
+            last = event["rows"][-1][2]
+    return last + 1

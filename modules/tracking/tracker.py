@@ -1,0 +1,247 @@
+"""Tracker: what the training process sees of tracking.
+
+It appends to memory and, about once a second, to a spool on disk; a process of its own (`drainer`) brings the
+spool to MLflow. So training neither imports MLflow nor ever waits for it, and a tracker that is down, slow or
+locked is of no concern to it: what could not be sent stays in the spool.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from filelock import Timeout
+
+from modules.configuration.errors import UserError
+from modules.tracking.folder import (
+    LOG,
+    RUN,
+    DrainState,
+    drainer_lock,
+    is_held,
+    keep_file,
+    read_run,
+    write_json,
+    writer_lock,
+)
+from modules.tracking.parameters import flatten
+from modules.tracking.spool import EVENTS, ROWS_PER_EVENT, SpoolWriter
+from modules.tracking.store import absolute_settings
+
+STATUSES = ("FINISHED", "FAILED", "KILLED")
+FLUSH_EVERY_S = 1.0
+METRIC_NAME = re.compile(
+    r"(?!.*//)[\w\- :](?:[/\w.\- :]{0,247}[\w\- :])?"
+)  # MLflow's rule, relative paths refused
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class Tracker:
+    """Records one run. Not to be called from within a signal handler: set a flag there, and act on it later.
+
+    Args:
+        folder: the run's tracking folder, made if missing. A folder that holds a run goes on with it.
+        settings: the section `tracking` of the configuration.
+        run: {"name", "identity", "tags": {name: value}}.
+
+    Raises:
+        UserError: the settings name no usable store, or another process is writing this spool.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any], run: dict[str, Any]) -> None:
+        folder = Path(folder).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        known = read_run(folder) or {"spool": uuid.uuid4().hex}
+        description = {**run, "spool": known["spool"], "settings": absolute_settings(settings)}
+        self._open(folder, description, adding=False)
+
+    @classmethod
+    def reopen(cls, folder: Path) -> "Tracker":
+        """A tracker that adds to a run which has ended, and leaves its status alone.
+
+        Raises:
+            UserError: there is no such run, or it is still being written.
+        """
+        folder = Path(folder).absolute()
+        description = read_run(folder)
+        if description is None:
+            raise UserError(f"{folder} holds no tracked run", "Train it first.")
+        tracker = cls.__new__(cls)
+        tracker._open(folder, description, adding=True)
+        return tracker
+
+    def _open(self, folder: Path, description: dict[str, Any], adding: bool) -> None:
+        self._folder = folder
+        self._settings = description["settings"]
+        self._lock = writer_lock(folder)
+        try:
+            self._lock.acquire(timeout=5)
+        except Timeout:
+            raise UserError(
+                f"another process is recording into {folder}", "Wait for it, or end it, and start again."
+            ) from None
+        write_json(folder / RUN, {**description, "pid": None if adding else os.getpid()})
+        self._rows: deque[tuple[str, float, int, int]] = deque()
+        self._names: set[str] = set()
+        self._writer = SpoolWriter(folder / EVENTS)
+        self._writing = threading.RLock()
+        self._drainer: subprocess.Popen[bytes] | None = None
+        self._drainer_started_s = -float("inf")
+        self._drainer_pause_s = 5.0
+        self._warned = False
+        self._finished = threading.Event()
+        self._write({"event": "start", "adding": adding, "time_ms": _now_ms()})
+        self._tend_drainer()
+        self._thread = threading.Thread(target=self._keep_flushing, name="tracking", daemon=True)
+        self._thread.start()
+
+    def metric(self, name: str, value: float, step: int) -> None:
+        """Records one value. Takes about a microsecond and never blocks.
+
+        Raises:
+            ValueError: MLflow would refuse the name.
+        """
+        if name not in self._names:
+            if not METRIC_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no name for a metric: letters, digits, space and _-.:/ only")
+            self._names.add(name)
+        self._rows.append((name, float(value), int(step), time.time_ns() // 1_000_000))
+
+    def metrics(self, values: dict[str, float], step: int) -> None:
+        """Records several values of one step."""
+        for name, value in values.items():
+            self.metric(name, value, step)
+
+    def parameters(self, values: dict[str, Any]) -> None:
+        """Records a nested configuration as parameters with dotted names; the first value of a name stays."""
+        self._write({"event": "parameters", "values": flatten(values)})
+
+    def tag(self, name: str, value: str) -> None:
+        """Records a fact about the run; a later value replaces an earlier one."""
+        self._write({"event": "tag", "name": name, "value": str(value)})
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        """Hands a copy of a file, or of a folder's files, to the run, below `folder` there."""
+        path = Path(path)
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                below = file.relative_to(path).parent.as_posix() if path.is_dir() else "."
+                target = "/".join(part for part in (folder.strip("/"), below) if part not in ("", "."))
+                self._write({"event": "artifact", "path": keep_file(self._folder, file), "folder": target})
+
+    def flush(self) -> None:
+        """Returns when everything so far is safe on disk; to be called before a checkpoint is written."""
+        self._write()
+        if not self._warned:
+            self._writer.sync()
+
+    def finish(self, status: str = "FINISHED", reason: str = "", wait_s: float | None = None) -> bool:
+        """Ends the recording, and waits for the tracker to take the rest; a second call does nothing.
+
+        Args:
+            status: FINISHED, FAILED or KILLED.
+            reason: why, in one line.
+            wait_s: seconds to wait at most; the setting `drain_timeout_s` if not given.
+
+        Returns:
+            Whether the tracker has everything (also where there is no tracker).
+        """
+        if status not in STATUSES:
+            raise ValueError(f"{status!r} is none of {', '.join(STATUSES)}")
+        if self._finished.is_set():
+            return True
+        self._finished.set()
+        self._thread.join()
+        self._write({"event": "finish", "status": status, "reason": reason, "time_ms": _now_ms()})
+        self.flush()
+        size = self._writer.size()
+        self._writer.close()
+        self._lock.release()
+        if self._settings["uri"] is None:
+            return True
+        return self._wait_for_drainer(size, self._settings["drain_timeout_s"] if wait_s is None else wait_s)
+
+    @staticmethod
+    def run_id(folder: Path, wait_s: float = 0.0) -> str | None:
+        """MLflow's id of the folder's run; None if the tracker has not taken the run within `wait_s`."""
+        deadline = time.monotonic() + wait_s
+        while True:
+            state, description = DrainState.load(Path(folder)), read_run(Path(folder))
+            if description is None or description["settings"]["uri"] is None:
+                return None
+            if state is not None and state.run_id and state.uri == description["settings"]["uri"]:
+                return state.run_id
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(0.05)
+
+    def _write(self, *events: dict[str, Any]) -> None:
+        """Moves buffered values, then `events`, to the spool; what a full disk refuses waits in memory."""
+        with self._writing:
+            rows = [self._rows.popleft() for _ in range(len(self._rows))]
+            chunks = [rows[start : start + ROWS_PER_EVENT] for start in range(0, len(rows), ROWS_PER_EVENT)]
+            try:
+                self._writer.write(*({"event": "metrics", "rows": chunk} for chunk in chunks), *events)
+                self._warned = False
+            except OSError as error:
+                if not self._warned:
+                    _say(f"{self._folder / EVENTS}: {error.strerror}; what is recorded waits in memory")
+                self._warned = True
+
+    def _keep_flushing(self) -> None:
+        while not self._finished.wait(FLUSH_EVERY_S):
+            self._write()
+            self._tend_drainer()
+
+    def _tend_drainer(self) -> None:
+        """Starts the drainer, and starts it again, ever more rarely, should it have died."""
+        if self._settings["uri"] is None or (self._drainer is not None and self._drainer.poll() is None):
+            return
+        if time.monotonic() - self._drainer_started_s < self._drainer_pause_s or is_held(
+            drainer_lock(self._folder)
+        ):
+            return
+        self._drainer_started_s = time.monotonic()
+        self._drainer_pause_s = min(2 * self._drainer_pause_s, 300.0)
+        try:
+            with (self._folder / LOG).open("ab") as log:
+                self._drainer = subprocess.Popen(
+                    [sys.executable, "-m", "modules.tracking.drainer", str(self._folder)],
+                    cwd=REPOSITORY,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,  # neither Ctrl-C nor the terminal's end reaches it
+                )
+            threading.Thread(target=self._drainer.wait, daemon=True).start()  # leaves no zombie behind
+        except OSError as error:
+            _say(f"the drainer cannot start: {error.strerror}")
+
+    def _wait_for_drainer(self, size: int, wait_s: float) -> bool:
+        deadline = time.monotonic() + wait_s
+        self._drainer_pause_s = 5.0
+        while True:
+            state = DrainState.load(self._folder)
+            if state is not None and state.uri == self._settings["uri"] and state.holds_all(size):
+                return True
+            if time.monotonic() >= deadline:
+                break
+            self._tend_drainer()
+            time.sleep(0.05)
+        why = state.error if state is not None and state.error else "the tracker did not take it in time"
+        _say(f"the rest stays in {self._folder}: {why}. Send it with `python -m pipelines.track drain`.")
+        return False
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _say(line: str) -> None:
+    print(f"tracking: {line}", file=sys.stderr, flush=True)
