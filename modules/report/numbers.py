@@ -1,0 +1,59 @@
+"""How the report writes numbers and times."""
+
+from datetime import UTC, datetime
+
+
+def count(value: float | None) -> str:
+    """Every digit, in groups of three: 421642 -> 421,642."""
+    return "–" if value is None else f"{round(value):,}"
+
+
+def rounded(value: float) -> str:
+    """Three significant digits and a metric prefix: 421642 -> 422 k."""
+    for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor * 0.9995:
+            return f"{value / factor:.3g} {prefix}"
+    return f"{value:.3g}"
+
+
+def score(value: float | None) -> str:
+    """A share of one with four digits: 0.9213."""
+    return "–" if value is None else f"{value:.4f}"
+
+
+def percent(value: float) -> str:
+    """A share of one as a percentage: 0.183 -> 18 %, 0.9996 -> 99.96 %."""
+    if 0.995 <= value < 1:
+        return f"{min(value, 0.9999) * 100:.2f} %"
+    return f"{value * 100:.0f} %" if value == 0 or value >= 0.01 else f"{value * 100:.1g} %"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as a person says them: 8.4 s, 2 min 05 s, 3 h 20 min."""
+    if seconds is None:
+        return "–"
+    if seconds < 99.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def tick(value: float) -> str:
+    """The label of a tick: as short as it is exact."""
+    return rounded(value) if value >= 1000 else f"{value:.6g}"
+
+
+def moment(value: float | str | None) -> str:
+    """Seconds since 1970 or an ISO 8601 time as `2025-11-23 12:40 UTC`; anything else as it is."""
+    if value is None:
+        return ""
+    try:
+        found = (
+            datetime.fromisoformat(value) if isinstance(value, str) else datetime.fromtimestamp(value, tz=UTC)
+        )
+    except (ValueError, OverflowError, OSError):
+        return str(value)
+    found = found.astimezone(UTC) if found.tzinfo else found
+    return f"{found:%Y-%m-%d %H:%M}" + (" UTC" if found.tzinfo else "")

@@ -1,0 +1,132 @@
+"""The page: one HTML file that needs nothing beside it, no network and no script."""
+
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from modules.configuration.errors import UserError
+from modules.report import confusion, learning_curves, numbers, pictures, trade_off
+from modules.report.results import Recipe
+
+# More recipes than this are shown folded.
+MOST_OPEN = 6
+
+
+def render(recipes: list[Recipe]) -> str:
+    """The page as text: the same recipes always give the same bytes.
+
+    Raises:
+        UserError: if a picture of a mistake isn't a picture.
+    """
+    here = Path(__file__).parent
+    # Every name in a result came from somebody's data: autoescape keeps it text.
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(here),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "count": numbers.count,
+        "rounded": numbers.rounded,
+        "score": numbers.score,
+        "percent": numbers.percent,
+        "duration": numbers.duration,
+        "moment": numbers.moment,
+    }
+    datasets = [(title, list(some)) for title, some in groupby(recipes, key=lambda recipe: recipe.dataset)]
+    scored = [recipe for recipe in recipes if recipe.score is not None]
+    return environment.get_template("page.html.jinja").render(
+        style=Markup((here / "page.css").read_text(encoding="utf-8")),
+        recipes=recipes,
+        datasets=datasets,
+        headline=headline(recipes),
+        last_trained=_last_trained(recipes),
+        commits=sorted({commit(recipe) for recipe in recipes if commit(recipe)}),
+        charts=[
+            (title, trade_off.trade_off(title, some, recipes))
+            for title, some in datasets
+            if any(recipe.score is not None for recipe in some)
+        ],
+        area_legend=trade_off.area_legend(recipes) if scored else None,
+        sections=[_section(recipe) for recipe in recipes],
+        unfolded=len(recipes) <= MOST_OPEN,
+    )
+
+
+def headline(recipes: list[Recipe]) -> str:
+    """What the page shows, in one sentence."""
+    scored = [recipe for recipe in recipes if recipe.score is not None]
+    reached = [recipe for recipe in scored if recipe.reached]
+    waiting = len(recipes) - len(scored)
+    noun = "recipe" if len(recipes) == 1 else "recipes"
+    if not scored:
+        return f"{len(recipes)} {noun}, none evaluated yet"
+    if len(reached) == len(recipes):
+        return (
+            f"All {len(recipes)} {noun} reach their expected score"
+            if len(recipes) > 1
+            else "The recipe reaches its expected score"
+        )
+    sentence = f"{len(reached)} of {len(scored)} evaluated recipes reach their expected score"
+    return f"{sentence}; {waiting} still to come" if waiting else sentence
+
+
+def commit(recipe: Recipe) -> str:
+    """The commit that a recipe was trained at, marked where files had changed since."""
+    summary = recipe.training.summary if recipe.training else {}
+    found = str(summary.get("commit") or "")
+    return f"{found[:10]} with changes" if found and summary.get("dirty") else found[:10]
+
+
+def _last_trained(recipes: list[Recipe]) -> str:
+    moments = [recipe.training.summary.get("finished") for recipe in recipes if recipe.training]
+    return max((numbers.moment(moment) for moment in moments if moment), default="")
+
+
+def _section(recipe: Recipe) -> dict[str, Any]:
+    """Everything that the template shows of one recipe, drawn."""
+    evaluation = recipe.evaluation
+    return {
+        "recipe": recipe,
+        "commit": commit(recipe),
+        "loss_curves": learning_curves.loss_curves(recipe),
+        "score_curve": learning_curves.score_curve(recipe),
+        "network": pictures.network_picture(recipe.network, f"Network of {recipe.name}: {recipe.model}")
+        if recipe.network
+        else None,
+        "matrix": confusion.matrix_rows(evaluation) if evaluation else None,
+        "confused": confusion.most_confused(evaluation) if evaluation else [],
+        "class_accuracy": confusion.class_accuracy(evaluation, recipe.score) if evaluation else None,
+        "mistakes": [(mistake, _thumbnail(recipe, mistake.picture)) for mistake in evaluation.mistakes]
+        if evaluation
+        else [],
+        "filters": pictures.filter_pictures(evaluation.filters)
+        if evaluation and evaluation.filters is not None
+        else [],
+        "filter_names": _filter_names(recipe),
+    }
+
+
+def _thumbnail(recipe: Recipe, picture: bytes) -> str:
+    try:
+        return pictures.thumbnail(picture)
+    except ValueError as error:
+        raise UserError(
+            f"A picture in build/evaluate/{recipe.name} is {error}",
+            "Delete the folder and run `dvc repro` again.",
+        ) from error
+
+
+def _filter_names(recipe: Recipe) -> list[str]:
+    """Class names, where the first layer is also the last: one picture of weights for each class."""
+    evaluation = recipe.evaluation
+    if evaluation is None or evaluation.filters is None:
+        return []
+    num_filters, *shape = evaluation.filters.shape
+    single = recipe.num_parameters in (evaluation.filters.size, evaluation.filters.size + num_filters)
+    return evaluation.classes if single and num_filters == len(evaluation.classes) and shape else []

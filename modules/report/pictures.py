@@ -1,0 +1,63 @@
+"""Pictures that travel inside the page: samples as they are, filters as signed weights."""
+
+import base64
+import io
+
+import numpy
+from markupsafe import Markup
+
+from modules.report.svg import element
+
+LARGEST_PX = 160
+POSITIVE, NEGATIVE = (36, 98, 168), (190, 66, 28)
+
+
+def thumbnail(picture: bytes) -> str:
+    """A picture file as a `data:` address, at most `LARGEST_PX` wide and high, in PNG.
+
+    Raises:
+        ValueError: if the bytes are not a picture.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(picture), formats=["PNG"]) as opened:
+            image = opened.convert("L" if opened.mode in ("1", "L", "LA") else "RGB")
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError("not a PNG picture") from error
+    image.thumbnail((LARGEST_PX, LARGEST_PX))
+    return _data_address(image)
+
+
+def filter_pictures(filters: numpy.ndarray, most: int = 64) -> list[str]:
+    """The first filters as `data:` addresses, all on one scale.
+
+    Three channels are drawn in colour, from the most negative weight (black) to the most positive. Otherwise
+    the mean over channels is drawn: blue excites, rust inhibits, and no ink is no weight.
+    """
+    from PIL import Image
+
+    shown = filters[:most].astype(numpy.float64)
+    if shown.shape[1] == 3:
+        largest = numpy.abs(shown).max() or 1.0
+        grey = numpy.round((shown / largest + 1) * 127.5).astype(numpy.uint8)
+        return [_data_address(Image.fromarray(picture)) for picture in grey.transpose(0, 2, 3, 1)]
+    weights = shown.mean(axis=1)
+    # A few extreme weights must not bleach all others.
+    largest = numpy.quantile(numpy.abs(weights), 0.995) or 1.0
+    strength = numpy.clip(numpy.abs(weights) / largest, 0, 1)
+    inks = numpy.where((weights > 0)[..., None], POSITIVE, NEGATIVE)
+    painted = numpy.concatenate([inks, numpy.round(strength * 255)[..., None]], axis=-1)
+    return [_data_address(Image.fromarray(picture)) for picture in painted.astype(numpy.uint8)]
+
+
+def network_picture(drawing: str, label: str) -> Markup:
+    """A drawing in SVG, shown as a picture: nothing inside it can run or load anything."""
+    encoded = base64.b64encode(drawing.encode()).decode()
+    return element("img", src=f"data:image/svg+xml;base64,{encoded}", alt=label)
+
+
+def _data_address(image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

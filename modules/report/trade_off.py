@@ -1,0 +1,141 @@
+"""The chart of all recipes of a dataset: score against multiply-adds, circle area = parameters."""
+
+import math
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from modules.report import numbers
+from modules.report.results import Recipe
+from modules.report.svg import Scale, element, figure
+
+HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 300, 46, 18, 16, 40
+LARGEST_RADIUS, SMALLEST_RADIUS = 22.0, 2.5
+# Mean width of a character of the labels, and the height of their line.
+CHARACTER, LINE = 6.3, 13.0
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle that a circle or a label takes up."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def overlaps(self, other: "Box") -> bool:
+        return (
+            self.left < other.right
+            and other.left < self.right
+            and self.top < other.bottom
+            and other.top < self.bottom
+        )
+
+
+def trade_off(dataset: str, recipes: list[Recipe], all_recipes: list[Recipe]) -> Markup:
+    """Draws one dataset; the horizontal scale and the circles compare with every other dataset's chart."""
+    scored = [recipe for recipe in recipes if recipe.score is not None]
+    width = 440 if len(scored) <= 8 else 900
+    costs = [max(recipe.multiply_adds, 1) for recipe in all_recipes if recipe.score is not None]
+    x = Scale(min(costs) / 2, max(costs) * 2, LEFT, width - RIGHT, log=True)
+    values = [value for recipe in scored for value in (recipe.score or 0.0, recipe.expected)]
+    margin = max((max(values) - min(values)) * 0.18, 0.004)
+    y = Scale(min(values) - margin, max(values) + margin, HEIGHT - BOTTOM, TOP)
+    marks: list[Markup] = []
+    circles = [_circle(recipe, x, y, all_recipes) for recipe in scored]
+    taken = [Box(cx - r * 0.8, cy - r * 0.8, cx + r * 0.8, cy + r * 0.8) for cx, cy, r in circles]
+    frame = Box(LEFT + 2, TOP - 12, width, HEIGHT - BOTTOM)
+    for recipe, (cx, cy, radius) in zip(scored, circles, strict=True):
+        goal = y(recipe.expected)
+        marks.append(element("line", x1=cx, x2=cx, y1=cy, y2=goal, class_="stem"))
+        marks.append(element("line", x1=cx - 7, x2=cx + 7, y1=goal, y2=goal, class_="goal"))
+        hint = (
+            f"{recipe.name}: {recipe.metric} {numbers.score(recipe.score)}, expected {recipe.expected:g}; "
+            f"{numbers.count(recipe.multiply_adds)} multiply-adds; "
+            f"{numbers.count(recipe.num_parameters)} parameters"
+        )
+        state = "circle" if recipe.reached else "circle missed"
+        marks.append(element("circle", element("title", hint), cx=cx, cy=cy, r=radius, class_=state))
+    for recipe, circle in zip(scored, circles, strict=True):
+        text_x, text_y, anchor, box = _place(recipe.name, circle, taken, frame)
+        taken.append(box)
+        label = element("text", recipe.name, x=text_x, y=text_y, text_anchor=anchor, class_="name")
+        marks.append(element("a", label, href=f"#{recipe.name}"))
+    described = "; ".join(
+        f"{recipe.name} {numbers.score(recipe.score)} at {numbers.rounded(recipe.multiply_adds)}"
+        for recipe in scored
+    )
+    label = f"{dataset}: {scored[0].metric} against multiply-adds for one sample. {described}."
+    return figure(width, HEIGHT, label, *_axes(x, y, scored[0].metric), *marks)
+
+
+def area_legend(recipes: list[Recipe]) -> Markup:
+    """Circles of round sizes, to read the parameters by."""
+    largest = max(recipe.num_parameters for recipe in recipes)
+    top = 10 ** math.floor(math.log10(max(largest, 1)))
+    marks, x = [], 0.0
+    for value in (top / 100, top / 10, top):
+        radius = _radius(value, largest)
+        marks.append(element("circle", cx=x + radius, cy=11, r=radius, class_="circle"))
+        name = numbers.rounded(value)
+        marks.append(element("text", name, x=x + 2 * radius + 4, y=15))
+        x += 2 * radius + 14 + CHARACTER * len(name)
+    label = "Circle sizes: " + ", ".join(numbers.rounded(value) for value in (top / 100, top / 10, top))
+    return figure(x, 22, label, *marks)
+
+
+def _circle(recipe: Recipe, x: Scale, y: Scale, all_recipes: list[Recipe]) -> tuple[float, float, float]:
+    largest = max(other.num_parameters for other in all_recipes)
+    radius = _radius(recipe.num_parameters, largest)
+    return x(max(recipe.multiply_adds, 1)), y(recipe.score or 0.0), radius
+
+
+def _radius(num_parameters: float, largest: float) -> float:
+    return max(math.sqrt(num_parameters / max(largest, 1)) * LARGEST_RADIUS, SMALLEST_RADIUS)
+
+
+def _place(
+    name: str, circle: tuple[float, float, float], taken: list[Box], frame: Box
+) -> tuple[float, float, str, Box]:
+    """Where a label overlaps nothing: beside its circle, else above or below, farther off if need be."""
+    cx, cy, radius = circle
+    width = CHARACTER * len(name)
+    first = None
+    for distance in (radius + 4, radius + 16, radius + 28):
+        for anchor, text_x, text_y in (
+            ("start", cx + distance, cy + 4),
+            ("end", cx - distance, cy + 4),
+            ("middle", cx, cy - distance - 2),
+            ("middle", cx, cy + distance + 10),
+            ("start", cx + distance * 0.7, cy - distance * 0.7),
+            ("end", cx - distance * 0.7, cy - distance * 0.7),
+            ("start", cx + distance * 0.7, cy + distance * 0.7 + 8),
+            ("end", cx - distance * 0.7, cy + distance * 0.7 + 8),
+        ):
+            left = text_x - {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor] * width
+            box = Box(left, text_y - LINE + 2, left + width, text_y + 2)
+            inside = box.left >= frame.left and box.right <= frame.right
+            inside = inside and box.top >= frame.top and box.bottom <= frame.bottom
+            if inside and not any(box.overlaps(other) for other in taken):
+                return text_x, text_y, anchor, box
+            first = first or (text_x, text_y, anchor, box)
+    assert first is not None
+    return first
+
+
+def _axes(x: Scale, y: Scale, metric: str) -> list[Markup]:
+    marks = []
+    for value in y.ticks(6):
+        marks.append(element("line", x1=x.start, x2=x.end, y1=y(value), y2=y(value), class_="grid"))
+        marks.append(element("text", f"{value:.6g}", x=x.start - 7, y=y(value) + 4, text_anchor="end"))
+    for value in x.ticks(6):
+        marks.append(element("line", x1=x(value), x2=x(value), y1=y.start, y2=y.start + 4, class_="axis"))
+        marks.append(
+            element("text", numbers.rounded(value), x=x(value), y=y.start + 17, text_anchor="middle")
+        )
+    marks.append(element("line", x1=x.start, x2=x.end, y1=y.start, y2=y.start, class_="axis"))
+    title = "multiply-adds for one sample (logarithmic)"
+    marks.append(element("text", title, x=x.end, y=y.start + 33, text_anchor="end", class_="title"))
+    marks.append(element("text", f"test {metric}", x=0, y=TOP - 5, class_="title"))
+    return marks
