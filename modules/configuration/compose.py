@@ -1,0 +1,72 @@
+"""Composes a configuration from conf/ and overrides: resolved, plain and checked, without importing torch."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from modules.configuration.errors import KeyFault
+from modules.configuration.explain import HYDRA_ERRORS, explain
+from modules.configuration.loader import load, origins
+from modules.configuration.origins import CONF
+from modules.configuration.settings import Settings, read
+from modules.configuration.targets import check_targets, own_allowed_targets
+
+
+def compose(overrides: list[str], conf: Path = CONF) -> dict[str, Any]:
+    """Composes the root configuration with overrides such as `recipe=lenet` or `trainer.max_epochs=2`.
+
+    Returns:
+        Plain containers, every interpolation resolved and every key checked.
+
+    Raises:
+        UserError: naming the file and key at fault.
+    """
+    try:
+        config = load(overrides, conf)
+    except HYDRA_ERRORS as error:
+        raise explain(error, overrides, conf) from error
+    return resolve(config, overrides, conf)
+
+
+def resolve(config: DictConfig, overrides: list[str], conf: Path = CONF) -> dict[str, Any]:
+    """Makes a composed configuration plain, and checks it.
+
+    Args:
+        config: as Hydra composed it.
+        overrides: what it was composed with, for messages.
+        conf: the folder of the configuration.
+
+    Raises:
+        UserError: naming the file and key at fault.
+    """
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except HYDRA_ERRORS as error:
+        raise explain(error, overrides, conf) from error
+    assert isinstance(plain, dict)
+    named = {str(key): value for key, value in plain.items()}
+    try:
+        check(named, conf)
+    except KeyFault as fault:
+        raise fault.at(origins(overrides, conf).of(fault.key)) from None
+    return named
+
+
+def check(config: dict[str, Any], conf: Path = CONF) -> Settings:
+    """Checks a plain configuration: its targets first, then every key, type and range.
+
+    Raises:
+        KeyFault: naming the key at fault.
+    """
+    check_targets("", config)
+    settings = read(Settings, config)
+    if settings.allowed_targets != own_allowed_targets(conf / "config.yaml"):
+        mend = "Edit that file if you trust the code"
+        raise KeyFault("allowed_targets", "may be set in conf/config.yaml alone", mend)
+    return settings
+
+
+def recipes(conf: Path = CONF) -> list[str]:
+    """The names of all recipes."""
+    return sorted(path.stem for path in (conf / "recipe").glob("*.yaml"))

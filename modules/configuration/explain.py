@@ -1,0 +1,152 @@
+"""Hydra's and OmegaConf's refusals in one line: the file or override, the key, and what was probably meant."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import (
+    InterpolationKeyError,
+    InterpolationResolutionError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    UnsupportedInterpolationType,
+)
+
+from modules.configuration.errors import UserError
+from modules.configuration.loader import load, origins
+from modules.configuration.names import nearest, suggest
+from modules.configuration.origins import shown
+
+# Hydra lets a bare ValueError through for an override such as model=null.
+HYDRA_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, RecursionError, ValueError)
+
+
+def explain(error: Exception, overrides: list[str], conf: Path) -> UserError:
+    """What the user can mend about an error that Hydra or OmegaConf raised while composing `overrides`."""
+    key = str(getattr(error, "full_key", None) or getattr(error.__cause__, "full_key", None) or "")
+    match error:
+        case OverrideParseException(override=override):
+            return UserError(f"override {override!r} cannot be read", _grammar_mend(override))
+        case MissingConfigException():
+            return _missing_file(error, conf)
+        case yaml.MarkedYAMLError(problem_mark=mark) if mark is not None:
+            return UserError(f"{shown(Path(mark.name))}:{mark.line + 1}: no valid YAML: {error.problem}")
+        case RecursionError():
+            return UserError("an interpolation ${...} leads back to itself")
+        case MissingMandatoryValue():
+            return UserError(f"{_origin(key, overrides, conf)}: {key} is missing (???)", f"Set it: {key}=...")
+        case InterpolationKeyError():
+            wanted = re.findall(r"'([^']*)'", str(error))
+            near = nearest(wanted[0], _keys(overrides, conf)) if wanted else None
+            problem = f"{_origin(key, overrides, conf)}: {key}: ${{{wanted[0] if wanted else '...'}}} leads to nothing"
+            return UserError(problem, f"Did you mean ${{{near}}}?" if near else "")
+        case UnsupportedInterpolationType():
+            name = str(error).split("type ", 1)[-1].split()[0]
+            problem = f"{_origin(key, overrides, conf)}: {key}: there is no resolver ${{{name}:...}}"
+            return UserError(problem, suggest(name, ["length", "oc.env", "oc.decode"]))
+        case InterpolationResolutionError():
+            return UserError(f"{_origin(key, overrides, conf)}: {key}: {_first_line(error)}")
+    return _refused_override(error, key, overrides, conf)
+
+
+def _refused_override(error: Exception, key: str, overrides: list[str], conf: Path) -> UserError:
+    text = _first_line(error)
+    found = re.search(r"'([^']+)'", text)
+    name = key or (found.group(1) if found else "")
+    if re.match(r"(In '.*': )?Could not override", text):
+        place = re.match(r"In '(.*?)': ", text)
+        where = f"conf/{place.group(1)}.yaml: " if place else ""
+        if name.startswith("hydra"):
+            return UserError(f"{where}Hydra has no {name!r}", "Show its keys: --cfg hydra")
+        names = [*_groups(conf), *_keys(overrides, conf)]
+        parent = name.rpartition(".")[0]
+        beside = [other for other in names if other.rpartition(".")[0] == parent]
+        near = nearest(name, beside) or nearest(name, names)
+        if near and near != name:
+            return UserError(f"{where}there is no {name!r} to override", f"Did you mean {near}?")
+        mend = (
+            f"Add a key that the file leaves to its default: +{name}=..." if parent else suggest(name, beside)
+        )
+        return UserError(f"{where}there is no {name!r} to override", mend)
+    if text.startswith("Could not append"):
+        return UserError(f"{name!r} is there already", f"Leave the + out: {name}=...")
+    if text.startswith("Could not delete"):
+        return UserError(f"there is no {name!r} to delete", suggest(name, _keys(overrides, conf)))
+    if text.startswith("Ambiguous value"):
+        mend = "A list is key=[a,b]; a sweep over both needs -m; a text is \"key='a,b'\""
+        return UserError(f"override {name!r} has several values", mend)
+    if "more than once" in text:
+        return UserError(text, "Leave the + out")
+    if key:
+        return UserError(f"{_origin(key, overrides, conf)}: {key}: {text}")
+    return UserError(f"{text} ({' '.join(overrides)})" if overrides else text)
+
+
+def _missing_file(error: MissingConfigException, conf: Path) -> UserError:
+    place = re.match(r"In '(.*?)': ", str(error))
+    wanted = error.missing_cfg_file or "".join(re.findall(r"'([^']+)'", _first_line(error))[-1:])
+    group, name = _split_group(str(wanted), conf)
+    file = conf / f"{place.group(1)}.yaml" if place else conf
+    where = f"{shown(file)}: " if place and place.group(1) != "config" and file.is_file() else ""
+    options = [
+        path.relative_to(conf / group).with_suffix("").as_posix() for path in (conf / group).rglob("*.yaml")
+    ]
+    options = options or list(error.options or [])
+    if not group or not options:
+        return UserError(f"{where}there is no file conf/{wanted}.yaml")
+    return UserError(f"{where}there is no {group} {name!r}", suggest(name, options))
+
+
+def _split_group(wanted: str, conf: Path) -> tuple[str, str]:
+    """`model/lenet` -> (`model`, `lenet`); a group is a folder right below conf or conf/hydra."""
+    parts = wanted.split("/")
+    count = 2 if parts[0] == "hydra" else 1
+    return "/".join(parts[:count]), "/".join(parts[count:])
+
+
+def _grammar_mend(override: str) -> str:
+    if "=" not in override:
+        return f"Write {override}=value" if re.fullmatch(r"[\w./@-]+", override) else "Write key=value"
+    return "Write key=value; quote a value with spaces, commas or brackets: \"key='a, b'\""
+
+
+def _origin(key: str, overrides: list[str], conf: Path) -> str:
+    try:
+        return origins(overrides, conf).of(key)
+    except HYDRA_ERRORS:
+        return "configuration"
+
+
+def _groups(conf: Path) -> list[str]:
+    return [path.name for path in conf.iterdir() if path.is_dir()]
+
+
+def _keys(overrides: list[str], conf: Path) -> list[str]:
+    """The keys of the same composition without the overrides that set single keys."""
+    choices = [
+        o
+        for o in overrides
+        if "/" in o.partition("=")[0] or o.lstrip("+~").partition("=")[0] in _groups(conf)
+    ]
+    for chosen in (choices, []):
+        try:
+            return list(_paths(OmegaConf.to_container(load(chosen, conf), resolve=False)))
+        except HYDRA_ERRORS:
+            continue
+    return []
+
+
+def _paths(value: Any, prefix: str = "") -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if not str(name).startswith("_"):
+                yield f"{prefix}{name}"
+                yield from _paths(item, f"{prefix}{name}.")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0].strip() or type(error).__name__

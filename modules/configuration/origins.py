@@ -1,0 +1,88 @@
+"""Where a key of a composed configuration was set: the YAML file and line, or the command line."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import yaml
+
+from modules.configuration.definitions import ROOT
+
+CONF = ROOT / "conf"
+COMMAND_LINE = "command line"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One YAML file of a composition and the package its keys lie in, such as `model`; empty for the root."""
+
+    path: Path
+    package: str
+
+
+@dataclass(frozen=True)
+class Origins:
+    """The files and overrides that a configuration was composed of, in the order they were applied."""
+
+    layers: tuple[Layer, ...]
+    overrides: tuple[str, ...] = ()
+
+    def of(self, key: str) -> str:
+        """Who set a key, or the nearest key around it that somebody set: `conf/recipe/lenet.yaml:8`."""
+        parts = tuple(key.replace("[", ".").replace("]", "").split("."))
+        for count in range(len(parts), 0, -1):
+            for override in reversed(self.overrides):
+                name = override.lstrip("+~").partition("=")[0]
+                # model=... chooses a file: what lies in that section was set there.
+                if tuple(name.split(".")) == parts[:count] and not (CONF / name).is_dir():
+                    return f"{COMMAND_LINE} ({override})"
+            for layer in reversed(self.layers):
+                line = line_of(layer, parts[:count])
+                if line is not None:
+                    return f"{shown(layer.path)}:{line}"
+        return shown(self.layers[-1].path) if self.layers else COMMAND_LINE
+
+
+def line_of(layer: Layer, key: tuple[str, ...]) -> int | None:
+    """The line on which a file sets a key, or None where it does not."""
+    package = tuple(layer.package.split(".")) if layer.package else ()
+    if key[: len(package)] != package or len(key) == len(package):
+        return None
+    node = _tree(layer.path, layer.path.stat().st_mtime_ns)
+    line = None
+    for part in key[len(package) :]:
+        if isinstance(node, yaml.MappingNode):
+            entries = {k.value: (k, v) for k, v in node.value}
+            if part not in entries:
+                return None
+            name, node = entries[part]
+            line = name.start_mark.line + 1
+        elif isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
+            node = node.value[int(part)]
+            line = node.start_mark.line + 1
+        else:
+            return None
+    return line
+
+
+def shown(path: Path) -> str:
+    """A path as a user of the repository writes it."""
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
+
+
+@lru_cache(maxsize=256)
+def _tree(path: Path, _mtime_ns: int) -> yaml.Node | None:
+    return yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+
+
+def layers_of(defaults: Iterable, conf: Path) -> tuple[Layer, ...]:
+    """The layers of Hydra's list of defaults, those of Hydra itself left out."""
+    found = []
+    for default in defaults:
+        path = conf / f"{default.config_path}.yaml"
+        if default.config_path and path.is_file() and not (default.package or "").startswith("hydra"):
+            package = (default.package or "").replace("_global_", "")
+            if Layer(path, package) not in found:
+                found.append(Layer(path, package))
+    return tuple(found)

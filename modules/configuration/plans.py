@@ -1,0 +1,91 @@
+"""Plans on disk: written whole or not at all, and only where they differ; read with the same checks as conf/."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modules.configuration.errors import KeyFault, UserError
+from modules.configuration.targets import check_targets
+
+PLANS = Path("build/plan")
+ADDED = ("code", "cost")
+"""What a plan holds besides the configuration."""
+
+
+def read_plan(path: Path) -> dict[str, Any]:
+    """The plan of a recipe, checked like a configuration: it may come from someone else.
+
+    Raises:
+        UserError: the file is not there, is no plan, or holds what a configuration may not hold.
+    """
+    from modules.configuration.compose import check
+
+    plan = read_yaml(path)
+    missing = [key for key in ADDED if not isinstance(plan.get(key), dict)]
+    if missing:
+        raise UserError(
+            f"{path} is no plan of a recipe: it has no {missing[0]}",
+            "Write it: python -m pipelines.plan --all",
+        )
+    try:
+        check({key: value for key, value in plan.items() if key not in ADDED})
+    except KeyFault as fault:
+        raise fault.at(str(path)) from None
+    return plan
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file of plain values whose targets, if any, may be built.
+
+    Raises:
+        UserError: the file is not there, is no mapping, or names a target that is not allowed.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is not there", "Write it: python -m pipelines.plan --all") from None
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no mapping")
+    try:
+        check_targets("", content)
+    except KeyFault as fault:
+        raise fault.at(str(path)) from None
+    return content
+
+
+def to_yaml(content: dict[str, Any]) -> str:
+    """Plain values as YAML, in their own order, without anchors."""
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def write_if_changed(path: Path, content: str) -> bool:
+    """Writes a text file unless it holds that text already; a kill leaves the old file or the new one.
+
+    Returns:
+        Whether it was written.
+    """
+    if path.is_file() and path.read_text(encoding="utf-8") == content:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+    return True
