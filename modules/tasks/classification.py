@@ -1,6 +1,7 @@
 """Classification: one label of several for each input, by the cross-entropy of a softmax.
 
-Label smoothing after Szegedy et al. 2016, section 7 (arXiv 1512.00567); `label_smoothing` is the paper's epsilon.
+Label smoothing after Szegedy et al. 2016, section 7 (arXiv 1512.00567); `label_smoothing` is the paper's
+epsilon.
 """
 
 import torch
@@ -15,7 +16,8 @@ from modules.tasks.task import Task
 class Classification(Task):
     """Learns to name the class of a picture.
 
-    Batches hold `image` ([batch, channels, height, width], uint8 0..255 or float 0..1) and `label` ([batch], int64).
+    Batches hold `image` ([batch, channels, height, width], uint8 0..255 or float 0..1) and `label`
+    ([batch], int64).
 
     Args:
         model: takes pictures in 0..1 and returns logits, [batch, num_classes].
@@ -46,7 +48,9 @@ class Classification(Task):
         inputs = self.inputs(batch)
         if self.training and self.augmentation is not None:
             inputs = self.augmentation(inputs)
-        return functional.cross_entropy(self.model(inputs), batch["label"], label_smoothing=self.label_smoothing)
+        return functional.cross_entropy(
+            self.model(inputs), batch["label"], label_smoothing=self.label_smoothing
+        )
 
     def probabilities(
         self, inputs: Float[Tensor, "batch channels height width"]

@@ -1,0 +1,161 @@
+"""Checkpoints: written whole or not at all, and safe to load whoever wrote them.
+
+Lightning's own checkpoint is kept (model, optimiser, loops, precision plugin, callbacks, stateful loader),
+because its users know it and `Trainer.fit(ckpt_path=...)` restores it; what is ours is how it reaches the
+disk and comes back. Writing goes to a temporary name, is flushed to the disk and moved into place: a kill
+or a full disk at any moment leaves the previous checkpoint. Reading unpickles tensors and plain containers
+only, before any other code sees the file; whatever else it holds (`__reduce__`, a class to instantiate,
+hyper-parameters) is refused.
+"""
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.io import CheckpointIO
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+from torch import Tensor
+
+from modules.configuration.errors import UserError
+from modules.training.interruption import Interruption
+
+# What `Trainer.save_checkpoint` writes for a task without hyper-parameters; nothing else is ever looked at.
+_REQUIRED = {"state_dict", "loops", "callbacks", "optimizer_states", "global_step", "epoch"}
+_OPTIONAL = {"lr_schedulers", "pytorch-lightning_version", "MixedPrecision"}
+_PLAIN = (str, bytes, int, float, bool, type(None), Tensor)
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Lightning's way to the disk, atomic and safe."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(path.name + ".unfinished")
+        try:
+            with unfinished.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the new name itself
+        finally:
+            os.close(folder)
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        return read_checkpoint(Path(path))
+
+    def remove_checkpoint(self, path: Any) -> None:
+        Path(path).unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Loads a checkpoint that may come from anybody.
+
+    Args:
+        path: the checkpoint file.
+
+    Returns:
+        Its contents, all tensors on the CPU.
+
+    Raises:
+        UserError: the file is damaged, or holds more than tensors and plain containers. None of it has been
+        run.
+    """
+    mend = f"Remove {path} to train from the beginning"
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"checkpoint {path} holds more than tensors and plain values, nothing of it was run", mend
+        ) from error
+    except FileNotFoundError as error:
+        raise UserError(f"there is no checkpoint {path}") from error
+    except (
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        IndexError,
+    ) as error:
+        raise UserError(f"checkpoint {path} is damaged: {str(error).splitlines()[0]}", mend) from error
+    if not isinstance(checkpoint, dict) or not checkpoint.keys() >= _REQUIRED:
+        raise UserError(f"{path} is not a checkpoint of a training", mend)
+    if unknown := sorted(map(str, checkpoint.keys() - _REQUIRED - _OPTIONAL)):
+        raise UserError(f"checkpoint {path} holds what no training here writes: {', '.join(unknown)}", mend)
+    if strange := _first_not_plain(checkpoint):
+        raise UserError(
+            f"checkpoint {path} holds a {strange}, only tensors and plain values are allowed", mend
+        )
+    return checkpoint
+
+
+def _first_not_plain(value: Any) -> str | None:
+    if isinstance(value, dict):
+        return next(filter(None, map(_first_not_plain, [*value.keys(), *value.values()])), None)
+    if isinstance(value, list | tuple):
+        return next(filter(None, map(_first_not_plain, value)), None)
+    return None if type(value) in _PLAIN else type(value).__name__
+
+
+class CheckpointSaver(Checkpoint):
+    """Saves the newest checkpoint every so many steps and at the end of each epoch; ends the run when asked
+    to.
+
+    Nothing is saved between the last step of an epoch and the end of its validation, so that a resumed run
+    never finds half a validation.
+
+    Args:
+        path: the one file that is written again and again.
+        every_steps: a checkpoint at the first end of a block at or after each multiple of this.
+        before_save: called first; raises where the state is not worth keeping.
+        interruption: asks to save and stop at the end of the running block.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        every_steps: int,
+        before_save: Callable[[Trainer], None],
+        interruption: Interruption,
+    ) -> None:
+        self.path = path
+        self.every_steps = every_steps
+        self.before_save = before_save
+        self.interruption = interruption
+        self.saved_step = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.saved_step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx + 1 == trainer.num_training_batches:
+            return
+        due = trainer.global_step // self.every_steps > self.saved_step // self.every_steps
+        if due or self.interruption.requested:
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        self.before_save(trainer)
+        trainer.save_checkpoint(self.path)
+        self.saved_step = trainer.global_step
+        self.interruption.stop()

@@ -1,0 +1,181 @@
+"""One training: builds what a plan names, lets Lightning's Trainer run it, and writes what came of it.
+
+All that a resumed run needs is in the run folder's one checkpoint: model, optimiser, place in the data,
+random numbers, curves, place in Lightning's loops. A run that is killed, by whatever signal at whatever
+moment, ends with the weights of an uninterrupted one when it is started again.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from pytorch_lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+from torch import Tensor
+
+from modules.configuration.settings import RuntimeSettings, TrainerSettings, read
+from modules.configuration.targets import build
+from modules.tasks.task import Optimisation, Task
+from modules.training.checkpoint import AtomicCheckpointIO, CheckpointSaver
+from modules.training.curves import Curves, LossCurve, MetricSink
+from modules.training.faults import explain
+from modules.training.interruption import Interruption
+from modules.training.progress import ProgressDisplay
+from modules.training.random_state import RandomState, seed_all
+
+
+class BlockLoader(Protocol):
+    """What training needs of a loader: blocks of raw fields, and a place in them that can be kept."""
+
+    steps_per_epoch: int
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[dict[str, Tensor]]: ...
+    def set_epoch(self, epoch: int) -> None: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class EpochOrder(Callback):
+    """The loader as Lightning needs it: opened at an epoch's first block, in that epoch's order.
+
+    Lightning opens an iterator before it says which epoch begins, and after the end of an epoch it restores
+    no loader state; a generator that starts late and `on_train_epoch_start` make up for both.
+
+    Args:
+        loader: the blocks of the training split.
+    """
+
+    def __init__(self, loader: BlockLoader) -> None:
+        self.loader = loader
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.loader.set_epoch(trainer.current_epoch)
+
+
+class _LateStart:
+    def __init__(self, loader: BlockLoader) -> None:
+        self.loader = loader
+        self.state_dict = loader.state_dict
+        self.load_state_dict = loader.load_state_dict
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        yield from self.loader
+
+
+def build_task(plan: dict[str, Any]) -> Task:
+    """Builds the plan's model inside its task, with the initial weights that its seed gives."""
+    seed_all(plan["seed"], stream=0)
+    return build(plan["task"], model=build(plan["model"]))
+
+
+def fit(
+    plan: dict[str, Any],
+    training: BlockLoader,
+    validation: Iterable[dict[str, Tensor]] | None,
+    checkpoint: Path,
+    sink: MetricSink | None = None,
+    console: Console | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> tuple[Task, Curves, dict[str, Any]]:
+    """Trains, from the checkpoint on if there is one.
+
+    Args:
+        plan: the resolved configuration.
+        training: blocks of the training split.
+        validation: batches of the validation split; None leaves validation out.
+        checkpoint: file that is resumed from, and written again and again.
+        sink: gets every point of the learning curves.
+        console: where progress is shown; by default standard error.
+        callbacks: Lightning callbacks of one's own.
+
+    Returns:
+        The trained task, its curves, and figures of this session: seconds, seconds_total, steps, epochs,
+        samples_per_s.
+
+    Raises:
+        UserError: the training diverged, or disk or memory is full; the last good checkpoint is kept.
+        Interrupted: a signal asked to stop; the state is in the checkpoint.
+    """
+    settings = read(TrainerSettings, plan["trainer"], "trainer")
+    runtime = read(RuntimeSettings, plan["runtime"], "runtime")
+    if runtime.num_threads is not None:
+        torch.set_num_threads(runtime.num_threads)
+    num_steps = training.steps_per_epoch * settings.max_epochs
+    task = build_task(plan)
+    task.optimise_with(
+        Optimisation(
+            build_optimizer=lambda parameters: build(plan["optimizer"], params=parameters),
+            schedule=build(plan["schedule"]),
+            num_steps=num_steps,
+            block_steps=settings.block_steps,
+            gradient_clip_norm=settings.gradient_clip_norm,
+        )
+    )
+    curves = Curves(sink, lambda: task.global_step)
+    losses = LossCurve(task, curves, settings.log_every_steps)
+    progress = ProgressDisplay(console or Console(stderr=True), curves, settings.batch_size, num_steps)
+    with Interruption() as interruption, _quiet_lightning():
+        saver = CheckpointSaver(
+            checkpoint, settings.checkpoint_every_steps, losses.check_weights, interruption
+        )
+        trainer = Trainer(
+            accelerator=runtime.accelerator,
+            devices=1,
+            precision=settings.precision,
+            max_epochs=settings.max_epochs,
+            limit_val_batches=0 if validation is None else None,
+            num_sanity_val_steps=0,
+            logger=curves,
+            log_every_n_steps=max(1, min(len(training), settings.log_every_steps // settings.block_steps)),
+            callbacks=[EpochOrder(training), RandomState(plan["seed"]), losses, progress, saver, *callbacks],
+            # Signals and requeueing are handled here, not by Lightning's SLURM support.
+            plugins=[AtomicCheckpointIO(), LightningEnvironment()],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        try:
+            trainer.fit(
+                task,
+                train_dataloaders=_LateStart(training),
+                val_dataloaders=validation,
+                ckpt_path=checkpoint if checkpoint.exists() else None,
+                weights_only=True,
+            )
+        except (OSError, RuntimeError, MemoryError) as error:
+            if explained := explain(error, settings.batch_size):
+                raise explained from error
+            raise
+    figures = {
+        "seconds": progress.seconds,
+        "seconds_total": progress.seconds_total,
+        "steps": trainer.global_step,
+        "epochs": settings.max_epochs,
+        "samples_per_s": progress.samples_per_s(trainer),
+    }
+    return task, curves, figures
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Lightning's advertisements and notices stay out of the user's terminal; warnings come through."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # Lightning 2.6 asks torch 2.13 for a tree in its old way.
+            warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

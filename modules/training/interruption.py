@@ -1,0 +1,63 @@
+"""SIGTERM and SIGINT as a request to save and stop, instead of a loss of work."""
+
+import signal
+import sys
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class Interrupted(BaseException):
+    """The training stopped because a signal asked it to; what was learned is in the checkpoint.
+
+    Attributes:
+        signal: the signal that asked.
+    """
+
+    def __init__(self, received: signal.Signals) -> None:
+        super().__init__(received.name)
+        self.signal = received
+
+    @property
+    def exit_status(self) -> int:
+        """What a shell reports for a process that this signal ended."""
+        return 128 + self.signal
+
+
+class Interruption:
+    """While entered, the first signal asks for a stop at the end of the running block; a second one stops
+    at once."""
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._previous: dict[signal.Signals, Any] = {}
+
+    @property
+    def requested(self) -> bool:
+        return self.received is not None
+
+    def stop(self) -> None:
+        """Raises `Interrupted` if a signal has come."""
+        if self.received is not None:
+            raise Interrupted(self.received)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.stop()
+        self.received = signal.Signals(number)
+        print(
+            f"\n{self.received.name}: saving at the end of this block; once more stops at once",
+            file=sys.stderr,
+        )
+
+    def __enter__(self) -> "Interruption":
+        # Python lets only the main thread set handlers; elsewhere whoever runs the threads stops them.
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
