@@ -1,0 +1,95 @@
+"""How one field of a record is written: as an array (npy), or one picture a record as PNG or JPEG.
+
+No pickle is ever written or read: arrays of Python objects are refused in both directions.
+"""
+
+import functools
+import io
+import mmap
+
+import numpy as np
+from PIL import Image
+
+from modules.configuration.errors import UserError
+from modules.configuration.settings import FieldSettings
+
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+"""Pillow's mode for a number of channels."""
+_PICTURES = {"png": {"format": "PNG"}, "jpg": {"format": "JPEG", "quality": 95}}
+_MAX_HEADER_BYTES = 1024
+
+
+def encode(array: np.ndarray, encoding: str) -> bytes:
+    """The bytes of one field of a record."""
+    written = io.BytesIO()
+    if encoding == "npy":
+        np.lib.format.write_array(written, np.asarray(array, order="C"), version=(1, 0), allow_pickle=False)
+    else:
+        channels, height, width = array.shape
+        pixels = array.transpose(1, 2, 0).reshape(
+            (height, width) if channels == 1 else (height, width, channels)
+        )
+        Image.fromarray(np.ascontiguousarray(pixels)).save(written, **_PICTURES[encoding])
+    return written.getvalue()
+
+
+def decode_picture(content: bytes, field: FieldSettings, encoding: str) -> np.ndarray:
+    """The picture in `content`, if it is of the right format, size and channels.
+
+    Raises:
+        ValueError: if it is not; nothing is decoded before its size is known.
+    """
+    channels, height, width = (int(size) for size in field.shape)
+    try:
+        with Image.open(io.BytesIO(content), formats=[_PICTURES[encoding]["format"]]) as picture:
+            if picture.size != (width, height) or picture.mode != MODES[channels]:
+                raise ValueError(f"it is {picture.mode} {picture.size}")
+            pixels = np.asarray(picture)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(str(error)) from error
+    return pixels.reshape(height, width, channels).transpose(2, 0, 1)
+
+
+def npy_header(content: bytes | mmap.mmap, start: int, size: int) -> bytes:
+    """The first bytes of the npy file at `start`, up to the array's elements, as far as they are there."""
+    length = 10 + int.from_bytes(content[start + 8 : start + 10], "little")
+    return bytes(content[start : start + min(length, size, 10 + _MAX_HEADER_BYTES)])
+
+
+@functools.lru_cache(maxsize=64)
+def read_npy_header(content: bytes) -> tuple[int, np.dtype, tuple[int, ...]]:
+    """Where an npy file's elements start, their type and the array's shape, from the file's first bytes.
+
+    Raises:
+        ValueError: if it is no npy file, holds Python objects (a pickle), or is laid out by columns.
+    """
+    file = io.BytesIO(content)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("it is no npy file of version 1.0")
+    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=_MAX_HEADER_BYTES)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, that is a pickle")
+    if by_columns:
+        raise ValueError("it is laid out by columns")
+    return file.tell(), dtype, shape
+
+
+def check_encoding(name: str, field: FieldSettings, samples_per_record: int) -> None:
+    """Refuse a field whose encoding can't carry it.
+
+    Raises:
+        UserError: naming the key and what it may be.
+    """
+    if any(isinstance(size, str) for size in field.shape):
+        raise UserError(
+            f"fields.{name}.shape {field.shape} has a size that varies", "Shards hold samples of one size"
+        )
+    if field.encoding == "npy":
+        return
+    picture = field.dtype == "uint8" and len(field.shape) == 3
+    if not picture or field.shape[0] not in ((1, 3) if field.encoding == "jpg" else MODES):
+        raise UserError(f"fields.{name} is no picture that {field.encoding} can hold", "Use encoding: npy")
+    if samples_per_record != 1:
+        raise UserError(
+            f"fields.{name}: {field.encoding} with {samples_per_record=}", "Set samples_per_record: 1"
+        )

@@ -1,0 +1,64 @@
+"""What a reader gives: the samples of each split that its source has, by number."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from modules.configuration.errors import UserError
+from modules.configuration.settings import FieldSettings
+
+
+class Samples(Protocol):
+    """The samples of one split of a source."""
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """A name for each that stays the same for ever: its split is chosen by this name's hash."""
+        ...
+
+    def read(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
+        """The fields of the samples with these numbers; the leading axis of each array counts the samples."""
+        ...
+
+
+class Reader(Protocol):
+    """Reads one file format. A data YAML names it with its keywords; see modules/datamodules/formats/."""
+
+    def samples(self, raw: Path, fields: dict[str, FieldSettings]) -> dict[str, Samples]:
+        """The splits of the source whose files lie under `raw`, with samples as `fields` describes them."""
+        ...
+
+
+class ArraySamples:
+    """Samples that fit into memory.
+
+    Args:
+        keys: a name for each.
+        arrays: the fields; the leading axis counts the samples.
+    """
+
+    def __init__(self, keys: Sequence[str], arrays: dict[str, np.ndarray]) -> None:
+        self.keys = keys
+        self.arrays = arrays
+
+    def read(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
+        """The fields of the samples with these numbers."""
+        return {name: array[numbers] for name, array in self.arrays.items()}
+
+
+def raw_path(raw: Path, relative: str) -> Path:
+    """A file or folder of a fetched source.
+
+    Raises:
+        UserError: if it isn't there, or `relative` leads out of the source.
+    """
+    path = raw / relative
+    if not path.resolve().is_relative_to(raw.resolve()):
+        raise UserError(f"{relative!r} leads out of {raw}", "Name a path beneath it in the reader's YAML")
+    if not path.exists():
+        raise UserError(
+            f"{path} is missing", f"Run `python -m pipelines.fetch source={raw.name}`, or correct the path"
+        )
+    return path

@@ -1,0 +1,188 @@
+"""Read shards in any order, a sample at a time or thousands, without copying what isn't asked for.
+
+The tar files are mapped into memory and never unpacked. What comes from a file is not trusted: shards.json is
+checked key by key, a shard's size and sha256 before its first sample is given, every tar header, and every
+array's type and shape against the schema.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modules.configuration.errors import UserError
+from modules.configuration.names import check_name
+from modules.configuration.settings import DataSettings, FieldSettings, read
+from modules.datamodules.encodings import check_encoding
+from modules.datamodules.shard import FORMAT, INDEX, Shard
+
+_INDEX_FIELD = FieldSettings(dtype="int64", shape=[], axes=[], units="number in the source")
+
+
+@dataclass(frozen=True)
+class ShardSplit:
+    """The samples of one split, numbered in the order in which they lie in the shards.
+
+    Attributes:
+        name: of the split.
+        num_samples: how many there are.
+        samples_per_record: how many lie side by side in one record; the last record may hold fewer.
+        fields: what each sample holds, with `index`, its number in the source.
+        shards: the files.
+    """
+
+    name: str
+    num_samples: int
+    samples_per_record: int
+    fields: Mapping[str, FieldSettings]
+    shards: tuple[Shard, ...]
+
+    def read(self, numbers: np.ndarray, *, index: bool = True) -> dict[str, np.ndarray]:
+        """The fields of the samples with these numbers, as new arrays whose leading axis counts the samples.
+
+        Args:
+            numbers: any numbers below `num_samples`, in any order.
+            index: whether to give the field `index` as well.
+
+        Raises:
+            UserError: if a shard isn't what shards.json says.
+        """
+        names = [name for name in self.fields if index or name != INDEX]
+        firsts = np.cumsum([0] + [shard.num_samples for shard in self.shards])
+        if len(self.shards) == 1:
+            return {name: self.shards[0].gather(name, numbers) for name in names}
+        owner = np.searchsorted(firsts, numbers, side="right") - 1
+        out: dict[str, np.ndarray] = {}
+        for name in names:
+            field = self.fields[name]
+            out[name] = np.empty((len(numbers), *(int(size) for size in field.shape)), field.dtype)
+            for chosen in np.unique(owner):
+                mine = np.flatnonzero(owner == chosen)
+                out[name][mine] = self.shards[chosen].gather(name, numbers[mine] - firsts[chosen])
+        return out
+
+
+@dataclass(frozen=True)
+class ShardSet:
+    """A dataset on disk.
+
+    Attributes:
+        folder: where it lies.
+        dataset: its name.
+        title: its name for people.
+        licence: of the data.
+        source: where the data come from: name, package, version, sha256.
+        fields: what each sample holds.
+        splits: by name.
+    """
+
+    folder: Path
+    dataset: str
+    title: str
+    licence: str
+    source: Mapping[str, Any]
+    fields: Mapping[str, FieldSettings]
+    splits: Mapping[str, ShardSplit]
+
+    @classmethod
+    def open(cls, folder: Path, data: DataSettings | None = None) -> "ShardSet":
+        """The shards in `folder`; no shard is read yet.
+
+        Args:
+            folder: data/shards/<dataset>.
+            data: what the plan says about the dataset; the shards must agree with it.
+
+        Raises:
+            UserError: if they are missing, damaged, or of another schema than the plan's.
+        """
+        again = f"Run `dvc repro shard@{folder.name}`"
+        path = folder / "shards.json"
+        try:
+            found = json.loads(path.read_text())
+            opened = cls._described(folder, found)
+        except (FileNotFoundError, NotADirectoryError):
+            raise UserError(f"{folder} holds no shards", again) from None
+        except UserError as error:
+            raise UserError(f"{path}: {error.problem}", error.mend or again) from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise UserError(f"{path} is damaged ({type(error).__name__}: {error})", again) from error
+        if data is not None and (opened.dataset, dict(opened.fields)) != (data.name, data.fields):
+            differing = [name for name in {**data.fields, **opened.fields}
+                         if opened.fields.get(name) != data.fields.get(name)]  # fmt: skip
+            what = f"fields {', '.join(differing)}" if differing else f"the dataset {opened.dataset!r}"
+            raise UserError(f"{path} has {what} other than the plan's", again)
+        return opened
+
+    @classmethod
+    def _described(cls, folder: Path, found: dict[str, Any]) -> "ShardSet":
+        if found["format"] != FORMAT:
+            raise UserError(f"format {found['format']!r} is unknown")
+        fields = {
+            check_name("field", name): read(FieldSettings, values, f"fields.{name}")
+            for name, values in found["fields"].items()
+        }
+        return cls(
+            folder=folder,
+            dataset=check_name("dataset", found["dataset"]),
+            title=_text(found, "title"),
+            licence=_text(found, "licence"),
+            source=found["source"],
+            fields=fields,
+            splits={
+                check_name("split", name): _split(folder, name, values, fields)
+                for name, values in found["splits"].items()
+            },
+        )
+
+    def split(self, name: str) -> ShardSplit:
+        """The split of that name.
+
+        Raises:
+            UserError: if there is none.
+        """
+        if name not in self.splits:
+            raise UserError(f"{self.folder} has no split {name!r}", f"There is: {', '.join(self.splits)}")
+        return self.splits[name]
+
+    def hashes(self) -> dict[str, str]:
+        """The sha256 of each shard by its file name: what the data are, whatever they are called."""
+        return {shard.path.name: shard.sha256 for split in self.splits.values() for shard in split.shards}
+
+
+def _split(folder: Path, name: str, values: dict[str, Any], fields: dict[str, FieldSettings]) -> ShardSplit:
+    per_record = _count(values, "samples_per_record")
+    for field, settings in fields.items():
+        check_encoding(field, settings, per_record)
+    all_fields = {**fields, INDEX: _INDEX_FIELD}
+    shards = []
+    for number, entry in enumerate(values["shards"]):
+        path, sha256 = _text(entry, "path"), _text(entry, "sha256")
+        if path != f"{name}-{number:06d}.tar":
+            raise UserError(f"{path!r} is no shard's name")
+        if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+            raise UserError(f"{sha256!r} is no sha256")
+        num_samples, num_bytes = _count(entry, "num_samples"), _count(entry, "num_bytes")
+        if num_samples % per_record and number < len(values["shards"]) - 1:
+            raise UserError(f"{path} ends in the middle of a record")
+        shards.append(Shard(folder / path, sha256, num_bytes, num_samples, per_record, all_fields))
+    total = sum(shard.num_samples for shard in shards)
+    if total != _count(values, "num_samples"):
+        raise UserError(f"the shards of {name} hold {total} samples, not {values['num_samples']}")
+    return ShardSplit(name, total, per_record, all_fields, tuple(shards))
+
+
+def _text(values: dict[str, Any], key: str) -> str:
+    if not isinstance(values[key], str) or any(ord(letter) < 32 for letter in values[key]):
+        raise UserError(f"{key}={values[key]!r} is no plain text")
+    return values[key]
+
+
+def _count(values: dict[str, Any], key: str) -> int:
+    if type(values[key]) is not int or not 0 < values[key] < math.inf:
+        raise UserError(f"{key}={values[key]!r} is no count")
+    return values[key]

@@ -1,0 +1,221 @@
+"""Write a dataset as WebDataset shards: tar files that hold records, and shards.json that describes them.
+
+Small samples are packed many to a record, which makes reading them as cheap as reading a memory map; large
+samples stay alone in theirs. A record is a run of tar members `<record>.<field>.<encoding>`, so that the
+plain `webdataset` package reads it too. The samples of a split lie in an order drawn once by the hash of
+their keys: each record is then a fair sample of the whole split, and it is the same on every machine. The
+bytes depend on the source, the data YAML and this code alone.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modules.configuration.errors import UserError
+from modules.configuration.settings import DataSettings, FieldSettings, SplitSettings
+from modules.configuration.targets import build
+from modules.datamodules.encodings import check_encoding, encode
+from modules.datamodules.samples import Samples
+from modules.datamodules.shard import FORMAT, INDEX
+from modules.sources.cache import sha256_of
+from modules.sources.replacement import replaced_folder
+
+MAX_SHARD_BYTES = 64 * 2**20
+
+
+def write_shards(
+    data: DataSettings,
+    raw: Path,
+    out: Path,
+    *,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Write all splits of a dataset into the folder `out`, which is replaced in one step when all is written.
+
+    Args:
+        data: the dataset.
+        raw: the fetched source.
+        out: the folder of its shards.
+        max_shard_bytes: a shard is closed before it grows beyond this.
+        progress: told how many samples of how many are written.
+
+    Returns:
+        The content of shards.json.
+
+    Raises:
+        UserError: if the source is missing, its samples aren't as the YAML says, or nothing can be written.
+    """
+    if INDEX in data.fields:
+        raise UserError(f"fields.{INDEX} is written by the yard itself", "Give the field another name")
+    for name, field in data.fields.items():
+        check_encoding(name, field, data.samples_per_record)
+    source = _read_source(raw, data)
+    samples = build(data.reader).samples(raw, data.fields)
+    chosen = split_samples(samples, data.splits)
+    total = sum(len(numbers) for _, numbers in chosen.values())
+    done = 0
+    splits: dict[str, Any] = {}
+    with replaced_folder(out) as folder:
+        for split, (origin, numbers) in chosen.items():
+            shards = _ShardFiles(folder, split, max_shard_bytes)
+            for start in range(0, len(numbers), data.samples_per_record):
+                some = numbers[start : start + data.samples_per_record]
+                shards.add(_record(samples[origin].read(some), some, data), len(some))
+                done += len(some)
+                progress(done, total)
+            splits[split] = {
+                "num_samples": len(numbers),
+                "samples_per_record": data.samples_per_record,
+                "from": origin,
+                "shards": shards.close(),
+            }
+        described = {
+            "format": FORMAT,
+            "dataset": data.name,
+            "title": data.title,
+            "licence": source["licence"],
+            "source": {key: value for key, value in source.items() if key != "files"},
+            "fields": {name: dataclasses.asdict(field) for name, field in data.fields.items()},
+            "splits": splits,
+        }
+        (folder / "shards.json").write_text(json.dumps(described, indent=1) + "\n")
+    return described
+
+
+def split_samples(
+    samples: dict[str, Samples], cuts: dict[str, SplitSettings]
+) -> dict[str, tuple[str, np.ndarray]]:
+    """The splits of a dataset: for each the split of the source it comes from and its samples in shard order.
+
+    A sample's place is drawn by the sha256 of its split and key: eight bytes choose the split, the next eight
+    its place there. So samples that are added later don't move the others into another split.
+
+    Raises:
+        UserError: if a split is cut from a missing one, takes the name of another, or gets no sample.
+    """
+    chosen: dict[str, tuple[str, np.ndarray]] = {}
+    for origin, found in samples.items():
+        place, order = _draw(origin, found.keys)
+        below = 0.0
+        for name, cut in cuts.items():
+            if cut.from_ == origin:
+                mine = (place >= below) & (place < below + cut.fraction)
+                below += cut.fraction
+                chosen[name] = (origin, np.flatnonzero(mine))
+        if below >= 1:
+            raise UserError(f"the splits cut from {origin!r} take all of it", "Lower their fractions")
+        chosen[origin] = (origin, np.flatnonzero(place >= below))
+        for name, (taken, numbers) in chosen.items():
+            if taken == origin:
+                chosen[name] = (origin, numbers[np.argsort(order[numbers], kind="stable")])
+    for name, cut in cuts.items():
+        if cut.from_ not in samples or name in samples:
+            raise UserError(
+                f"splits.{name} is cut from {cut.from_!r}", f"The source has {', '.join(samples)}"
+            )
+    for name, (_, numbers) in chosen.items():
+        if len(numbers) == 0:
+            raise UserError(f"the split {name!r} has no sample", "Raise its fraction or bring more data")
+    return dict(sorted(chosen.items()))
+
+
+def _draw(split: str, keys: Any) -> tuple[np.ndarray, np.ndarray]:
+    """For each key a number in 0..1 that chooses its split, and an integer that chooses its place."""
+    digests = b"".join(hashlib.sha256(f"{split}/{key}".encode()).digest()[:16] for key in keys)
+    drawn = np.frombuffer(digests, ">u8").reshape(-1, 2)
+    return drawn[:, 0] / 2.0**64, drawn[:, 1].astype(np.uint64)
+
+
+def _record(
+    arrays: dict[str, np.ndarray], numbers: np.ndarray, data: DataSettings
+) -> Iterator[tuple[str, bytes]]:
+    """The members of one record: their names' endings and their contents."""
+    alone = data.samples_per_record == 1
+    if arrays.keys() != data.fields.keys():
+        raise UserError(
+            f"the reader gives the fields {sorted(arrays)}", f"The dataset describes {sorted(data.fields)}"
+        )
+    for name, field in data.fields.items():
+        array = arrays[name]
+        _check(name, array, field, len(numbers))
+        yield f"{name}.{field.encoding}", encode(array[0] if alone else array, field.encoding)
+    yield f"{INDEX}.npy", encode(numbers[0].astype("<i8") if alone else numbers.astype("<i8"), "npy")
+
+
+def _check(name: str, array: np.ndarray, field: FieldSettings, num_samples: int) -> None:
+    if array.dtype != field.dtype or list(array.shape) != [num_samples, *field.shape]:
+        raise UserError(
+            f"the field {name!r} is {array.dtype} {list(array.shape[1:])} in the source",
+            f"fields.{name} says {field.dtype} {list(field.shape)}",
+        )
+    if field.classes is not None and not ((array >= 0) & (array < len(field.classes))).all():
+        raise UserError(f"the field {name!r} holds a class number outside 0..{len(field.classes) - 1}",
+                        f"Correct fields.{name}.classes")  # fmt: skip
+
+
+class _ShardFiles:
+    """The tar files of one split, one after the other."""
+
+    def __init__(self, folder: Path, split: str, max_bytes: int) -> None:
+        self._folder = folder
+        self._split = split
+        self._max_bytes = max_bytes
+        self._tar: tarfile.TarFile | None = None
+        self._num_records = 0
+        self._closed: list[dict[str, Any]] = []
+        self._num_samples = 0
+
+    def add(self, record: Iterator[tuple[str, bytes]], num_samples: int) -> None:
+        members = list(record)
+        num_bytes = sum(512 + len(content) + -len(content) % 512 for _, content in members)
+        if self._tar is not None and self._tar.offset + num_bytes > self._max_bytes:
+            self.close()
+        if self._tar is None:
+            path = self._folder / f"{self._split}-{len(self._closed):06d}.tar"
+            self._tar = tarfile.open(path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 - closed by close()
+        for ending, content in members:
+            member = tarfile.TarInfo(
+                f"{self._num_records:08d}.{ending}"
+            )  # no time, no owner: the same bytes always
+            member.size = len(content)
+            self._tar.addfile(member, io.BytesIO(content))
+        self._num_records += 1
+        self._num_samples += num_samples
+
+    def close(self) -> list[dict[str, Any]]:
+        """Close the open shard; returns the description of all that are closed."""
+        if self._tar is not None:
+            path = Path(str(self._tar.name))
+            self._tar.close()
+            self._closed.append({
+                "path": path.name,
+                "sha256": sha256_of(path),
+                "num_samples": self._num_samples,
+                "num_bytes": path.stat().st_size,
+            })  # fmt: skip
+            self._tar = None
+            self._num_samples = 0
+        return self._closed
+
+
+def _read_source(raw: Path, data: DataSettings) -> dict[str, Any]:
+    """What was fetched, if it is what the dataset names."""
+    again = f"Run `python -m pipelines.fetch source={data.source['name']}`"
+    try:
+        source = json.loads((raw / "source.json").read_text())
+        mismatch = source["sha256"] != data.source.get("sha256", source["sha256"])
+    except FileNotFoundError:
+        raise UserError(f"{raw} holds no fetched source", again) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{raw / 'source.json'} is damaged ({error})", again) from error
+    if mismatch:
+        raise UserError(f"{raw} holds another content than the source YAML names", again)
+    return source

@@ -1,0 +1,83 @@
+"""A folder that is replaced as a whole: whoever looks sees the old content or the new, never a mixture."""
+
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from modules.configuration.errors import UserError
+
+_MENDS = {
+    errno.ENOSPC: "Free some space on that disk and run the command again",
+    errno.EDQUOT: "Your quota there is used up: free some space and run the command again",
+    errno.EFBIG: "The file system takes no file of that size: choose another folder",
+    errno.EACCES: "Give yourself the right to write there, or choose another folder",
+    errno.EPERM: "Give yourself the right to write there, or choose another folder",
+    errno.EROFS: "That file system is read-only: choose another folder",
+}
+
+
+@contextmanager
+def writing_errors(folder: Path) -> Iterator[None]:
+    """Turn a full disk and missing rights beneath `folder` into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _MENDS:
+            raise
+        raise UserError(
+            f"can't write {error.filename or folder}: {error.strerror}", _MENDS[error.errno]
+        ) from error
+
+
+@contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder to fill; when the block ends well, it takes the place of `folder` in one step.
+
+    A block that fails, or is killed, leaves `folder` as it was. Two processes that replace the same folder
+    take turns.
+
+    Raises:
+        UserError: if the disk is full or may not be written.
+    """
+    filling = folder.parent / f".{folder.name}.partial"
+    with writing_errors(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with (folder.parent / f".{folder.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            shutil.rmtree(filling, ignore_errors=True)
+            filling.mkdir()
+            try:
+                yield filling
+                _take_place(filling, folder)
+            finally:
+                shutil.rmtree(filling, ignore_errors=True)
+
+
+def _take_place(new: Path, old: Path) -> None:
+    if not old.exists():
+        new.rename(old)
+        return
+    if not _exchange(new, old):
+        # A file system that can't exchange two names: between these two lines there is no folder at all,
+        # which every reader reports as missing.
+        retired = old.parent / f".{old.name}.retired"
+        shutil.rmtree(retired, ignore_errors=True)
+        old.rename(retired)
+        new.rename(old)
+        shutil.rmtree(retired, ignore_errors=True)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two names in one step (Linux: renameat2 with RENAME_EXCHANGE); False where that can't be."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    at_current_folder, exchange = -100, 2
+    return (
+        rename(at_current_folder, os.fsencode(first), at_current_folder, os.fsencode(second), exchange) == 0
+    )
