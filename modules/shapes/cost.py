@@ -1,0 +1,101 @@
+"""What a recipe will need: memory by where it goes, and arithmetic of a step. Estimates, before anything runs.
+
+Weights, gradients and what the forward pass keeps for the backward pass are counted on the meta device; the
+optimizer's state is counted by letting it take a step there. Left out: what single operations borrow while they
+run, and the program itself.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from modules.configuration.errors import UserError
+from modules.configuration.targets import build
+from modules.shapes.symbols import per_sample
+from modules.shapes.trace import Trace, tensors
+
+_PROBE_SIZE = 512
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Totals of a network and what a step of training takes.
+
+    Attributes:
+        num_parameters: all parameters.
+        num_trainable: those with a gradient.
+        multiply_adds: of one sample, forward.
+        backward_multiply_adds: of one sample, backward.
+        activation_bytes: kept by one sample's forward pass for the backward pass.
+        weight_bytes: parameters and buffers.
+        gradient_bytes: one gradient for each trained parameter.
+        optimizer_bytes: the optimizer's state; None where it cannot be told without data.
+        batch_size: samples in a step.
+    """
+
+    num_parameters: int
+    num_trainable: int
+    multiply_adds: int
+    backward_multiply_adds: int
+    activation_bytes: int
+    weight_bytes: int
+    gradient_bytes: int
+    optimizer_bytes: int | None
+    batch_size: int
+
+    @property
+    def memory_bytes(self) -> int:
+        """Estimate of the memory that tensors take at the height of a step."""
+        fixed = self.weight_bytes + self.gradient_bytes + (self.optimizer_bytes or 0)
+        return fixed + self.batch_size * self.activation_bytes
+
+    @property
+    def step_multiply_adds(self) -> int:
+        """Multiply-adds of one optimizer step, forward and backward."""
+        return self.batch_size * (self.multiply_adds + self.backward_multiply_adds)
+
+
+def estimate_cost(config: dict[str, Any], first: Trace, second: Trace) -> Cost:
+    """The cost of a recipe, from what two symbolic batches of different size took."""
+    parameters = list(first.task.parameters())
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    return Cost(
+        num_parameters=sum(parameter.numel() for parameter in parameters),
+        num_trainable=sum(parameter.numel() for parameter in trained),
+        multiply_adds=per_sample(first.multiply_adds, second.multiply_adds),
+        backward_multiply_adds=per_sample(first.backward_multiply_adds, second.backward_multiply_adds),
+        activation_bytes=per_sample(first.saved_bytes, second.saved_bytes),
+        weight_bytes=_num_bytes([*parameters, *first.task.buffers()]),
+        gradient_bytes=_num_bytes(trained),
+        optimizer_bytes=_optimizer_bytes(config["optimizer"], trained),
+        batch_size=config["trainer"]["batch_size"],
+    )
+
+
+def measure_multiply_adds_per_s() -> float:
+    """Multiply-adds a second of this machine's processor on a product of two matrices: the most it can reach."""
+    one = torch.rand(_PROBE_SIZE, _PROBE_SIZE)
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        one @ one
+        best = min(best, time.perf_counter() - start)
+    return _PROBE_SIZE**3 / best
+
+
+def _num_bytes(values: list[Tensor]) -> int:
+    return sum(value.numel() * value.element_size() for value in values)
+
+
+def _optimizer_bytes(node: dict[str, Any], trained: list[torch.nn.Parameter]) -> int | None:
+    # Fused kernels exist only for real devices; they keep the same state.
+    plain = {name: value for name, value in node.items() if name != "fused"}
+    try:
+        optimizer = build(plain, params=trained)
+        optimizer.step()
+    except (UserError, RuntimeError, NotImplementedError, TypeError):
+        return None  # needs values (a line search, a closure)
+    return _num_bytes([tensor for state in optimizer.state.values() for tensor in tensors(state)])

@@ -1,0 +1,89 @@
+"""Where a network breaks, and in which sizes."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import prod
+
+from torch import nn
+
+from modules.shapes.requirements import Requirement, required_input
+from modules.shapes.symbols import BATCH, BATCH_SIZES, Shape, shape_text
+
+# What torch and bricks raise where sizes do not agree; anything else is a fault of code and shows its traceback.
+FAULTS = (RuntimeError, ValueError, IndexError, TypeError, ArithmeticError, AssertionError)
+
+
+@dataclass(eq=False)
+class Failure(Exception):
+    """The first thing in the network that did not fit.
+
+    Attributes:
+        brick: class of the innermost module that was at work.
+        path: where it stands in the task; empty while the network was being built.
+        message: the fault in words.
+        got: shape that arrived there.
+        needs: what it would take, where that is known.
+        layout: the module in words, sizes included.
+        numbers: sizes that took part; one of them is often the one that would fit.
+        progress: modules that had finished before.
+    """
+
+    brick: str
+    path: str = ""
+    message: str = ""
+    got: Shape | None = None
+    needs: Requirement | None = None
+    layout: str = ""
+    numbers: set[int] = field(default_factory=set)
+    progress: int = -1
+
+    def __str__(self) -> str:
+        brick = f"{self.path} ({self.brick})" if self.path else self.brick
+        got = shape_text(self.got) if self.got is not None else ""
+        if got and self.needs:
+            least = "at least " if self.needs.at_least else ""
+            return f"{brick} gets {got} but takes {least}{shape_text(self.needs.shape)}"
+        message = " ".join(self.message.split()).rstrip(".")
+        return f"{brick} cannot take {got}: {message}" if got else f"{brick}: {message}".removeprefix(": ")
+
+
+def failure_in_forward(
+    module: nn.Module,
+    path: str,
+    error: Exception,
+    got: Shape | None,
+    operands: Iterable[Shape],
+    progress: int,
+) -> Failure:
+    """What `module` could not do.
+
+    Args:
+        module: the innermost module that was running.
+        path: where it stands in the task.
+        error: what was raised.
+        got: shape of the module's first input.
+        operands: shapes that met in the operation that failed.
+        progress: modules that had finished before.
+    """
+    needs = required_input(module, got) if got else None
+    shapes = [*operands, *([got] if got else []), *([needs.shape] if needs else [])]
+    numbers = {size for shape in shapes for size in shape} | {
+        prod(shape[1:]) for shape in shapes if len(shape) > 1
+    }
+    # Multiples of the batch are no sizes of a layer.
+    numbers = {number for number in numbers if number and number % BATCH_SIZES[0]}
+    message = re.sub(rf"\b{BATCH_SIZES[0]}\b", BATCH, str(error))
+    return Failure(type(module).__name__, path, message, got, needs, repr(module), numbers, progress)
+
+
+def failure_in_constructor(error: BaseException) -> Failure:
+    """What a constructor refused; its class is found in the traceback."""
+    brick, frame = "", error.__traceback__
+    while frame is not None:
+        owner = frame.tb_frame.f_locals.get("self")
+        if frame.tb_frame.f_code.co_name == "__init__" and isinstance(owner, nn.Module):
+            brick = type(owner).__name__
+        frame = frame.tb_next
+    numbers = {int(number) for number in re.findall(r"\d+", str(error))} - {0}
+    return Failure(brick, message=str(error), numbers=numbers)

@@ -1,0 +1,57 @@
+"""Builds a configuration's task on the meta device and runs one batch of its data's schema through it."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from modules.configuration.errors import UserError
+from modules.configuration.targets import build
+from modules.shapes.failure import FAULTS, Failure, failure_in_constructor
+from modules.shapes.symbols import BATCH_SIZES
+from modules.shapes.trace import Trace
+
+
+def run(config: dict[str, Any], batch_size: int = BATCH_SIZES[0]) -> Trace:
+    """Builds the task and runs loss and backward on a batch of `batch_size`.
+
+    Raises:
+        Failure: some sizes do not agree.
+        UserError: a target may not be built.
+    """
+    fields = config["data"]["fields"]
+    num_classes = {name: len(field["classes"]) for name, field in fields.items() if field.get("classes")}
+    trace = Trace(build_task(config), symbolic_batch(fields, batch_size), num_classes).run()
+    # What counts classes beside the loss, such as a metric, must agree with the data too.
+    given = config["task"].get("num_classes")
+    if given is not None and num_classes and given not in num_classes.values():
+        (name, expected), *_ = num_classes.items()
+        fault = f"num_classes is {given}, but {name} has {expected} classes"
+        raise Failure(type(trace.task).__name__, message=fault, numbers={expected}, progress=len(trace.calls))
+    return trace
+
+
+def build_task(config: dict[str, Any]) -> nn.Module:
+    """The task and its model on the meta device, in training mode.
+
+    Raises:
+        Failure: a constructor refuses its sizes.
+        UserError: a target may not be built.
+    """
+    try:
+        with torch.device("meta"):
+            return build(config["task"], model=build(config["model"])).train()
+    except (UserError, *FAULTS) as error:
+        # `build` says in a UserError what a constructor raised.
+        cause = error.__cause__ if isinstance(error, UserError) else error
+        if not isinstance(cause, FAULTS):
+            raise
+        raise failure_in_constructor(cause) from error
+
+
+def symbolic_batch(fields: dict[str, dict[str, Any]], batch_size: int) -> dict[str, Tensor]:
+    """A batch as the shards would give it, without data."""
+    return {
+        name: torch.empty((batch_size, *field["shape"]), dtype=getattr(torch, field["dtype"]), device="meta")
+        for name, field in fields.items()
+    }

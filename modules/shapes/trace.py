@@ -1,0 +1,248 @@
+"""One batch through model, loss and backward on the meta device: every shape is known, nothing is computed.
+
+Hooks see each brick's inputs and outputs; a function mode follows which brick a tensor came from, so that the
+graph of the network is what really ran (branches, residuals and concatenations included).
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from modules.shapes.failure import FAULTS, Failure, failure_in_forward
+from modules.shapes.symbols import Shape
+
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+
+
+@dataclass
+class Call:
+    """A brick that ran: its shapes at the first call, its multiply-adds over all calls."""
+
+    path: str
+    brick: str
+    module: nn.Module
+    inputs: list[Shape]
+    outputs: list[Shape]
+    multiply_adds: int = 0
+    num_calls: int = 1
+
+
+@dataclass(frozen=True)
+class Node:
+    """What tensors come from: a field of the batch, a brick, or an operation that joins several tensors."""
+
+    kind: str
+    name: str
+    path: str = ""
+
+
+def is_brick(module: nn.Module) -> bool:
+    """Whether a module is shown as one box: a brick, a layer of torch, or anything without parts."""
+    origin = type(module).__module__
+    if origin.startswith("modules.bricks."):
+        return True
+    if origin.startswith("torch.nn."):
+        return not isinstance(module, _CONTAINERS)
+    return not any(True for _ in module.children())
+
+
+def tensors(value: Any) -> Iterator[Tensor]:
+    """All tensors in a value, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from tensors(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from tensors(item)
+
+
+class Trace(TorchFunctionMode):
+    """Records one run of `task.loss` and its backward pass.
+
+    Args:
+        task: the task, built on the meta device.
+        batch: fields of one batch on the meta device.
+        num_classes: classes of each field that holds class numbers.
+
+    Attributes:
+        calls: bricks by path, in the order in which they ran.
+        edges: (from, to, index of the shape in the target's inputs or None) without repetition, in order.
+        multiply_adds: of the forward pass.
+        backward_multiply_adds: of the backward pass.
+        saved_bytes: what the forward pass keeps for the backward pass, parameters and the batch itself apart.
+    """
+
+    def __init__(self, task: nn.Module, batch: dict[str, Tensor], num_classes: dict[str, int]) -> None:
+        super().__init__()
+        self.task, self.batch, self.num_classes = task, batch, num_classes
+        self.calls: dict[str, Call] = {}
+        self.edges: dict[tuple[Node, Node], list[Shape]] = {}
+        self.sink: Node | None = None
+        self.multiply_adds = self.backward_multiply_adds = self.saved_bytes = 0
+        self._counter = FlopCounterMode(display=False)
+        self._stack: list[tuple[str, nn.Module, list[Tensor]]] = []
+        self._brick_depth: int | None = None
+        self._started_at = 0
+        self._feeds: list[tuple[Node, Shape]] = []
+        self._progress = 0
+        self._num_joins = 0
+        self._failure: Failure | None = None
+        # Tensors are kept alive, so that an id stays the name of one tensor.
+        self._alive: list[Tensor] = []
+        self._origin: dict[int, Node] = {}
+        self._saved: dict[int, Any] = {}
+
+    def run(self) -> "Trace":
+        """Runs loss and backward.
+
+        Raises:
+            Failure: some sizes do not agree.
+        """
+        hooks = []
+        for path, module in self.task.named_modules():
+            if module is not self.task:
+                hooks.append(module.register_forward_pre_hook(self._enter(path), with_kwargs=True))
+                hooks.append(module.register_forward_hook(self._leave(path)))
+        for name, tensor in self.batch.items():
+            self._come_from(Node("field", name), tensor)
+        try:
+            with torch.device("meta"), self._counter:
+                with self, torch.autograd.graph.saved_tensors_hooks(self._save, lambda tensor: tensor):
+                    loss = self.task.loss(self.batch)  # pyright: ignore[reportCallIssue]
+                self.sink = self._origin.get(id(loss))
+                self._finish(loss)
+        except Failure:
+            raise
+        except FAULTS as error:
+            raise (self._failure or self._fault(error)) from error
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return self
+
+    def _finish(self, loss: Tensor) -> None:
+        if loss.shape != ():
+            raise Failure(
+                type(self.task).__name__,
+                message=f"its loss is {tuple(loss.shape)} where one number is expected",
+            )
+        self.multiply_adds = self._flops()
+        self.saved_bytes = self._num_saved_bytes()
+        loss.backward()
+        self.backward_multiply_adds = self._flops() - self.multiply_adds
+
+    def _flops(self) -> int:
+        return self._counter.get_total_flops() // 2
+
+    def _num_saved_bytes(self) -> int:
+        kept = [*self.task.parameters(), *self.task.buffers(), *self.batch.values()]
+        apart = {tensor.untyped_storage()._cdata for tensor in kept}
+        return sum(storage.nbytes() for key, storage in self._saved.items() if key not in apart)
+
+    def _save(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        self._saved[storage._cdata] = storage
+        return tensor
+
+    def _come_from(self, node: Node, value: Any) -> None:
+        for tensor in tensors(value):
+            self._alive.append(tensor)
+            self._origin[id(tensor)] = node
+
+    def _sources(self, value: Any) -> list[tuple[Node, Shape]]:
+        known = [
+            (self._origin[id(tensor)], tensor) for tensor in tensors(value) if id(tensor) in self._origin
+        ]
+        return [(node, tuple(tensor.shape)) for node, tensor in known]
+
+    def _link(self, sources: Iterable[tuple[Node, Shape]], target: Node) -> None:
+        for source, shape in sources:
+            shapes = self.edges.setdefault((source, target), [])
+            if shape not in shapes:
+                shapes.append(shape)
+
+    def _enter(self, path: str):
+        def enter(module: nn.Module, args: tuple, kwargs: dict) -> None:
+            given = list(tensors((args, kwargs)))
+            self._stack.append((path, module, given))
+            if self._brick_depth is None and is_brick(module):
+                self._brick_depth = len(self._stack)
+                self._started_at = self._flops()
+                self._feeds = self._sources(given)
+
+        return enter
+
+    def _leave(self, path: str):
+        def leave(module: nn.Module, args: tuple, output: Any) -> Any:
+            _, _, given = self._stack.pop()
+            self._progress += 1
+            if self._brick_depth != len(self._stack) + 1:
+                return output
+            self._brick_depth = None
+            if isinstance(output, Tensor) and any(output is tensor for tensor in given):
+                output = output.view_as(output)  # so that it can be told from the input
+            inputs, outputs = ([tuple(t.shape) for t in values] for values in (given, tensors(output)))
+            call = Call(path, type(module).__name__, module, inputs, outputs, num_calls=0)
+            call = self.calls.setdefault(path, call)
+            call.num_calls += 1
+            call.multiply_adds += self._flops() - self._started_at
+            node = Node("brick", call.brick, path)
+            self._link(self._feeds, node)
+            self._come_from(node, output)
+            return output
+
+        return leave
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name = getattr(func, "__name__", str(func))
+        kwargs = kwargs or {}
+        if name in ("cross_entropy", "nll_loss"):
+            self._check_classes(*args[:2], **{k: v for k, v in kwargs.items() if k in ("input", "target")})
+        try:
+            result = func(*args, **kwargs)
+        except FAULTS as error:
+            self._failure = self._failure or self._fault(
+                error, [tuple(t.shape) for t in tensors((args, kwargs))]
+            )
+            raise
+        if self._brick_depth is None:
+            self._follow(name, (args, kwargs), result)
+        return result
+
+    def _follow(self, name: str, given: Any, result: Any) -> None:
+        sources = self._sources(given)
+        nodes = {node for node, _ in sources}
+        if len(nodes) == 1:
+            self._come_from(sources[0][0], result)
+        elif nodes and next(tensors(result), None) is not None:
+            self._num_joins += 1
+            join = Node("join", name.strip("_"), str(self._num_joins))
+            self._link(sources, join)
+            self._come_from(join, result)
+
+    def _check_classes(self, input: Tensor, target: Tensor) -> None:
+        label = self._origin.get(id(target))
+        expected = self.num_classes.get(label.name) if label and label.kind == "field" else None
+        if expected is None or target.is_floating_point() or input.ndim < 2 or input.shape[1] == expected:
+            return
+        source = self._origin.get(id(input))
+        raise Failure(
+            source.name if source else type(self.task).__name__,
+            source.path if source else "",
+            f"gives {input.shape[1]} logits, but {label.name} has {expected} classes" if label else "",
+            layout=repr(self.calls[source.path].module) if source and source.path in self.calls else "",
+            numbers={expected},
+            progress=self._progress,
+        )
+
+    def _fault(self, error: Exception, operands: Iterable[Shape] = ()) -> Failure:
+        path, module, given = self._stack[-1] if self._stack else ("", self.task, [])
+        got = tuple(given[0].shape) if given else None
+        return failure_in_forward(module, path, error, got, operands, self._progress)
