@@ -1,0 +1,24 @@
+"""A process that records as training does: FOLDER SETTINGS FIRST STOP PAUSE_S END, END being finish, fail or hang."""
+
+import ast
+import sys
+import time
+from pathlib import Path
+
+from modules.tracking.tracker import Tracker
+
+folder, settings, first, stop, pause_s, end = sys.argv[1:]
+run = {"name": "like", "identity": folder.replace("/", "_"), "tags": {"git_commit": "0" * 40}}
+tracker = Tracker(Path(folder), ast.literal_eval(settings), run)
+tracker.parameters({"trainer": {"max_epochs": 2}})
+for step in range(int(first), int(stop)):
+    tracker.metric("training/loss", 1 / (1 + step), step)
+    if step % 50 == 49:
+        tracker.flush()
+        print("checkpoint", step, flush=True)
+    time.sleep(float(pause_s))
+if end == "hang":
+    tracker.flush()
+    print("hanging", flush=True)
+    time.sleep(1000)
+print(tracker.finish("FAILED" if end == "fail" else "FINISHED", "loss is NaN" if end == "fail" else ""), flush=True)
