@@ -94,7 +94,7 @@ class TrainingLoader:
         epoch, step = state["epoch"], state["step"]
         if epoch < 0 or not 0 <= step <= self.steps_per_epoch:
             raise UserError(
-                f"a checkpoint at epoch {epoch}, step {step} is none of {self.steps_per_epoch} steps an epoch",
+                f"a checkpoint at epoch {epoch}, step {step} is beyond its {self.steps_per_epoch} steps",
                 "Train anew: the data or the batch size have changed",
             )
         self._go_to(epoch, step)

@@ -1,0 +1,90 @@
+"""Packs a dataset into shards: reads data/raw/<source>/ and writes data/shards/<dataset>/ in one step.
+
+python -m pipelines.shard dataset=fashion_mnist
+
+A dataset is a file of conf/data/; see modules/datamodules/README.md for one of your own.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modules.configuration.command import arguments, run
+from modules.configuration.errors import KeyFault, UserError
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """
+    Args:
+        dataset: the name of a file in conf/data/.
+        plan: the dataset's plan, build/plan/datasets/<dataset>.yaml, instead of its name.
+        raw: folder of the fetched sources.
+        data: folder of the datasets' shards.
+    """
+
+    dataset: str | None = None
+    plan: str | None = None
+    raw: str = "data/raw"
+    data: str = "data/shards"
+
+
+def main(argv: list[str]) -> None:
+    """Shards one dataset."""
+    chosen = arguments(argv, Arguments, __doc__ or "")
+    if (chosen.dataset is None) == (chosen.plan is None):
+        raise UserError("say what to shard", "Give one of dataset=<name> and plan=<file>")
+    values, origin = _from_plan(Path(chosen.plan)) if chosen.plan else _from_conf(chosen.dataset or "")
+    from modules.configuration.settings import DataSettings, read
+    from modules.datamodules.shard_writer import write_shards
+
+    try:
+        data = read(DataSettings, values)
+    except KeyFault as fault:
+        raise fault.at(origin) from None
+    with _progress(f"Sharding {data.name}") as progress:
+        written = write_shards(
+            data, Path(chosen.raw) / data.source["name"], Path(chosen.data) / data.name, progress=progress
+        )
+    for split, found in written["splits"].items():
+        num_bytes = sum(shard["num_bytes"] for shard in found["shards"])
+        print(
+            f"{data.name} {split}: {found['num_samples']} samples, {found['samples_per_record']} a record, "
+            f"{num_bytes / 2**20:.1f} MiB, shards: {len(found['shards'])}"
+        )
+
+
+def _from_plan(path: Path) -> tuple[dict[str, Any], str]:
+    from modules.configuration.plans import read_yaml
+
+    values = read_yaml(path)
+    values.pop("code", None)  # a plan holds the fingerprint of the code as well
+    return values, str(path)
+
+
+def _from_conf(name: str) -> tuple[dict[str, Any], str]:
+    from modules.configuration.compose import compose
+    from modules.configuration.names import check_name
+
+    return compose([f"data={check_name('dataset', name)}"])["data"], f"conf/data/{name}.yaml"
+
+
+@contextmanager
+def _progress(message: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar at a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(message, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+if __name__ == "__main__":
+    run(main)
