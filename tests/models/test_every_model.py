@@ -37,7 +37,7 @@ def built(request):
 
 
 def ten_steps(model, pictures, labels):
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     losses = []
     for _ in range(10):
         loss = functional.cross_entropy(model(pictures), labels)
