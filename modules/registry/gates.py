@@ -1,0 +1,142 @@
+"""What a challenger must pass before it becomes champion. Pure: no tracker, no torch.
+
+The alias moves only if every binding gate passes. Whether the recipe's expected score is reached is told, but
+does not bind: a registry whose champion is weak is better served by a stronger challenger than by none.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One answer.
+
+    Attributes:
+        gate: its name.
+        passed: whether the challenger passed.
+        detail: the figures behind the answer.
+        binding: whether the alias depends on it.
+    """
+
+    gate: str
+    passed: bool
+    detail: str
+    binding: bool = True
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a model takes and gives: shapes of one sample, and the class behind each output."""
+
+    input_shape: tuple[int, ...]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A figure on a test split, larger is better.
+
+    Attributes:
+        metric: its name.
+        value: the figure.
+        data_hash: hash of the test split that it was measured on.
+    """
+
+    metric: str
+    value: float
+    data_hash: str
+
+
+def beats_champion(challenger: Score, champion: Score | None, *, why_no_champion: str = "") -> Gate:
+    """The challenger's score is larger than the champion's on the same data.
+
+    Args:
+        challenger: score of the challenger.
+        champion: score of the champion; None where there is no champion or none that can be compared.
+        why_no_champion: why the champion has no score on this data; empty where there is no champion at all.
+    """
+    name = "score"
+    if champion is None and not why_no_champion:
+        return Gate(name, True, f"{challenger.metric} {challenger.value:.4f}, there is no champion yet")
+    if champion is None:
+        return Gate(name, False, f"no fair comparison: {why_no_champion}")
+    if (champion.metric, champion.data_hash) != (challenger.metric, challenger.data_hash):
+        return Gate(name, False, "no fair comparison: the scores are of different metrics or data")
+    # NaN compares as not larger, so a broken score never wins.
+    passed = challenger.value > champion.value
+    verdict = "beats" if passed else "equals" if challenger.value == champion.value else "does not beat"
+    return Gate(
+        name,
+        passed,
+        f"{challenger.metric} {challenger.value:.4f} {verdict} the champion's {champion.value:.4f}",
+    )
+
+
+def served_equals_eager(
+    served: Sequence[Sequence[float]], eager: Sequence[Sequence[float]], tolerance: float = 1e-5
+) -> Gate:
+    """The registered program gives the model's own probabilities.
+
+    Args:
+        served: probabilities of the program, loaded as a server loads it.
+        eager: probabilities of the model with its saved weights, of the same samples.
+        tolerance: largest difference of a probability taken for equal.
+    """
+    name = "served"
+    if (
+        len(served) != len(eager)
+        or not eager
+        or any(len(a) != len(b) for a, b in zip(served, eager, strict=True))
+    ):
+        return Gate(name, False, "the program answers in another shape than the model")
+    differences = [abs(a - b) for rows in zip(served, eager, strict=True) for a, b in zip(*rows, strict=True)]
+    # `<=` on each, not `max`: max() of a list with NaN depends on the order.
+    passed = all(difference <= tolerance for difference in differences)
+    largest = max((d for d in differences if d == d), default=float("nan"))
+    finite = "" if all(d == d for d in differences) else ", and some are not numbers"
+    detail = f"largest difference {largest:.1e} over {len(eager)} samples (at most {tolerance:.0e}){finite}"
+    return Gate(name, passed, detail)
+
+
+def signature_holds(challenger: Signature, champion: Signature | None) -> Gate:
+    """Whoever calls the champion can call the challenger: same inputs, same classes in the same order."""
+    name = "signature"
+    if champion is None:
+        return Gate(
+            name, True, f"{list(challenger.input_shape)} to {len(challenger.classes)} classes, the first"
+        )
+    if challenger.input_shape != champion.input_shape:
+        return Gate(
+            name, False, f"takes {list(challenger.input_shape)}, the champion {list(champion.input_shape)}"
+        )
+    if challenger.classes != champion.classes:
+        return Gate(name, False, f"classes differ from the champion's: {_difference(challenger, champion)}")
+    return Gate(
+        name, True, f"{list(challenger.input_shape)} to {len(challenger.classes)} classes, as the champion"
+    )
+
+
+def reaches_expected(score: Score, at_least: float) -> Gate:
+    """The recipe's expected score is reached; told, not binding."""
+    passed = score.value >= at_least
+    return Gate(
+        "expected",
+        passed,
+        f"{score.metric} {score.value:.4f}, expected at least {at_least:.4f}",
+        binding=False,
+    )
+
+
+def becomes_champion(gates: Sequence[Gate]) -> bool:
+    """Whether every binding gate passed."""
+    binding = [gate for gate in gates if gate.binding]
+    return bool(binding) and all(gate.passed for gate in binding)
+
+
+def _difference(challenger: Signature, champion: Signature) -> str:
+    if sorted(challenger.classes) == sorted(champion.classes):
+        return "another order"
+    new = [name for name in challenger.classes if name not in champion.classes]
+    gone = [name for name in champion.classes if name not in challenger.classes]
+    return f"new {new or 'none'}, gone {gone or 'none'}"

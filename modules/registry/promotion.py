@@ -1,0 +1,178 @@
+"""From an evaluated recipe to a registered version, and to the alias `champion` if it passes the gates.
+
+Every step can be interrupted and done again: a version appears complete or not at all, a version without a
+decision is decided anew, and a decision that is written down but not carried out is carried out. An identity
+is registered once.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from modules.configuration.errors import UserError
+from modules.registry.export import Classifier, Description, export_program, load_program
+from modules.registry.gates import (
+    Gate,
+    Score,
+    beats_champion,
+    becomes_champion,
+    reaches_expected,
+    served_equals_eager,
+    signature_holds,
+)
+from modules.registry.outcome import Outcome
+from modules.registry.package import package, serve
+from modules.registry.versions import PROGRAM, Registry, Version
+
+Rescore = Callable[[nn.Module], float]
+"""From a program to its score on the challenger's test split."""
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What came of it.
+
+    Attributes:
+        version: the registered version.
+        new: whether it was registered or decided just now.
+        champion: whether the alias names it now.
+        previous: number and score of the champion that it met, or None.
+        gates: the decision.
+        run_id: MLflow's id of the run.
+    """
+
+    version: Version
+    new: bool
+    champion: bool
+    previous: dict[str, Any] | None
+    gates: list[Gate]
+    run_id: str
+
+
+def promote(
+    registry: Registry,
+    plan: dict[str, Any],
+    model: nn.Module,
+    outcome: Outcome,
+    run_id: str,
+    rescore: Rescore,
+) -> Promotion:
+    """Register the model and decide whether it becomes champion.
+
+    Args:
+        registry: where to.
+        plan: the recipe's plan.
+        model: with its trained weights.
+        outcome: its evaluation.
+        run_id: MLflow's id of the run that trained it.
+        rescore: how a champion evaluated on other data is measured on this data.
+
+    Raises:
+        UserError: if the model cannot be exported or the tracker does not answer.
+    """
+    name, identity, metric = plan["name"], outcome.provenance.identity, plan["expected"]["metric"]
+    if metric not in outcome.metrics:
+        known = ", ".join(sorted(outcome.metrics))
+        raise UserError(
+            f"expected.metric={metric} is not among the evaluation's figures", f"There is: {known}."
+        )
+    version = registry.find(name, identity)
+    if version is not None and "decision" in version.tags:
+        return _decided(registry, version, run_id)
+    version = version or _register(registry, plan, model, outcome, run_id)
+    champion = registry.champion(name)
+    if champion is not None and champion.number == version.number:
+        champion = None  # someone moved the alias by hand: no one to compare with
+    score = Score(metric, outcome.metrics[metric], outcome.provenance.data["test"])
+    with registry.fetched(version) as folder:
+        served = serve(folder, outcome.examples)
+    with torch.inference_mode():
+        eager = Classifier(model).eval()(torch.from_numpy(outcome.examples))
+    signature = signature_holds(version.signature, champion.signature if champion else None)
+    champion_score, why_not = (
+        (None, "") if champion is None else _score(registry, champion, score, signature, rescore)
+    )
+    gates = [
+        beats_champion(score, champion_score, why_no_champion=why_not),
+        served_equals_eager(served.tolist(), eager.tolist()),
+        signature,
+        reaches_expected(score, plan["expected"]["at_least"]),
+    ]
+    previous = (
+        None
+        if champion is None
+        else {"version": champion.number, metric: getattr(champion_score, "value", None)}
+    )
+    decision = {"previous": previous, "gates": [asdict(gate) for gate in gates]}
+    registry.decide(version, becomes_champion(gates), json.dumps(decision, ensure_ascii=False))
+    return Promotion(version, True, becomes_champion(gates), previous, gates, run_id)
+
+
+def _decided(registry: Registry, version: Version, run_id: str) -> Promotion:
+    decision = json.loads(version.tags["decision"])
+    gates = [Gate(**gate) for gate in decision["gates"]]
+    if "settled" not in version.tags:
+        registry.settle(version, becomes_champion(gates))
+    champion = registry.champion(version.name)
+    return Promotion(
+        version=version,
+        new=False,
+        champion=champion is not None and champion.number == version.number,
+        previous=decision["previous"],
+        gates=gates,
+        run_id=run_id,
+    )
+
+
+def _register(
+    registry: Registry, plan: dict[str, Any], model: nn.Module, outcome: Outcome, run_id: str
+) -> Version:
+    provenance = outcome.provenance
+    name, identity = plan["name"], provenance.identity
+    description = Description(name, identity, tuple(provenance.input_shape), tuple(provenance.classes))
+    # Two samples: torch.export takes a batch of one for a size that never changes.
+    example = torch.from_numpy(outcome.examples[:1])
+    program = export_program(model, example.expand(2, *example.shape[1:]).clone())
+    run_tags = registry.run_tags(run_id)
+    model_id = registry.start_model(name, identity, run_id)
+    with tempfile.TemporaryDirectory(prefix="trainyard-") as scratch:
+        folder = Path(scratch) / "model"
+        files = package(program, description, example.numpy(), plan, run_id, model_id, folder)
+        tags = {
+            "identity": identity,
+            "files": files,
+            "input_shape": json.dumps(provenance.input_shape),
+            "classes": json.dumps(provenance.classes, ensure_ascii=False),
+            "dataset": plan["data"]["name"],
+            **{f"data.{split}": value for split, value in provenance.data.items()},
+            **{f"test.{figure}": repr(value) for figure, value in outcome.metrics.items()},
+            **{tag: run_tags[tag] for tag in ("git_commit", "git_dirty") if tag in run_tags},
+        }
+        return registry.register(name, folder, run_id, model_id, tags)
+
+
+def _score(
+    registry: Registry, champion: Version, challenger: Score, signature: Gate, rescore: Rescore
+) -> tuple[Score | None, str]:
+    """The champion's score on the challenger's data, or why there is none."""
+    known = champion.score(challenger.metric)
+    if known is not None and known.data_hash == challenger.data_hash:
+        return known, ""
+    if not signature.passed:
+        return None, f"the champion (version {champion.number}) has other data and {signature.detail}"
+    try:
+        with registry.fetched(champion) as folder:
+            program, _ = load_program(folder / PROGRAM)
+        value = rescore(program)
+    except UserError as error:
+        return (
+            None,
+            f"the champion (version {champion.number}) has other data and cannot be run: {error.problem}",
+        )
+    return Score(challenger.metric, value, challenger.data_hash), ""

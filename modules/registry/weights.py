@@ -1,0 +1,74 @@
+"""Trained weights from a file that may come from anyone, into the model that a plan describes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from modules.configuration.errors import UserError
+
+
+def load_weights(model: nn.Module, file: Path) -> None:
+    """Fill the model with the weights of `file`, every one of them, by name and shape.
+
+    Nothing in the file is run (`weights_only`).
+
+    Raises:
+        UserError: if the file is missing, damaged, holds more than tensors, fits another model or has weights
+            that are not numbers.
+    """
+    mend = "Train the recipe again: python -m pipelines.train plan=..."
+    if not file.is_file():
+        raise UserError(f"{file} is missing", mend)
+    try:
+        weights = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(
+            f"{file} is damaged or holds more than weights; nothing of it was run", mend
+        ) from error
+    if not isinstance(weights, Mapping) or not all(
+        isinstance(name, str) and isinstance(weight, Tensor) for name, weight in weights.items()
+    ):
+        raise UserError(f"{file} holds no weights by name", mend)
+    if difference := _difference(model.state_dict(), weights):
+        raise UserError(f"{file} does not fit {type(model).__name__}: {difference}", mend)
+    model.load_state_dict(weights)
+    broken = [name for name, weight in weights.items() if not torch.isfinite(weight).all()]
+    if broken:
+        raise UserError(
+            f"{file}: {broken[0]} holds NaN or infinity", "The training diverged: try a smaller lr."
+        )
+
+
+def first_layer_filters(model: nn.Module, input_shape: tuple[int, ...]) -> Tensor | None:
+    """What each neuron of the first layer looks for, as pictures [filters, channels, height, width].
+
+    The filters of a convolution; of a fully connected layer on the pixels, the weights laid out as the
+    picture. None where the first layer with weights is neither.
+    """
+    for layer in model.modules():
+        match layer:
+            case nn.Conv2d():
+                return layer.weight.detach()
+            case nn.Linear(in_features=size) if (
+                len(input_shape) == 3 and size == torch.Size(input_shape).numel()
+            ):
+                return layer.weight.detach().unflatten(1, input_shape)
+            case nn.Module() if next(layer.parameters(recurse=False), None) is not None:
+                return None
+    return None
+
+
+def _difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """The first way in which two sets of weights differ, or nothing."""
+    if missing := [name for name in expected if name not in found]:
+        return f"{missing[0]} is missing" + (f" (and {len(missing) - 1} more)" if len(missing) > 1 else "")
+    if unknown := [name for name in found if name not in expected]:
+        return f"{unknown[0][:80]!r} is no weight of it"
+    for name, weight in expected.items():
+        if weight.shape != found[name].shape:
+            return f"{name} is {list(found[name].shape)} in the file, {list(weight.shape)} in the model"
+        if weight.dtype != found[name].dtype:
+            return f"{name} is {found[name].dtype} in the file, {weight.dtype} in the model"
+    return ""

@@ -1,0 +1,109 @@
+"""Says what is in a picture, by a registered model or an exported program.
+
+python -m pipelines.predict model=lenet@champion input=picture.png
+python -m pipelines.predict model=lenet@3 input=pictures/ output=json
+python -m pipelines.predict model=program.pt2 input=picture.png
+
+A picture is made grey or colour as the model asks, laid on white where it is transparent, and resized to the
+size that the model learned. It is never inverted: a model that learned white on black must be shown white on
+black.
+"""
+
+import json
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from modules.configuration.command import arguments, run
+
+BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """
+    Args:
+        model: name@champion, name@version or the path of a .pt2 file.
+        input: a picture or a folder of pictures.
+        output: table for people, json for machines.
+        top: how many classes to name.
+        tracking: where the registry is: a file of conf/tracking or an MLflow URI.
+    """
+
+    model: str
+    input: str
+    output: Literal["table", "json"] = "table"
+    top: int = 3
+    tracking: str = "sqlite"
+
+
+def main(argv: list[str]) -> None:
+    """Predicts one picture or a folder of them."""
+    chosen = arguments(argv, Arguments, __doc__ or "")
+    from modules.configuration.errors import UserError
+    from modules.registry.pictures import find_pictures, read_picture
+
+    if chosen.top < 1:
+        raise UserError(f"top={chosen.top} names no class", "Give 1 or more.")
+    files = find_pictures(Path(chosen.input))
+    import torch
+
+    program, description = _load(chosen.model, chosen.tracking)
+    results = []
+    for start in range(0, len(files), BATCH_SIZE):
+        group = files[start : start + BATCH_SIZE]
+        pictures = torch.stack([read_picture(file, description.input_shape) for file in group])
+        with torch.inference_mode():
+            probabilities = program(pictures)
+        for file, row in zip(group, probabilities, strict=True):
+            best = row.topk(min(chosen.top, len(row)))
+            ranking = zip(best.values.tolist(), best.indices.tolist(), strict=True)
+            classes = [
+                {"class": description.classes[place], "probability": value} for value, place in ranking
+            ]
+            results.append({"input": str(file), "classes": classes})
+    if chosen.output == "json":
+        print(json.dumps(results, indent=1, ensure_ascii=False))
+    else:
+        _show(results)
+
+
+def _load(model: str, tracking: str) -> tuple[Any, Any]:
+    from modules.registry.export import load_program
+    from modules.registry.versions import PROGRAM, Registry
+
+    if model.endswith(".pt2") or "/" in model:
+        return load_program(Path(model))
+    registry = Registry(_tracking_settings(tracking))
+    with ExitStack() as stack:
+        return load_program(stack.enter_context(registry.fetched(registry.resolve(model))) / PROGRAM)
+
+
+def _tracking_settings(tracking: str) -> dict[str, Any]:
+    from modules.configuration.compose import compose
+
+    if "://" in tracking:
+        return compose(["tracking=server"])["tracking"] | {"uri": tracking}
+    return compose([f"tracking={tracking}"])["tracking"]
+
+
+def _show(results: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 1))
+    for heading, side in (("picture", "left"), ("class", "left"), ("probability", "right"), ("", "left")):
+        table.add_column(heading, justify=side)  # pyright: ignore[reportArgumentType]
+    for result in results:
+        name = result["input"]
+        for entry in result["classes"]:
+            bar = "█" * round(20 * entry["probability"])
+            table.add_row(Text(name), Text(entry["class"]), f"{entry['probability']:.1%}", Text(bar, "cyan"))
+            name = ""
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    run(main)

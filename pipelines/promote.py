@@ -1,0 +1,130 @@
+"""Registers an evaluated recipe as an exported program; makes it champion if it passes the gates.
+
+python -m pipelines.promote plan=build/plan/lenet.yaml
+
+The gates: it beats today's champion on the same test split, its served answer equals the model's own, and its
+inputs and classes are the champion's. A recipe that was registered already stays as it is; an interrupted
+promotion goes on where it was.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from modules.configuration.command import arguments, run
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """
+    Args:
+        plan: the recipe's plan, build/plan/<recipe>.yaml.
+        build: folder of what the verbs write.
+        data: folder of the datasets' shards.
+    """
+
+    plan: str
+    build: str = "build"
+    data: str = "data/shards"
+
+
+def main(argv: list[str]) -> None:
+    """Promotes one recipe."""
+    chosen = arguments(argv, Arguments, __doc__ or "")
+    from modules.configuration.errors import UserError
+    from modules.configuration.plans import read_plan, write_if_changed
+    from modules.registry.outcome import file_hash, read_outcome
+    from modules.registry.versions import Registry
+
+    plan = read_plan(Path(chosen.plan))
+    build, name = Path(chosen.build), plan["name"]
+    outcome = read_outcome(build / "evaluate" / name)
+    weights = build / "train" / name / "weights.pt"
+    if outcome.provenance.recipe != name or outcome.provenance.weights != file_hash(weights):
+        raise UserError(
+            f"{build / 'evaluate' / name} is of other weights than {weights}",
+            f"Evaluate again: python -m pipelines.evaluate plan={chosen.plan}",
+        )
+    registry = Registry(plan["tracking"])
+    run_id = registry.find_run(outcome.provenance.identity)
+    if run_id is None:
+        raise UserError(
+            f"the tracker {registry.uri} does not know the run of {name}",
+            "Send what waits on disk: python -m pipelines.track drain. Then promote again.",
+        )
+
+    from modules.configuration import targets
+    from modules.registry.promotion import promote
+    from modules.registry.weights import load_weights
+
+    model = targets.build(plan["model"])
+    load_weights(model, weights)
+
+    def rescore(program: Any) -> float:
+        return _score(plan, program, Path(chosen.data))
+
+    promotion = promote(registry, plan, model, outcome, run_id, rescore)
+    result = {
+        "recipe": name,
+        "model": promotion.version.name,
+        "version": promotion.version.number,
+        "champion": promotion.champion,
+        "previous": promotion.previous,
+        "gates": [asdict(gate) for gate in promotion.gates],
+        "run_id": promotion.run_id,
+    }
+    write_if_changed(
+        build / "promote" / f"{name}.json", json.dumps(result, indent=1, ensure_ascii=False) + "\n"
+    )
+    _show(promotion)
+
+
+def _score(plan: dict[str, Any], program: Any, data: Path) -> float:
+    """The expected metric of a program on the whole test split: an earlier champion, measured on new data."""
+    from modules.configuration.settings import DataSettings, read
+    from modules.configuration.targets import build
+    from modules.datamodules.shard_loader import EvaluationLoader
+    from modules.datamodules.shard_set import ShardSet
+    from modules.registry.evaluation import evaluate, label_field
+
+    settings = read(DataSettings, plan["data"], "data")
+    label = label_field(settings.fields)
+    split = ShardSet.open(data / settings.name, settings).split("test")
+    inputs = build(plan["task"], model=build(plan["model"])).inputs
+    num_classes = len(settings.fields[label].classes or [])
+    batches = EvaluationLoader(split, batch_size=500)
+    evaluation = evaluate(program, inputs, batches, split.num_samples, num_classes, label, picture_field=None)
+    return getattr(evaluation, plan["expected"]["metric"])
+
+
+def _show(promotion: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    version = promotion.version
+    console = Console()
+    if promotion.new:
+        console.print(f"{version.name} version {version.number}: registered", highlight=False)
+    else:
+        console.print(
+            f"{version.name} version {version.number}: this identity was registered before, nothing to do",
+            highlight=False,
+        )
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    for gate in promotion.gates:
+        verdict = Text("pass", "green") if gate.passed else Text("fail", "red")
+        table.add_row(verdict, gate.gate + ("" if gate.binding else " (told only)"), Text(gate.detail))
+    console.print(table)
+    failed = [gate.gate for gate in promotion.gates if gate.binding and not gate.passed]
+    if promotion.champion:
+        console.print(f"champion: {version.name} version {version.number}", highlight=False)
+    elif failed:
+        console.print(f"the champion stays: gate {', '.join(failed)} not passed", highlight=False)
+    else:
+        console.print("another version has become champion since", highlight=False)
+
+
+if __name__ == "__main__":
+    run(main)
