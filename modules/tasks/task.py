@@ -103,8 +103,7 @@ class Task(LightningModule):
         return {"loss": torch.stack(losses)}
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        # Not by Trainer(gradient_clip_val=...), which Lightning forbids under manual optimisation. Under mixed
-        # precision the gradients are already unscaled here.
+        # Trainer(gradient_clip_val=...) is forbidden under manual optimisation. Gradients are unscaled here.
         if self.optimisation.gradient_clip_norm is not None:
             self.trainer.precision_plugin.clip_gradients(optimizer, self.optimisation.gradient_clip_norm)
 

@@ -35,7 +35,7 @@ def explain(error: BaseException, batch_size: int) -> UserError | None:
         ):
             return UserError(
                 f"out of memory with batches of {batch_size} samples",
-                f"Lower it, for example trainer.batch_size={max(1, batch_size // 2)}, or choose a smaller model",
+                f"Lower trainer.batch_size, for example to {max(1, batch_size // 2)}, or the model's size",
             )
         cause = cause.__cause__ or cause.__context__
     return None

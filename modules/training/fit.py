@@ -42,10 +42,9 @@ class BlockLoader(Protocol):
 
 
 class EpochOrder(Callback):
-    """The loader as Lightning needs it: opened at an epoch's first block, in that epoch's order.
+    """Tells the loader which epoch begins.
 
-    Lightning opens an iterator before it says which epoch begins, and after the end of an epoch it restores
-    no loader state; a generator that starts late and `on_train_epoch_start` make up for both.
+    Lightning itself does that for samplers only, and restores no loader's place at the end of an epoch.
 
     Args:
         loader: the blocks of the training split.
@@ -56,19 +55,6 @@ class EpochOrder(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.loader.set_epoch(trainer.current_epoch)
-
-
-class _LateStart:
-    def __init__(self, loader: BlockLoader) -> None:
-        self.loader = loader
-        self.state_dict = loader.state_dict
-        self.load_state_dict = loader.load_state_dict
-
-    def __len__(self) -> int:
-        return len(self.loader)
-
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        yield from self.loader
 
 
 def build_task(plan: dict[str, Any]) -> Task:
@@ -145,7 +131,7 @@ def fit(
         try:
             trainer.fit(
                 task,
-                train_dataloaders=_LateStart(training),
+                train_dataloaders=training,
                 val_dataloaders=validation,
                 ckpt_path=checkpoint if checkpoint.exists() else None,
                 weights_only=True,

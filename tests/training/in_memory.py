@@ -1,4 +1,5 @@
-"""A training split held in memory, in blocks: small enough for a test, with the interface of the shard loader."""
+"""A training split held in memory, in blocks: small enough for a test, with the interface of the shard
+loader."""
 
 from collections.abc import Iterator
 from typing import Any

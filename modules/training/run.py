@@ -1,0 +1,110 @@
+"""A run from its plan to its results: data, tracker, training, and an honest word on how it ended."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from modules.configuration.definitions import ROOT
+from modules.configuration.errors import UserError
+from modules.configuration.identity import shard_hashes
+from modules.configuration.plans import to_yaml, write_if_changed
+from modules.configuration.settings import DataSettings, RuntimeSettings, TrainerSettings, read
+from modules.datamodules.shard_loader import EvaluationLoader, TrainingLoader
+from modules.datamodules.shard_set import ShardSet
+from modules.tracking.tracker import Tracker
+from modules.training.checkpoint import save_tensors
+from modules.training.environment import environment, git_state
+from modules.training.fit import fit
+from modules.training.interruption import Interrupted
+from modules.training.run_folder import RunFolder
+
+# Validation keeps no gradients: larger batches fit, and cost less a sample.
+_VALIDATION_BATCH_SIZE = 500
+# Whoever sends SIGTERM seldom waits longer than half a minute before SIGKILL.
+_KILLED_WAIT_S = 5.0
+
+
+def train(
+    plan: dict[str, Any], identity: str, shards: Path, folder: RunFolder, console: Console
+) -> dict[str, Any]:
+    """Trains a plan in its folder, from its checkpoint on if there is one.
+
+    Args:
+        plan: a plan whose shapes have been checked.
+        identity: of the run.
+        shards: the folder of its dataset.
+        folder: held by this process.
+        console: where progress is shown.
+
+    Returns:
+        The summary, as it lies in summary.json.
+
+    Raises:
+        UserError: the training failed; the last good checkpoint is kept.
+        Interrupted: a signal asked to stop; the state is in the checkpoint.
+    """
+    settings = read(TrainerSettings, plan["trainer"], "trainer")
+    runtime = read(RuntimeSettings, plan["runtime"], "runtime")
+    data = ShardSet.open(shards, read(DataSettings, plan["data"], "data"))
+    training = TrainingLoader(
+        data.split("train"),
+        settings.batch_size,
+        settings.block_steps,
+        plan["seed"],
+        num_workers=runtime.num_loader_workers,
+    )
+    validation = EvaluationLoader(data.split("validation"), _VALIDATION_BATCH_SIZE)
+    write_if_changed(folder.plan, to_yaml(plan))
+    facts = {**git_state(ROOT), **environment()}
+    tracker = _open_tracker(plan, identity, shards, folder, facts)
+    try:
+        task, curves, figures = fit(plan, training, validation, folder.checkpoint, tracker, console)
+        save_tensors(task.model.state_dict(), folder.weights)
+        summary = {
+            "recipe": plan["name"],
+            "identity": identity,
+            "run_folder": str(folder.path),
+            "seed": plan["seed"],
+            "status": "FINISHED",
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            **figures,
+            "num_parameters": plan["cost"]["num_parameters"],
+            "multiply_adds": plan["cost"]["multiply_adds"],
+            **facts,
+        }
+        folder.write("history.json", curves.history)
+        folder.write("summary.json", summary)
+        tracker.artifact(folder.path / "summary.json")
+    except BaseException as error:
+        status = "KILLED" if isinstance(error, Interrupted | KeyboardInterrupt) else "FAILED"
+        reason = " ".join(f"{error}".split()) or type(error).__name__
+        _end(folder, tracker, status, reason)
+        raise
+    _end(folder, tracker, "FINISHED", "")
+    return summary
+
+
+def _open_tracker(
+    plan: dict[str, Any], identity: str, shards: Path, folder: RunFolder, facts: dict[str, str]
+) -> Tracker:
+    hashes = {f"data.{split}": " ".join(values) for split, values in shard_hashes(shards).items()}
+    tags = {"recipe": plan["name"], "dataset": plan["data"]["name"], **hashes, **facts}
+    run = {"name": plan["name"], "identity": identity, "tags": tags}
+    tracker = Tracker(folder.tracking, plan["tracking"], run)
+    tracked = ("name", "seed", "model", "task", "optimizer", "schedule", "trainer", "runtime")
+    tracker.parameters({key: plan[key] for key in tracked})
+    tracker.artifact(folder.plan)
+    return tracker
+
+
+def _end(folder: RunFolder, tracker: Tracker, status: str, reason: str) -> None:
+    """Tells tracker and folder how the run ended; a full disk must not hide why."""
+    try:
+        tracker.finish(status, reason, wait_s=_KILLED_WAIT_S if status == "KILLED" else None)
+        folder.write("outcome.json", {"status": status, "reason": reason, "ended_s": round(time.time(), 3)})
+    except (OSError, UserError):
+        if status == "FINISHED":
+            raise

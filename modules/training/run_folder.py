@@ -1,0 +1,84 @@
+"""The folder of one run, `runs/<first 16 digits of its identity>`: what is kept of it, and who may write
+there.
+
+    plan.yaml               what is trained
+    checkpoints/last.ckpt   where to go on; see `modules.training.checkpoint`
+    tracking/               the spool of its metrics
+    weights.pt              the trained model's state_dict, nothing else
+    history.json            {name of a curve: [[step, value], ...]}
+    summary.json            figures of the training
+    outcome.json            {status: FINISHED, KILLED or FAILED, reason}; written last
+
+Imports no torch: that a run is already trained is said at once.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from modules.configuration.errors import UserError
+from modules.configuration.plans import write_if_changed
+
+RESULTS = ("weights.pt", "history.json", "summary.json")
+
+
+class RunFolder:
+    """Where one run is kept.
+
+    Args:
+        path: the folder; made when it is first written to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.plan = path / "plan.yaml"
+        self.checkpoint = path / "checkpoints" / "last.ckpt"
+        self.tracking = path / "tracking"
+        self.weights = path / "weights.pt"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps every other process from training the same run; the kernel lets go however this one ends.
+
+        Raises:
+            UserError: another process is training it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.path / ".lock", timeout=0):
+                yield
+        except Timeout:
+            raise UserError(
+                f"another process is training {self.path}", "Wait for it, or stop it and start again"
+            ) from None
+
+    def finished(self) -> bool:
+        """Whether the run has been trained to its end, with all its results in place."""
+        outcome = self.read("outcome.json")
+        complete = all((self.path / name).is_file() for name in RESULTS)
+        return complete and outcome is not None and outcome.get("status") == "FINISHED"
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """A JSON file of the folder; None if it is not there or not whole."""
+        try:
+            content = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return content if isinstance(content, dict) else None
+
+    def write(self, name: str, content: dict[str, Any]) -> None:
+        """Writes a JSON file of the folder, whole or not at all."""
+        write_if_changed(self.path / name, json.dumps(content, indent=1) + "\n")
+
+    def publish(self, folder: Path) -> None:
+        """Copies the results to a folder of their own."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in RESULTS:
+            unfinished = folder / f".{name}"
+            shutil.copyfile(self.path / name, unfinished)
+            unfinished.replace(folder / name)

@@ -1,0 +1,112 @@
+"""Trains a recipe, or goes on where it was interrupted.
+
+python -m pipelines.train recipe=lenet model.num_filters=[8,16] trainer.max_epochs=2
+python -m pipelines.train -m recipe=perceptron model.hidden_sizes=[64],[128]
+python -m pipelines.train plan=build/plan/lenet.yaml
+
+With overrides it takes Hydra's command line (`--help`, `--cfg job`, `-m`) and leaves its results in the run
+folder. With a plan it writes build/train/<recipe>/ as well.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modules.configuration.command import arguments, run
+from modules.configuration.errors import UserError
+
+RUNS = Path("runs")
+DATA = Path("data/shards")
+BUILD = Path("build/train")
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """
+    Args:
+        plan: the recipe's plan, build/plan/<recipe>.yaml.
+    """
+
+    plan: Path
+
+
+def main(argv: list[str]) -> None:
+    """Trains what the command line asks for."""
+    if any(argument.startswith("plan=") for argument in argv):
+        from modules.configuration.plans import read_plan
+
+        plan = read_plan(arguments(argv, Arguments, __doc__ or "").plan)
+        _train(plan, BUILD / plan["name"])
+    else:
+        _train_overrides(argv)
+
+
+def _train_overrides(argv: list[str]) -> None:
+    from modules.configuration.hydra_command import compose_and_run
+
+    failures: list[UserError] = []
+    num_jobs = 0
+
+    def job(config: dict[str, Any]) -> None:
+        from pipelines.plan import make_plan
+
+        nonlocal num_jobs
+        num_jobs += 1
+        try:
+            _train(make_plan(config), publish=None)
+        except UserError as error:
+            if not sweep:
+                raise
+            # The other points of a sweep go on; a failure is said when it happens and again at the end.
+            failures.append(error)
+            print(f"error: job {num_jobs}: {' '.join(str(error).split())}", file=sys.stderr)
+
+    sweep = not {"-m", "--multirun"}.isdisjoint(argv)
+    compose_and_run(job, argv)
+    if failures:
+        raise UserError(f"{len(failures)} of {num_jobs} jobs failed: {failures[0].problem}", failures[0].mend)
+
+
+def _train(plan: dict[str, Any], publish: Path | None) -> None:
+    from rich.console import Console
+
+    from modules.configuration.identity import identity
+    from modules.training.run_folder import RunFolder
+
+    console = Console(stderr=True)
+    shards = DATA / plan["data"]["name"]
+    number = identity(plan, shards)
+    folder = RunFolder(RUNS / number[:16])
+    with folder.held():
+        if folder.finished():
+            print(f"{plan['name']}: already trained, nothing to do")
+        else:
+            _start(plan, number, shards, folder, console)
+        if publish is not None:
+            folder.publish(publish)
+    summary = folder.read("summary.json") or {}
+    where = folder.path if publish is None else publish
+    print(f"{plan['name']}: {summary['steps']} steps in {summary['seconds_total']:.1f} s, weights in {where}")
+
+
+def _start(plan: dict[str, Any], number: str, shards: Path, folder: Any, console: Any) -> None:
+    from modules.shapes.check import check_shapes
+    from modules.training.interruption import Interrupted
+    from modules.training.run import train
+
+    verb = "going on with" if folder.checkpoint.exists() else "training"
+    print(f"{plan['name']}: {verb} {folder.path}", flush=True)
+    check_shapes(plan)
+    try:
+        train(plan, number, shards, folder, console)
+    except Interrupted as interrupted:
+        print(
+            f"interrupted by {interrupted}: the same command goes on from {folder.checkpoint}",
+            file=sys.stderr,
+        )
+        sys.exit(interrupted.exit_status)
+
+
+if __name__ == "__main__":
+    run(main)
