@@ -36,13 +36,18 @@ def _loader(conf: Path) -> ConfigLoaderImpl:
     return ConfigLoaderImpl(create_config_search_path(str(conf)))
 
 
-def load(overrides: list[str], conf: Path) -> DictConfig:
+def load(overrides: list[str], conf: Path, root: str = ROOT_CONFIG) -> DictConfig:
     """The composed configuration, interpolations not yet resolved.
+
+    Args:
+        overrides: such as `recipe=lenet`.
+        conf: the folder of the configuration.
+        root: the file in it to start from, without suffix.
 
     Raises:
         Exception: Hydra's and OmegaConf's own; see `modules.configuration.explain`.
     """
-    config = _loader(conf).load_configuration(ROOT_CONFIG, list(overrides), RunMode.RUN)
+    config = _loader(conf).load_configuration(root, list(overrides), RunMode.RUN)
     OmegaConf.set_struct(config, False)
     del config["hydra"]
     return config

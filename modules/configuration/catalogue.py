@@ -1,0 +1,98 @@
+"""What conf/ holds: sources, datasets and recipes, and the file that tells dvc.yaml of them."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modules.configuration.errors import KeyFault, UserError
+from modules.configuration.names import check_name
+from modules.configuration.origins import CONF, shown
+from modules.configuration.plans import read_yaml
+from modules.configuration.settings import DataSettings, read
+
+HEADER = (
+    "# Written by `python -m pipelines.plan --catalogue`: what dvc.yaml loops over. Do not edit by hand.\n"
+)
+MEND = "Write it anew: python -m pipelines.plan --catalogue"
+
+
+def names(group: str, conf: Path = CONF) -> list[str]:
+    """The files of a group, without suffix.
+
+    Raises:
+        UserError: a file's name could not be a folder's.
+    """
+    return [check_name(group, path.stem) for path in sorted((conf / group).glob("*.yaml"))]
+
+
+def describe(recipe: str, conf: Path = CONF) -> str:
+    """The first sentence of a recipe's header."""
+    for line in (conf / "recipe" / f"{recipe}.yaml").read_text(encoding="utf-8").splitlines():
+        if line.startswith("# ") and not line.startswith("# @"):
+            return line.removeprefix("# ")
+    return ""
+
+
+def source(name: str, conf: Path = CONF) -> dict[str, Any]:
+    """A source: the class that fetches it and that class's keywords."""
+    path = conf / "source" / f"{name}.yaml"
+    found = read_yaml(path)
+    if found.get("name") != name:
+        raise UserError(f"{shown(path)}: its name is {found.get('name')!r}", f"Write name: {name}")
+    return found
+
+
+def dataset(name: str, conf: Path = CONF) -> dict[str, Any]:
+    """A dataset with its source, checked, apart from any recipe.
+
+    Raises:
+        UserError: naming the file and key at fault.
+    """
+    from omegaconf import OmegaConf
+
+    from modules.configuration.explain import HYDRA_ERRORS, explain
+    from modules.configuration.loader import load
+
+    path = conf / "data" / f"{name}.yaml"
+    try:
+        found = OmegaConf.to_container(
+            load([], conf, root=f"data/{name}"), resolve=True, throw_on_missing=True
+        )
+    except HYDRA_ERRORS as error:
+        raise explain(error, [], conf) from error
+    # A group's file keeps its keys under the group's name.
+    plain = found["data"] if isinstance(found, dict) else {}
+    try:
+        read(DataSettings, plain)
+    except KeyFault as fault:
+        raise fault.at(shown(path)) from None
+    if plain["name"] != name:
+        raise UserError(f"{shown(path)}: its name is {plain['name']!r}", f"Write name: {name}")
+    return plain
+
+
+def catalogue(
+    recipes: dict[str, dict[str, Any]], datasets: dict[str, dict[str, Any]], sources: list[str]
+) -> str:
+    """The text of conf/catalogue.yaml.
+
+    Args:
+        recipes: resolved configurations by name.
+        datasets: data sections by name.
+        sources: names.
+    """
+    content = {
+        "sources": sources,
+        "datasets": {name: {"source": data["source"]["name"]} for name, data in datasets.items()},
+        "recipes": {name: {"dataset": config["data"]["name"]} for name, config in recipes.items()},
+    }
+    lines = [f"sources: [{', '.join(content['sources'])}]"]
+    for group in ("datasets", "recipes"):
+        lines.append(f"{group}:" if content[group] else f"{group}: {{}}")
+        lines += [f"  {name}: {_flow(entry)}" for name, entry in content[group].items()]
+    return HEADER + "\n".join(lines) + "\n"
+
+
+def _flow(entry: dict[str, str]) -> str:
+    return yaml.safe_dump(entry, default_flow_style=True, width=1000).strip()

@@ -1,0 +1,216 @@
+"""Composes recipes, checks every key and every shape, and says what they will cost, before anything is spent.
+
+python -m pipelines.plan recipe=lenet model.num_filters=[8,16]    show one, with any overrides
+python -m pipelines.plan --all                                    write build/plan/: all that the other verbs read
+python -m pipelines.plan --list                                   name the recipes
+python -m pipelines.plan --catalogue                              write conf/catalogue.yaml, which dvc.yaml reads
+"""
+
+import hashlib
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modules.configuration.command import run
+from modules.configuration.errors import UserError
+from modules.configuration.names import suggest
+
+if TYPE_CHECKING:
+    from modules.configuration.origins import Origins
+    from modules.shapes.check import ShapeReport
+
+FLAGS = ("--all", "--list", "--catalogue", "--help")
+BUILT = ("model", "task", "optimizer", "schedule")
+TRAINING = ("modules.training.fit", "modules.datamodules.shard_loader")
+SHARDING = ("modules.datamodules.shard_writer",)
+VERBS = ("evaluate", "promote", "report")
+
+
+def main(argv: list[str]) -> None:
+    """Does what the flag says; without a flag shows one recipe."""
+    flags = ["--help" if word == "-h" else word for word in argv if word.startswith("-")]
+    unknown = [flag for flag in flags if flag not in FLAGS]
+    if unknown:
+        raise UserError(f"there is no flag {unknown[0]}", suggest(unknown[0], FLAGS))
+    if flags and len(argv) > 1:
+        raise UserError(f"{flags[0]} stands alone", "See --help")
+    match flags:
+        case ["--help"]:
+            print((__doc__ or "").strip())
+        case ["--list"]:
+            _list()
+        case ["--catalogue"]:
+            _write_catalogue()
+        case ["--all"]:
+            _write_all(Path("build/plan"))
+        case _:
+            _show(argv)
+
+
+def make_plan(config: dict[str, Any], origins: "Origins | None" = None) -> dict[str, Any]:
+    """The plan of a resolved configuration.
+
+    Args:
+        config: from `compose`.
+        origins: what it was composed of, so that an error of shape names file and line.
+
+    Returns:
+        The configuration, and with it `code`, what it runs, and `cost`, what it takes.
+
+    Raises:
+        UserError: a shape does not agree, or code cannot be read.
+    """
+    from modules.shapes.check import check_shapes
+
+    return _with_costs(config, check_shapes(config, origins))
+
+
+def training_code(config: dict[str, Any]) -> dict[str, Any]:
+    """The fingerprint of the code whose change may change a training's result, and of the pinned environment."""
+    from modules.configuration.definitions import ROOT
+    from modules.configuration.fingerprint import code_fingerprint
+    from modules.configuration.identity import pinned_environment
+
+    pins = "\n".join(pinned_environment(ROOT / "constraints.txt"))
+    code = code_fingerprint([*_targets([config[section] for section in BUILT]), *TRAINING])
+    return code | {"environment": hashlib.sha256(pins.encode()).hexdigest()}
+
+
+def _with_costs(config: dict[str, Any], report: "ShapeReport") -> dict[str, Any]:
+    cost = report.cost
+    totals = {"memory_bytes": cost.memory_bytes, "step_multiply_adds": cost.step_multiply_adds}
+    return config | {"code": training_code(config), "cost": asdict(cost) | totals}
+
+
+def _targets(value: Any) -> list[str]:
+    if isinstance(value, list):
+        return [target for item in value for target in _targets(item)]
+    if not isinstance(value, dict):
+        return []
+    inner = [target for item in value.values() for target in _targets(item)]
+    return [value["_target_"], *inner] if "_target_" in value else inner
+
+
+def _list() -> None:
+    from modules.configuration.catalogue import describe, names
+
+    recipes = names("recipe")
+    width = max(map(len, recipes), default=0)
+    for recipe in recipes:
+        print(f"{recipe:<{width}}  {describe(recipe)}".rstrip())
+
+
+def _show(overrides: list[str]) -> None:
+    from modules.configuration.compose import compose
+    from modules.configuration.loader import origins
+    from modules.configuration.origins import CONF
+
+    config = compose(overrides)
+    from rich.console import Console
+
+    from modules.shapes.check import check_shapes
+    from modules.shapes.cost import measure_multiply_adds_per_s
+    from modules.shapes.table import shape_table
+
+    report = check_shapes(config, origins(overrides, CONF))
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(shape_table(report, measure_multiply_adds_per_s()))
+
+
+def _compose_recipes() -> dict[str, dict[str, Any]]:
+    from modules.configuration.catalogue import names
+    from modules.configuration.compose import compose
+
+    configs = {}
+    for recipe in names("recipe"):
+        config = compose([f"recipe={recipe}"])
+        if config["name"] != recipe:
+            raise UserError(
+                f"conf/recipe/{recipe}.yaml: its name is {config['name']!r}", f"Write name: {recipe}"
+            )
+        configs[recipe] = config
+    return configs
+
+
+def _catalogue(configs: dict[str, dict[str, Any]], datasets: dict[str, dict[str, Any]]) -> str:
+    from modules.configuration.catalogue import catalogue, names
+
+    for recipe, config in configs.items():
+        name = config["data"]["name"]
+        if config["data"] != datasets.get(name):
+            mend = "Its shards are shared by recipes: give the changed one a file and name of its own in conf/data"
+            raise UserError(f"conf/recipe/{recipe}.yaml: data differs from conf/data/{name}.yaml", mend)
+    return catalogue(configs, datasets, names("source"))
+
+
+def _datasets() -> dict[str, dict[str, Any]]:
+    from modules.configuration.catalogue import dataset, names
+
+    return {name: dataset(name) for name in names("data")}
+
+
+def _write_catalogue() -> None:
+    from modules.configuration.origins import CONF
+    from modules.configuration.plans import write_if_changed
+
+    written = write_if_changed(CONF / "catalogue.yaml", _catalogue(_compose_recipes(), _datasets()))
+    print("conf/catalogue.yaml: " + ("written" if written else "unchanged"))
+
+
+def _write_all(out: Path) -> None:
+    """Writes every plan, once all of them are known to be right."""
+    from modules.configuration.catalogue import MEND, names, source
+    from modules.configuration.fingerprint import code_fingerprint
+    from modules.configuration.origins import CONF
+    from modules.configuration.plans import to_yaml
+
+    configs, datasets = _compose_recipes(), _datasets()
+    known = CONF / "catalogue.yaml"
+    if not known.is_file() or known.read_text(encoding="utf-8") != _catalogue(configs, datasets):
+        raise UserError("conf/catalogue.yaml does not show what conf/ holds", MEND)
+    files: dict[str, str] = {}
+    for name in names("source"):
+        node = source(name)
+        files[f"sources/{name}.yaml"] = to_yaml(node | {"code": code_fingerprint(_targets(node))})
+    for name, data in datasets.items():
+        code = code_fingerprint([*_targets(data["reader"]), *SHARDING])
+        files[f"datasets/{name}.yaml"] = to_yaml(data | {"code": code})
+    for verb in VERBS:
+        files[f"verbs/{verb}.yaml"] = to_yaml({"code": code_fingerprint([f"pipelines.{verb}"])})
+    files |= _recipe_files(configs)
+    _write(out, files)
+
+
+def _recipe_files(configs: dict[str, dict[str, Any]]) -> dict[str, str]:
+    from modules.configuration.loader import origins
+    from modules.configuration.origins import CONF
+    from modules.configuration.plans import to_yaml
+    from modules.shapes.check import check_shapes
+    from modules.shapes.picture import network_svg
+
+    files = {}
+    for recipe, config in configs.items():
+        report = check_shapes(config, origins([f"recipe={recipe}"], CONF))
+        files[f"{recipe}.yaml"] = to_yaml(_with_costs(config, report))
+        files[f"{recipe}.svg"] = network_svg(report)
+        print(
+            f"{recipe}: {report.cost.num_parameters:,} parameters, {report.cost.multiply_adds:,} multiply-adds"
+        )
+    return files
+
+
+def _write(out: Path, files: dict[str, str]) -> None:
+    from modules.configuration.plans import write_if_changed
+
+    written = [name for name, text in files.items() if write_if_changed(out / name, text)]
+    gone = [
+        path for path in out.rglob("*") if path.is_file() and path.relative_to(out).as_posix() not in files
+    ]
+    for path in gone:
+        path.unlink()
+    print(f"{out}: {len(files)} files, {len(written)} written, {len(gone)} removed")
+
+
+if __name__ == "__main__":
+    run(main)
