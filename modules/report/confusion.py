@@ -80,7 +80,7 @@ def class_accuracy(evaluation: Evaluation, overall: float | None, most: int = MO
     classes = sorted(evaluation.per_class.items(), key=lambda item: (-item[1], item[0]))[-most:]
     if not classes:
         return None
-    width, line, top, bottom = 380, 20, 4, 22
+    width, line, top, bottom = 336, 20, 4, 22
     left = min(150.0, 12 + 6.3 * max(len(name) for name, _ in classes))
     height = top + line * len(classes) + bottom
     low = min(value for _, value in classes)

@@ -9,7 +9,7 @@ from modules.report import numbers
 from modules.report.results import Curve, Recipe
 from modules.report.svg import Scale, element, figure, path
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 380, 200, 42, 92, 22, 36
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 336, 200, 38, 96, 22, 36
 # More points than this are averaged in groups: a line can't show more on this width.
 MOST_POINTS = 250
 LABEL_LINE = 13.0
@@ -111,13 +111,12 @@ def _end_labels(ends: list[tuple[float, str, str]], x: float) -> list[Markup]:
 
 def _axes(x: Scale, y: Scale, quantity: str) -> list[Markup]:
     marks = []
-    for value in y.ticks(5):
+    heights, epochs = y.ticks(5), x.ticks(6)
+    for value, label in zip(heights, numbers.tick_labels(heights), strict=True):
         marks.append(element("line", x1=x.start, x2=x.end, y1=y(value), y2=y(value), class_="grid"))
-        label = numbers.tick(value)
         marks.append(element("text", label, x=x.start - 7, y=y(value) + 4, text_anchor="end"))
-    for value in x.ticks(6):
+    for value, label in zip(epochs, numbers.tick_labels(epochs), strict=True):
         marks.append(element("line", x1=x(value), x2=x(value), y1=y.start, y2=y.start + 4, class_="axis"))
-        label = numbers.tick(value)
         marks.append(element("text", label, x=x(value), y=y.start + 17, text_anchor="middle"))
     marks.append(element("line", x1=x.start, x2=x.end, y1=y.start, y2=y.start, class_="axis"))
     marks.append(element("text", "epochs", x=x.end, y=y.start + 32, text_anchor="end", class_="title"))

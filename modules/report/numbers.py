@@ -22,10 +22,8 @@ def score(value: float | None) -> str:
 
 
 def percent(value: float) -> str:
-    """A share of one as a percentage: 0.183 -> 18 %, 0.9996 -> 99.96 %."""
-    if 0.995 <= value < 1:
-        return f"{min(value, 0.9999) * 100:.2f} %"
-    return f"{value * 100:.0f} %" if value == 0 or value >= 0.01 else f"{value * 100:.1g} %"
+    """A share of one as a percentage that is never rounded to all: 0.183 -> 18.3 %, 0.9999 -> > 99.9 %."""
+    return "> 99.9 %" if 0.9995 <= value < 1 else f"{value * 100:.1f} %"
 
 
 def duration(seconds: float | None) -> str:
@@ -40,9 +38,12 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def tick(value: float) -> str:
-    """The label of a tick: as short as it is exact."""
-    return rounded(value) if value >= 1000 else f"{value:.6g}"
+def tick_labels(values: list[float]) -> list[str]:
+    """The labels of an axis: as short as they are exact, all with the same number of decimals."""
+    if any(abs(value) >= 10000 for value in values):
+        return [rounded(value) for value in values]
+    decimals = max((len(f"{value:.6g}".partition(".")[2]) for value in values), default=0)
+    return [f"{value:.{decimals}f}" for value in values]
 
 
 def moment(value: float | str | None) -> str:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from modules.configuration.errors import UserError
 from modules.report import confusion, learning_curves, numbers, pictures, trade_off
 from modules.report.results import Recipe
+from modules.report.table import score_heading
 
 # More recipes than this are shown folded.
 MOST_OPEN = 6
@@ -45,6 +46,8 @@ def render(recipes: list[Recipe]) -> str:
         recipes=recipes,
         datasets=datasets,
         headline=headline(recipes),
+        score_heading=score_heading(recipes),
+        some_missed=any(recipe.reached is False for recipe in recipes),
         last_trained=_last_trained(recipes),
         commits=sorted({commit(recipe) for recipe in recipes if commit(recipe)}),
         charts=[
@@ -79,8 +82,8 @@ def headline(recipes: list[Recipe]) -> str:
 def commit(recipe: Recipe) -> str:
     """The commit that a recipe was trained at, marked where files had changed since."""
     summary = recipe.training.summary if recipe.training else {}
-    found = str(summary.get("commit") or "")
-    return f"{found[:10]} with changes" if found and summary.get("dirty") else found[:10]
+    found = str(summary.get("git_commit") or "")[:10]
+    return f"{found} with changes" if found and summary.get("git_dirty") == "true" else found
 
 
 def _last_trained(recipes: list[Recipe]) -> str:
@@ -109,6 +112,7 @@ def _section(recipe: Recipe) -> dict[str, Any]:
         if evaluation and evaluation.filters is not None
         else [],
         "filter_names": _filter_names(recipe),
+        "signed_filters": evaluation and evaluation.filters is not None and evaluation.filters.shape[1] != 3,
     }
 
 
@@ -118,7 +122,7 @@ def _thumbnail(recipe: Recipe, picture: bytes) -> str:
     except ValueError as error:
         raise UserError(
             f"A picture in build/evaluate/{recipe.name} is {error}",
-            "Delete the folder and run `dvc repro` again.",
+            "Delete the folder, then: dvc repro report",
         ) from error
 
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from modules.report.svg import element
 
 LARGEST_PX = 160
-POSITIVE, NEGATIVE = (36, 98, 168), (190, 66, 28)
+POSITIVE, NEGATIVE = (56, 122, 196), (214, 88, 42)
 
 
 def thumbnail(picture: bytes) -> str:

@@ -1,6 +1,7 @@
 """The closing table, for the terminal and as Markdown, and what to try next."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,66 +12,68 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-HEADINGS = ("recipe", "test score", "expected", "parameters", "multiply-adds", "seconds", "version")
 
-
-def rows(recipes: list[Recipe]) -> list[tuple[str, ...]]:
-    """The cells of each recipe, as text."""
-    return [
-        (
-            recipe.name,
-            f"{numbers.score(recipe.score)} {'✓' if recipe.reached else '✗'}"
-            if recipe.evaluation
-            else recipe.missing,
-            f"{recipe.expected:g}",
-            numbers.count(recipe.num_parameters),
-            numbers.count(recipe.multiply_adds),
-            "–" if recipe.seconds is None else f"{recipe.seconds:.1f}",
-            f"{recipe.promotion.version}{' champion' if recipe.promotion.champion else ''}"
-            if recipe.promotion
-            else "–",
-        )
-        for recipe in recipes
-    ]
+def score_heading(recipes: list[Recipe]) -> str:
+    """What the scores are called: by their metric if all recipes share it."""
+    metrics = {recipe.metric for recipe in recipes}
+    return f"test {metrics.pop()}" if len(metrics) == 1 else "test score"
 
 
 def closing_table(recipes: list[Recipe]) -> "Table":
-    """The table for the terminal."""
+    """The table for the terminal, 80 columns wide for short names."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading in ("recipe", "version") else "right")
-    for recipe, cells in zip(recipes, rows(recipes), strict=True):
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("recipe", overflow="fold")
+    for heading in (score_heading(recipes), "parameters", "multiply-adds", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("version", no_wrap=True)
+    for recipe in recipes:
+        score, style = recipe.missing, "dim"
+        if recipe.score is not None:
+            relation, mark, style = ("≥", "✓", "green") if recipe.reached else ("<", "✗", "red")
+            score = f"{numbers.score(recipe.score)} {relation} {recipe.expected:g} {mark}"
         # Text, not markup: a name may hold square brackets.
-        written = [Text(cell) for cell in cells]
-        written[0].stylize("bold")
-        if recipe.reached is not None:
-            written[1].stylize("green" if recipe.reached else "red")
-        if recipe.promotion and recipe.promotion.champion:
-            written[-1].stylize("cyan")
-        table.add_row(*written)
+        table.add_row(
+            Text(recipe.name, style="bold"),
+            Text(score, style=style),
+            numbers.count(recipe.num_parameters),
+            numbers.count(recipe.multiply_adds),
+            _seconds(recipe),
+            Text(_version(recipe), style="cyan" if recipe.promotion and recipe.promotion.champion else ""),
+        )
     return table
 
 
 def markdown(recipes: list[Recipe]) -> str:
     """The table as Markdown."""
+    headings = ("expected", "parameters", "multiply-adds", "seconds")
     lines = [
-        "| recipe | data | " + " | ".join(HEADINGS[1:]) + " |",
-        "| :--- | :--- | " + " | ".join(["---:"] * (len(HEADINGS) - 2)) + " | :--- |",
+        f"| recipe | data | {_plain(score_heading(recipes))} | {' | '.join(headings)} | version |",
+        f"| :--- | :--- | {' | '.join(['---:'] * (1 + len(headings)))} | :--- |",
     ]
-    for recipe, cells in zip(recipes, rows(recipes), strict=True):
-        written = [cells[0], recipe.dataset, *cells[1:]]
-        lines.append("| " + " | ".join(_plain(cell) for cell in written) + " |")
+    for recipe in recipes:
+        mark = "" if recipe.reached is None else " ✓" if recipe.reached else " ✗"
+        cells = [
+            recipe.name,
+            recipe.dataset,
+            recipe.missing if recipe.score is None else numbers.score(recipe.score) + mark,
+            f"{recipe.expected:g}",
+            numbers.count(recipe.num_parameters),
+            numbers.count(recipe.multiply_adds),
+            _seconds(recipe),
+            _version(recipe),
+        ]
+        lines.append(f"| {' | '.join(_plain(cell) for cell in cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def next_commands(recipes: list[Recipe]) -> list[tuple[str, str]]:
     """What to try next, as (what it does, command), with recipes that are there."""
     train = "python -m pipelines.train"
-    example = recipes[-1].name
+    example = shlex.quote(recipes[-1].name)
     commands = [
         ("dashboard", "make dashboard"),
         ("override", f"{train} recipe={example} optimizer.lr=0.002"),
@@ -81,7 +84,10 @@ def next_commands(recipes: list[Recipe]) -> list[tuple[str, str]]:
     ]
     if champions:
         commands.append(
-            ("predict", f"python -m pipelines.predict model={champions[-1]}@champion input=picture.png")
+            (
+                "predict",
+                f"python -m pipelines.predict model={shlex.quote(champions[-1])}@champion input=picture.png",
+            )
         )
     return commands
 
@@ -95,6 +101,16 @@ def closing(recipes: list[Recipe], page: Path, console: "Console") -> None:
     for meaning, command in [*next_commands(recipes), ("report", str(page))]:
         # Soft-wrapped: a command is copied as one line, however narrow the terminal.
         console.print(Text(f"  {meaning:<11}", style="dim") + Text(command, style="default"), soft_wrap=True)
+
+
+def _seconds(recipe: Recipe) -> str:
+    return "–" if recipe.seconds is None else f"{recipe.seconds:.1f}"
+
+
+def _version(recipe: Recipe) -> str:
+    if recipe.promotion is None:
+        return "–"
+    return f"{recipe.promotion.version} champion" if recipe.promotion.champion else recipe.promotion.version
 
 
 def _plain(cell: str) -> str:

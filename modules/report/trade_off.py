@@ -48,7 +48,9 @@ def trade_off(dataset: str, recipes: list[Recipe], all_recipes: list[Recipe]) ->
     frame = Box(LEFT + 2, TOP - 12, width, HEIGHT - BOTTOM)
     for recipe, (cx, cy, radius) in zip(scored, circles, strict=True):
         goal = y(recipe.expected)
-        marks.append(element("line", x1=cx, x2=cx, y1=cy, y2=goal, class_="stem"))
+        if abs(goal - cy) > radius:
+            edge = cy + math.copysign(radius, goal - cy)
+            marks.append(element("line", x1=cx, x2=cx, y1=edge, y2=goal, class_="stem"))
         marks.append(element("line", x1=cx - 7, x2=cx + 7, y1=goal, y2=goal, class_="goal"))
         hint = (
             f"{recipe.name}: {recipe.metric} {numbers.score(recipe.score)}, expected {recipe.expected:g}; "
@@ -126,9 +128,10 @@ def _place(
 
 def _axes(x: Scale, y: Scale, metric: str) -> list[Markup]:
     marks = []
-    for value in y.ticks(6):
+    heights = y.ticks(6)
+    for value, label in zip(heights, numbers.tick_labels(heights), strict=True):
         marks.append(element("line", x1=x.start, x2=x.end, y1=y(value), y2=y(value), class_="grid"))
-        marks.append(element("text", f"{value:.6g}", x=x.start - 7, y=y(value) + 4, text_anchor="end"))
+        marks.append(element("text", label, x=x.start - 7, y=y(value) + 4, text_anchor="end"))
     for value in x.ticks(6):
         marks.append(element("line", x1=x(value), x2=x(value), y1=y.start, y2=y.start + 4, class_="axis"))
         marks.append(
