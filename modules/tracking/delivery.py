@@ -94,7 +94,7 @@ class Delivery:
         if self._client is not None:
             return
         client, experiment_id = open_store(self._settings)
-        if self.state.run_id and not _has_run(client, self.state.run_id):
+        if self.state.run_id and not _is_there(client, self.state.run_id):
             logger.warning(
                 "the tracker no longer knows run %s: it is sent everything again", self.state.run_id
             )
@@ -249,27 +249,31 @@ class Delivery:
         """Whether the tracker will never take this: sending it again would hold up all the rest for ever."""
         if getattr(error, "error_code", "") not in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
             return False
-        if self._tracker.get_run(self.state.run_id).info.lifecycle_stage != "active":
-            run_id = self.state.run_id
-            raise UserError(
-                "the run has been deleted in MLflow", f"Restore it: `mlflow runs restore --run-id {run_id}`."
-            )
-        return True
+        return _is_there(self._tracker, self.state.run_id)
 
     def _refuse(self, what: str, why: str) -> None:
         self.state.num_refused += 1
         logger.warning("the tracker refuses %s: %s", what, why)
 
 
-def _has_run(client: "MlflowClient", run_id: str) -> bool:
+def _is_there(client: "MlflowClient", run_id: str) -> bool:
+    """Whether the tracker knows the run.
+
+    Raises:
+        UserError: it has been deleted by hand, which may be undone.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
-        client.get_run(run_id)
+        run = client.get_run(run_id)
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return False
         raise
+    if run.info.lifecycle_stage != "active":
+        raise UserError(
+            "the run has been deleted in MLflow", f"Restore it with `mlflow runs restore --run-id {run_id}`."
+        )
     return True
 
 

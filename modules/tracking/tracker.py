@@ -6,6 +6,7 @@ locked is of no concern to it: what could not be sent stays in the spool.
 """
 
 import os
+import posixpath
 import re
 import subprocess
 import sys
@@ -36,9 +37,7 @@ from modules.tracking.store import absolute_settings
 
 STATUSES = ("FINISHED", "FAILED", "KILLED")
 FLUSH_EVERY_S = 1.0
-METRIC_NAME = re.compile(
-    r"(?!.*//)[\w\- :](?:[/\w.\- :]{0,247}[\w\- :])?"
-)  # MLflow's rule, relative paths refused
+WRITER_WAIT_S = 5.0
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -81,7 +80,7 @@ class Tracker:
         self._settings = description["settings"]
         self._lock = writer_lock(folder)
         try:
-            self._lock.acquire(timeout=5)
+            self._lock.acquire(timeout=WRITER_WAIT_S)
         except Timeout:
             raise UserError(
                 f"another process is recording into {folder}", "Wait for it, or end it, and start again."
@@ -108,7 +107,7 @@ class Tracker:
             ValueError: MLflow would refuse the name.
         """
         if name not in self._names:
-            if not METRIC_NAME.fullmatch(name):
+            if not _is_metric_name(name):
                 raise ValueError(f"{name!r} is no name for a metric: letters, digits, space and _-.:/ only")
             self._names.add(name)
         self._rows.append((name, float(value), int(step), time.time_ns() // 1_000_000))
@@ -237,6 +236,12 @@ class Tracker:
         why = state.error if state is not None and state.error else "the tracker did not take it in time"
         _say(f"the rest stays in {self._folder}: {why}. Send it with `python -m pipelines.track drain`.")
         return False
+
+
+def _is_metric_name(name: str) -> bool:
+    """MLflow's rule: at most 250 of these characters, as a plain path that leads nowhere else."""
+    plain = re.fullmatch(r"[/\w.\- :]{1,250}", name) and posixpath.normpath(name) == name
+    return bool(plain) and name != "." and not name.startswith(("..", "/"))
 
 
 def _now_ms() -> int:

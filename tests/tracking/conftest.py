@@ -1,4 +1,4 @@
-"""A real tracker for the tests: MLflow on SQLite files, and a server that can be killed, frozen and restarted."""
+"""A real tracker for the tests: MLflow on SQLite files, and a server that can be killed and frozen."""
 
 import os
 import shutil

@@ -38,7 +38,9 @@ def test_what_a_full_disk_refuses_goes_out_with_the_next_write(tmp_path: Path):
     writer = SpoolWriter(Path("/dev/full"))
     with pytest.raises(OSError, match="No space left"):
         writer.write({"event": "tag", "name": "a", "value": ""})
-    os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), writer._descriptor)  # the disk has room again
+    os.dup2(
+        os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), writer._descriptor
+    )  # the disk has room again
     writer.write({"event": "tag", "name": "b", "value": ""})
     writer.close()
     assert [event and event["name"] for event, _ in read_events(path)] == ["a", "b"]
@@ -51,7 +53,7 @@ def test_lines_that_are_no_events_are_torn(tmp_path: Path):
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=6))
 def test_resumed_sessions_pass_every_step_exactly_once(sessions: list[tuple[int, int]]):
-    """Each session starts at a checkpoint that lies no later than what is recorded, and gets so many steps on."""
+    """Each session starts at a checkpoint no later than what is recorded, and gets so many steps on."""
     replays, passed, recorded = ReplayFilter(), [], 0
     for checkpoint, num_steps in sessions:
         start = min(checkpoint, recorded)
@@ -84,6 +86,8 @@ def test_history_holds_each_step_once_in_order(tmp_path: Path):
     writer = SpoolWriter(tmp_path / EVENTS)
     start = {"event": "start", "adding": False, "time_ms": 0}
     writer.write(start, {"event": "metrics", "rows": [["loss", 3.0, 1, 0], ["loss", 2.0, 2, 0]]})
-    writer.write(start, {"event": "metrics", "rows": [["loss", 2.0, 2, 9], ["loss", 1.0, 3, 9], ["f", 1.0, 3, 9]]})
+    writer.write(
+        start, {"event": "metrics", "rows": [["loss", 2.0, 2, 9], ["loss", 1.0, 3, 9], ["f", 1.0, 3, 9]]}
+    )
     writer.close()
     assert read_history(tmp_path) == {"loss": [(1, 3.0), (2, 2.0), (3, 1.0)], "f": [(3, 1.0)]}

@@ -24,7 +24,11 @@ def test_what_is_absolute_stays(uri: str | None):
 
 @pytest.mark.parametrize(
     ("uri", "message"),
-    [("http://me:secret@host", "password"), ("mlruns", "without transactions"), ("file:///tmp/mlruns", "sqlite:///")],
+    [
+        ("http://me:secret@host", "password"),
+        ("mlruns", "without transactions"),
+        ("file:///tmp/mlruns", "sqlite:///"),
+    ],
 )
 def test_stores_that_would_leak_or_double_are_refused(uri: str, message: str):
     with pytest.raises(UserError, match=message) as refusal:

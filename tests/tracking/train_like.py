@@ -1,4 +1,7 @@
-"""A process that records as training does: FOLDER SETTINGS FIRST STOP PAUSE_S END, END being finish, fail or hang."""
+"""A process that records as training does.
+
+Arguments: FOLDER SETTINGS FIRST STOP PAUSE_S END, where END is finish, fail or hang.
+"""
 
 import ast
 import sys
@@ -21,4 +24,7 @@ if end == "hang":
     tracker.flush()
     print("hanging", flush=True)
     time.sleep(1000)
-print(tracker.finish("FAILED" if end == "fail" else "FINISHED", "loss is NaN" if end == "fail" else ""), flush=True)
+print(
+    tracker.finish("FAILED" if end == "fail" else "FINISHED", "loss is NaN" if end == "fail" else ""),
+    flush=True,
+)
