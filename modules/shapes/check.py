@@ -1,4 +1,4 @@
-"""Checks that all sizes of a recipe agree, before anything is spent: one symbolic batch on the meta device."""
+"""Checks that all sizes of a recipe agree before anything is spent: one symbolic batch on the meta device."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ def check_shapes(config: dict[str, Any], origins: Origins | None = None) -> Shap
     """Runs one symbolic batch of the data's schema through model, loss and backward.
 
     Args:
-        config: a resolved configuration or plan; `data.fields`, `model`, `task`, `optimizer` and `trainer` are read.
+        config: a resolved configuration; `data.fields`, `model`, `task`, `optimizer`, `trainer` are read.
         origins: the files and overrides it was composed of; with them an error names file and line.
 
     Raises:
@@ -141,7 +141,8 @@ def _check_gradients(trace: Trace) -> None:
         if parameter.requires_grad and parameter.grad is None:
             owner, _, name = path.rpartition(".")
             brick = type(trace.task.get_submodule(owner)).__name__
+            size = shape_text(tuple(parameter.shape))
             raise ShapeError(
-                f"{owner} ({brick}): its parameter {name!r} {tuple(parameter.shape)} gets no gradient from the loss",
+                f"{owner} ({brick}): its parameter {name!r} of {size} gets no gradient from the loss",
                 "Use it in forward, take it away, or set requires_grad to False",
             )

@@ -1,11 +1,12 @@
-"""What a recipe will need: memory by where it goes, and arithmetic of a step. Estimates, before anything runs.
+"""What a recipe will need, estimated before anything runs: memory by where it goes, arithmetic of a step.
 
 Weights, gradients and what the forward pass keeps for the backward pass are counted on the meta device; the
-optimizer's state is counted by letting it take a step there. Left out: what single operations borrow while they
-run, and the program itself.
+optimizer's state is counted by letting it take a step there. Left out: what single operations borrow while
+they run, and the program itself.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,17 +77,17 @@ def estimate_cost(config: dict[str, Any], first: Trace, second: Trace) -> Cost:
 
 
 def measure_multiply_adds_per_s() -> float:
-    """Multiply-adds a second of this machine's processor on a product of two matrices: the most it can reach."""
+    """Multiply-adds a second that this machine's processor reaches on a product of two matrices."""
     one = torch.rand(_PROBE_SIZE, _PROBE_SIZE)
     best = float("inf")
     for _ in range(5):
         start = time.perf_counter()
-        one @ one
+        torch.mm(one, one)
         best = min(best, time.perf_counter() - start)
     return _PROBE_SIZE**3 / best
 
 
-def _num_bytes(values: list[Tensor]) -> int:
+def _num_bytes(values: Sequence[Tensor]) -> int:
     return sum(value.numel() * value.element_size() for value in values)
 
 

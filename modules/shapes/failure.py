@@ -10,7 +10,7 @@ from torch import nn
 from modules.shapes.requirements import Requirement, required_input
 from modules.shapes.symbols import BATCH, BATCH_SIZES, Shape, shape_text
 
-# What torch and bricks raise where sizes do not agree; anything else is a fault of code and shows its traceback.
+# What torch and bricks raise where sizes do not agree; anything else is a fault of code, with a traceback.
 FAULTS = (RuntimeError, ValueError, IndexError, TypeError, ArithmeticError, AssertionError)
 
 

@@ -1,8 +1,8 @@
 """Turns a broken network into one line: which brick, which key, both shapes, and the value that would fit.
 
-The advice is never a guess. Each integer of the model's and the task's configuration is changed in turn to values
-near it and to the sizes that met where the network broke, and the check runs again on the meta device; only what
-makes the whole network fit is offered.
+The advice is never a guess. Each integer of the model's and the task's configuration is changed in turn to
+values near it and to the sizes that met where the network broke, and the check runs again on the meta device;
+only what makes the whole network fit is offered.
 """
 
 import importlib
@@ -61,7 +61,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Trial:
-    """What comes of giving a setting another value: `failure` is what still does not fit, None where all does.
+    """What comes of another value for a setting: `failure` is what still does not fit, None where all does.
 
     `touches` says whether it changes the brick that failed at first.
     """
@@ -93,7 +93,9 @@ def explain(config: dict[str, Any], failure: Failure, origins: Origins | None = 
             )
         further = [trial for trial in trials if trial.failure and trial.failure.progress == furthest]
         best = min(further, key=lambda trial: _rank(trial, origins))
-        mend = f"With {_written(config, best)} it gets further, then {best.failure}: no change of one size mends both"
+        mend = (
+            f"With {_written(config, best)} it gets further, then {best.failure}: more than one size is wrong"
+        )
     setting = best.setting
     return ShapeError(f"{failure}; {setting}={setting.value} {_place(setting, origins)}", mend, str(setting))
 
@@ -179,7 +181,7 @@ def _change(old: Sizes, new: Sizes) -> float:
 
 
 def _rank(trial: Trial, origins: Origins | None) -> tuple:
-    """What the user set last comes first, then what belongs to the brick that failed, then the smallest change."""
+    """What the user set last comes first, then what concerns the broken brick, then the smallest change."""
     place = _place(trial.setting, origins)
     own = 0 if COMMAND_LINE in place else 1 if "conf/recipe/" in place else 2
     return own, not trial.touches, trial.setting.is_default, _change(trial.setting.value, trial.value)

@@ -1,6 +1,7 @@
 """The input that a layer of torch would take, as near as can be to the one it was given."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -38,12 +39,12 @@ def required_input(layer: nn.Module, got: Shape) -> Requirement | None:
     return Requirement(needed) if needed != got else None
 
 
-def _channel_axis(layer: nn.Module, got: Shape) -> int:
+def _channel_axis(layer: Any, got: Shape) -> int:
     num_axes = len(_window(layer))
     return max(len(got) - num_axes - 1, 0)
 
 
-def _window(layer: nn.Module) -> list[int]:
+def _window(layer: Any) -> list[int]:
     kernel, dilation = layer.kernel_size, getattr(layer, "dilation", 1)
     num_axes = int(type(layer).__name__[-2])
     sizes = kernel if isinstance(kernel, tuple) else (kernel,) * num_axes
@@ -51,7 +52,7 @@ def _window(layer: nn.Module) -> list[int]:
     return [step * (size - 1) + 1 for size, step in zip(sizes, steps, strict=True)]
 
 
-def _room_for_window(layer: nn.Module, got: Shape) -> Requirement | None:
+def _room_for_window(layer: Any, got: Shape) -> Requirement | None:
     window = _window(layer)
     padding = layer.padding
     if isinstance(padding, str):

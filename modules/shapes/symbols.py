@@ -12,7 +12,7 @@ def shape_text(shape: Shape, other: Shape | None = None) -> str:
 
     Args:
         shape: as it was with the first of `BATCH_SIZES`.
-        other: as it was with the second; where there was no second run, multiples of the first are of the batch.
+        other: as it was with the second; without a second run, multiples of the first are of the batch.
     """
     if other is None:
         other = tuple(_at_second(size) for size in shape)

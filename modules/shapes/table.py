@@ -1,4 +1,4 @@
-"""The table of a network: brick, input, output, parameters, multiply-adds; then what training it will take."""
+"""The table of a network: brick, input, output, parameters, multiply-adds; then what training will take."""
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -60,7 +60,7 @@ def cost_table(cost: Cost, multiply_adds_per_s: float | None = None) -> Table:
     )
     if multiply_adds_per_s:
         seconds = cost.step_multiply_adds / multiply_adds_per_s
-        rate = f"at {multiply_adds_per_s / 1e9:,.0f} G/s, what one large matrix product reaches on this processor"
+        rate = f"at {multiply_adds_per_s / 1e9:,.0f} G/s, which one large matrix product reaches here"
         table.add_row("time of a step", f"at least {seconds * 1e3:,.3g} ms", rate)
     return table
 
