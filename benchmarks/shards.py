@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -114,7 +115,7 @@ def _read_memory_map(images: np.ndarray, labels: np.ndarray) -> int:
 
 def _read_plain(path: Path) -> int:
     dataset = WebDataset(str(path), shardshuffle=False, empty_check=False)
-    batches = dataset.shuffle(1000).decode().to_tuple("image.npy", "label.npy").batched(BATCH_SIZE)
+    batches: Any = dataset.shuffle(1000).decode().to_tuple("image.npy", "label.npy").batched(BATCH_SIZE)
     num_samples = 0
     for images, labels in batches:
         torch.as_tensor(np.asarray(images))

@@ -87,6 +87,7 @@ class Shard:
         """Walk over the tar headers; only plain files with names of our own making pass."""
         spans: Spans = {}
         position = 0
+        first_record = None
         while position + _BLOCK <= len(content):
             header = content[position : position + _BLOCK]
             if header == bytes(_BLOCK):
@@ -107,9 +108,11 @@ class Shard:
             if checksum != number or not 0 < size <= len(content) - start:
                 self._refuse(f"has a damaged header at byte {position}")
             field, encoding = match[2].decode(), match[3].decode()
+            record = int(match[1])
+            first_record = record if first_record is None else first_record
             found = spans.setdefault(field, [])
             foreign = field not in self.fields or self.fields[field].encoding != encoding
-            if foreign or int(match[1]) != len(found):
+            if foreign or record - first_record != len(found):
                 self._refuse(f"holds {name!r}, which has no place there")
             found.append((start, size))
             position = start + size + -size % _BLOCK
