@@ -14,6 +14,7 @@ from typing import Any
 from modules.configuration.command import arguments, run
 
 BATCH_SIZE = 500
+NUM_EXAMPLES = 64
 
 
 @dataclass(frozen=True)
@@ -60,33 +61,33 @@ def main(argv: list[str]) -> None:
 def _evaluate(
     plan: dict[str, Any], summary: dict[str, Any], trained: Path, data: Path, out: Path, tracker: Any
 ) -> Any:
+    import numpy
+    import torch
+
     from modules.configuration.identity import shard_hashes
     from modules.configuration.settings import DataSettings, read
     from modules.configuration.targets import build
     from modules.datamodules.shard_loader import EvaluationLoader
     from modules.datamodules.shard_set import ShardSet
-    from modules.registry.drawing import draw_evaluation
+    from modules.registry.drawing import draw_confusion, draw_mistakes_and_samples
     from modules.registry.evaluation import evaluate, label_field, picture_field
     from modules.registry.outcome import Provenance, file_hash, split_hashes, write_outcome
     from modules.registry.weights import first_layer_filters, load_weights
     from modules.sources.replacement import replaced_folder
 
     settings = read(DataSettings, plan["data"], "data")
-    label = label_field(settings.fields)
+    label, shown = label_field(settings.fields), picture_field(settings.fields)
     classes = settings.fields[label].classes or []
     task = build(plan["task"], model=build(plan["model"])).eval()
     load_weights(task.model, trained / "weights.pt")
     split = ShardSet.open(data / settings.name, settings).split("test")
-    evaluation = evaluate(
-        task.probabilities,
-        task.inputs,
-        EvaluationLoader(split, BATCH_SIZE),
-        num_samples=split.num_samples,
-        num_classes=len(classes),
-        label_field=label,
-        picture_field=picture_field(settings.fields),
-    )
-    input_shape = tuple(evaluation.examples.shape[1:])
+
+    def samples(positions: list[int]) -> dict[str, torch.Tensor]:
+        return {name: torch.from_numpy(array) for name, array in split.read(numpy.array(positions)).items()}
+
+    evaluation = evaluate(task.probabilities, task.inputs, EvaluationLoader(split, BATCH_SIZE), label)
+    examples = task.inputs(samples(list(range(min(NUM_EXAMPLES, split.num_samples)))))
+    input_shape = tuple(examples.shape[1:])
     provenance = Provenance(
         recipe=plan["name"],
         identity=summary["identity"],
@@ -96,12 +97,16 @@ def _evaluate(
         classes=classes,
     )
     with replaced_folder(out / plan["name"]) as folder:
-        write_outcome(folder, evaluation, provenance, first_layer_filters(task.model, input_shape))
-        sheets = draw_evaluation(evaluation, classes, folder)
-        if tracker is not None:
-            tracker.metrics(
-                {"test/accuracy": evaluation.accuracy, "test/loss": evaluation.loss}, step=summary["steps"]
+        write_outcome(folder, evaluation, provenance, examples, first_layer_filters(task.model, input_shape))
+        draw_confusion(evaluation.confusion, classes, folder / "confusion.png")
+        sheets = [folder / "confusion.png"]
+        if shown is not None:
+            sheets += draw_mistakes_and_samples(
+                evaluation, classes, lambda rows: samples(rows)[shown], folder
             )
+        if tracker is not None:
+            figures = {"test/accuracy": evaluation.accuracy, "test/loss": evaluation.loss}
+            tracker.metrics(figures, step=summary["steps"])
             for file in (folder / "metrics.json", folder / "confusion.json", *sheets):
                 tracker.artifact(file, "evaluate")
     return evaluation

@@ -14,6 +14,8 @@ from typing import Any
 
 from modules.configuration.command import arguments, run
 
+BATCH_SIZE = 500
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -35,6 +37,7 @@ def main(argv: list[str]) -> None:
     from modules.configuration.errors import UserError
     from modules.configuration.plans import read_plan, write_if_changed
     from modules.registry.outcome import file_hash, read_outcome
+    from modules.registry.promotion import decided
     from modules.registry.versions import Registry
 
     plan = read_plan(Path(chosen.plan))
@@ -47,24 +50,9 @@ def main(argv: list[str]) -> None:
             f"Evaluate again: python -m pipelines.evaluate plan={chosen.plan}",
         )
     registry = Registry(plan["tracking"])
-    run_id = registry.find_run(outcome.provenance.identity)
-    if run_id is None:
-        raise UserError(
-            f"the tracker {registry.uri} does not know the run of {name}",
-            "Send what waits on disk: python -m pipelines.track drain. Then promote again.",
-        )
-
-    from modules.configuration import targets
-    from modules.registry.promotion import promote
-    from modules.registry.weights import load_weights
-
-    model = targets.build(plan["model"])
-    load_weights(model, weights)
-
-    def rescore(program: Any) -> float:
-        return _score(plan, program, Path(chosen.data))
-
-    promotion = promote(registry, plan, model, outcome, run_id, rescore)
+    promotion = decided(registry, name, outcome.provenance.identity)
+    if promotion is None:
+        promotion = _promote(registry, plan, weights, outcome, Path(chosen.data))
     result = {
         "recipe": name,
         "model": promotion.version.name,
@@ -72,12 +60,28 @@ def main(argv: list[str]) -> None:
         "champion": promotion.champion,
         "previous": promotion.previous,
         "gates": [asdict(gate) for gate in promotion.gates],
-        "run_id": promotion.run_id,
+        "run_id": promotion.version.run_id,
     }
-    write_if_changed(
-        build / "promote" / f"{name}.json", json.dumps(result, indent=1, ensure_ascii=False) + "\n"
-    )
+    text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
+    write_if_changed(build / "promote" / f"{name}.json", text)
     _show(promotion)
+
+
+def _promote(registry: Any, plan: dict[str, Any], weights: Path, outcome: Any, data: Path) -> Any:
+    from modules.configuration.errors import UserError
+    from modules.configuration.targets import build
+    from modules.registry.promotion import promote
+    from modules.registry.weights import load_weights
+
+    run_id = registry.find_run(outcome.provenance.identity)
+    if run_id is None:
+        raise UserError(
+            f"the tracker {registry.uri} does not know the run of {plan['name']}",
+            "Send what waits on disk: python -m pipelines.track drain. Then promote again.",
+        )
+    model = build(plan["model"])
+    load_weights(model, weights)
+    return promote(registry, plan, model, outcome, run_id, lambda program: _score(plan, program, data))
 
 
 def _score(plan: dict[str, Any], program: Any, data: Path) -> float:
@@ -89,12 +93,9 @@ def _score(plan: dict[str, Any], program: Any, data: Path) -> float:
     from modules.registry.evaluation import evaluate, label_field
 
     settings = read(DataSettings, plan["data"], "data")
-    label = label_field(settings.fields)
     split = ShardSet.open(data / settings.name, settings).split("test")
     inputs = build(plan["task"], model=build(plan["model"])).inputs
-    num_classes = len(settings.fields[label].classes or [])
-    batches = EvaluationLoader(split, batch_size=500)
-    evaluation = evaluate(program, inputs, batches, split.num_samples, num_classes, label, picture_field=None)
+    evaluation = evaluate(program, inputs, EvaluationLoader(split, BATCH_SIZE), label_field(settings.fields))
     return getattr(evaluation, plan["expected"]["metric"])
 
 

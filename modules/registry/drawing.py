@@ -1,51 +1,66 @@
 """What an evaluation shows: samples as crisp PNGs, sheets of predictions, the confusion matrix."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from modules.registry.evaluation import Evaluation, Prediction
+from modules.registry.evaluation import Evaluation
 from modules.registry.outcome import write_json
 
+NUM_SHOWN = 24
 SMALLEST_SIDE_PX = 140
 LABELLED_CLASSES = 40
 
 
-def draw_evaluation(evaluation: Evaluation, classes: Sequence[str], folder: Path) -> list[Path]:
-    """The worst mistakes and a few samples, a PNG each, and the sheets that show them at a glance.
+def draw_mistakes_and_samples(
+    evaluation: Evaluation, classes: Sequence[str], pictures: Callable[[list[int]], Tensor], folder: Path
+) -> list[Path]:
+    """The worst mistakes and a few samples: a PNG each with a list in JSON, and a sheet that shows them all.
+
+    Args:
+        evaluation: of the split.
+        classes: names.
+        pictures: from positions in the split to pictures, [picture, (channel,) height, width].
+        folder: where `mistakes/`, `samples/` and the sheets go.
 
     Returns:
         The sheets.
     """
-    sheets = [folder / "confusion.png"]
-    draw_confusion(evaluation.confusion, classes, sheets[0])
-    for name, predictions in (("mistakes", evaluation.mistakes), ("samples", evaluation.samples)):
+    chosen = {
+        "mistakes": evaluation.worst_mistakes(NUM_SHOWN),
+        "samples": evaluation.spread_samples(NUM_SHOWN),
+    }
+    sheets = []
+    for name, positions in chosen.items():
         (folder / name).mkdir()
-        entries = []
-        for place, one in enumerate(predictions):
-            if one.picture is None:
-                continue
-            file = f"{place:02d}-{one.index}.png"
-            write_picture(one.picture, folder / name / file)
-            entries.append(
-                {
-                    "file": file,
-                    "index": one.index,
-                    "truth": classes[one.truth],
-                    "prediction": classes[one.prediction],
-                    "probability": one.probability,
-                    "truth_probability": one.truth_probability,
-                }
-            )
+        entries = [_entry(evaluation, classes, rank, place) for rank, place in enumerate(positions)]
         write_json(entries, folder / name / f"{name}.json")
-        if entries:
-            sheets.append(folder / f"{name}.png")
-            draw_samples(predictions, classes, sheets[-1])
+        if not positions:
+            continue
+        shown = pictures(positions)
+        for entry, picture in zip(entries, shown, strict=True):
+            write_picture(picture, folder / name / entry["file"])
+        sheets.append(folder / f"{name}.png")
+        _draw_sheet(entries, shown, sheets[-1])
     return sheets
+
+
+def _entry(evaluation: Evaluation, classes: Sequence[str], rank: int, place: int) -> dict[str, Any]:
+    truth, prediction = int(evaluation.truth[place]), int(evaluation.prediction[place])
+    index = int(evaluation.index[place])
+    return {
+        "file": f"{rank:02d}-{index}.png",
+        "index": index,
+        "truth": classes[truth],
+        "prediction": classes[prediction],
+        "probability": float(evaluation.probabilities[place, prediction]),
+        "truth_probability": float(evaluation.probabilities[place, truth]),
+    }
 
 
 def write_picture(picture: Tensor, file: Path) -> None:
@@ -70,8 +85,9 @@ def draw_confusion(confusion: Tensor, classes: Sequence[str], file: Path) -> Non
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="prediction", ylabel="truth")
     if labelled:
-        axes.set_xticks(range(len(classes)), _plain(classes), rotation=90)
-        axes.set_yticks(range(len(classes)), _plain(classes))
+        names = [_plain(name) for name in classes]
+        axes.set_xticks(range(len(classes)), names, rotation=90)
+        axes.set_yticks(range(len(classes)), names)
         for row, column in confusion.nonzero().tolist():
             ink = "white" if share[row, column] > 0.5 else "black"
             text = str(int(confusion[row, column]))
@@ -79,27 +95,25 @@ def draw_confusion(confusion: Tensor, classes: Sequence[str], file: Path) -> Non
     figure.savefig(file, dpi=110)
 
 
-def draw_samples(
-    predictions: Sequence[Prediction], classes: Sequence[str], file: Path, num_columns: int = 6
+def _draw_sheet(
+    entries: Sequence[dict[str, Any]], pictures: Tensor, file: Path, num_columns: int = 6
 ) -> None:
-    """A sheet of pictures, each with its prediction and probability; the truth too where it is another."""
-    shown = [one for one in predictions if one.picture is not None]
-    num_rows = max(1, -(-len(shown) // num_columns))
+    """Pictures with prediction and probability above them; the truth too where it is another."""
+    num_rows = -(-len(entries) // num_columns)
     figure = Figure(figsize=(1.6 * num_columns, 1.95 * num_rows), layout="constrained")
     panels = figure.subplots(num_rows, num_columns, squeeze=False).flat
     for axes in panels:
         axes.set_axis_off()
-    for axes, one in zip(figure.axes, shown, strict=False):
-        axes.imshow(_image(one.picture), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        right = one.prediction == one.truth
-        title, truth = (f"{name[:18]}" for name in _plain((classes[one.prediction], classes[one.truth])))
-        title = f"{title} {one.probability:.0%}" + ("" if right else f"\nis {truth}")
+    for axes, entry, picture in zip(figure.axes, entries, pictures, strict=False):
+        axes.imshow(_image(picture), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        right = entry["prediction"] == entry["truth"]
+        title = f"{_plain(entry['prediction'])} {entry['probability']:.0%}"
+        title += "" if right else f"\nis {_plain(entry['truth'])}"
         axes.set_title(title, fontsize=7, color="black" if right else "firebrick")
     figure.savefig(file, dpi=110)
 
 
-def _image(picture: Tensor | None) -> Image.Image:
-    assert picture is not None
+def _image(picture: Tensor) -> Image.Image:
     pixels = (
         picture
         if picture.dtype == torch.uint8
@@ -111,6 +125,6 @@ def _image(picture: Tensor | None) -> Image.Image:
     return Image.fromarray(pixels.permute(1, 2, 0).squeeze(-1).numpy())
 
 
-def _plain(names: Sequence[str]) -> list[str]:
-    """Names as text for matplotlib, which takes what stands between dollar signs for mathematics."""
-    return [name.replace("$", r"\$") for name in names]
+def _plain(name: str, most: int = 20) -> str:
+    """A name as text for matplotlib, which takes what stands between dollar signs for mathematics."""
+    return (name if len(name) <= most else f"{name[: most - 1]}…").replace("$", r"\$")

@@ -95,7 +95,7 @@ def served_equals_eager(
     passed = all(difference <= tolerance for difference in differences)
     largest = max((d for d in differences if d == d), default=float("nan"))
     finite = "" if all(d == d for d in differences) else ", and some are not numbers"
-    detail = f"largest difference {largest:.1e} over {len(eager)} samples (at most {tolerance:.0e}){finite}"
+    detail = f"largest difference {largest:.0e} of {tolerance:.0e} over {len(eager)} samples{finite}"
     return Gate(name, passed, detail)
 
 

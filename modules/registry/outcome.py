@@ -1,13 +1,13 @@
 """What an evaluation leaves in build/evaluate/<recipe>/, written at once and read back for promotion.
 
-metrics.json       {"accuracy", "loss", "per_class": {class: accuracy}, "num_samples"}
-confusion.json     {"classes", "matrix"}, rows are the truth
-mistakes/, samples/  a PNG each, and mistakes.json, samples.json: [{"file", "index", "truth", "prediction",
-                   "probability", "truth_probability"}]
-confusion.png, samples.png, mistakes.png  the same at a glance
-filters.npy        the first layer's filters [filters, channels, height, width], where it has any
-examples.npz       inputs of the first samples and the probabilities that the model gave them
-provenance.json    {"recipe", "identity", "weights": sha256, "data": {split: sha256}, "input_shape", "classes"}
+metrics.json     {"accuracy", "loss", "num_samples", "per_class": {class: accuracy}}
+confusion.json   {"classes", "matrix"}, rows are the truth
+provenance.json  what it is of, see `Provenance`
+examples.npy     inputs of the first samples, as the model takes them
+filters.npy      the first layer's [filters, channels, height, width], where it has any
+mistakes/, samples/      a PNG each, and mistakes.json, samples.json: [{"file", "index", "truth",
+                 "prediction", "probability", "truth_probability"}]; absent where samples are no pictures
+confusion.png, mistakes.png, samples.png     the same at a glance
 """
 
 import hashlib
@@ -55,14 +55,12 @@ class Outcome:
     Attributes:
         provenance: what it is of.
         metrics: figures by name.
-        examples: inputs of the first samples.
-        probabilities: what the model gave them.
+        examples: inputs of the first samples, as the model takes them.
     """
 
     provenance: Provenance
     metrics: dict[str, float]
     examples: numpy.ndarray
-    probabilities: numpy.ndarray
 
 
 def split_hashes(shards: dict[str, list[str]]) -> dict[str, str]:
@@ -94,18 +92,21 @@ def read_outcome(folder: Path) -> Outcome:
     try:
         metrics = json.loads((folder / "metrics.json").read_text())
         provenance = Provenance(**json.loads((folder / "provenance.json").read_text()))
-        with numpy.load(folder / "examples.npz", allow_pickle=False) as arrays:
-            examples, probabilities = arrays["inputs"], arrays["probabilities"]
+        examples = numpy.load(folder / "examples.npy", allow_pickle=False)
         figures = {name: float(value) for name, value in metrics.items() if name != "per_class"}
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing", again) from error
     except Exception as error:
         raise UserError(f"the evaluation in {folder} is damaged ({type(error).__name__})", again) from error
-    return Outcome(provenance, figures, examples, probabilities)
+    return Outcome(provenance, figures, examples)
 
 
 def write_outcome(
-    folder: Path, evaluation: "Evaluation", provenance: Provenance, filters: "Tensor | None"
+    folder: Path,
+    evaluation: "Evaluation",
+    provenance: Provenance,
+    examples: "Tensor",
+    filters: "Tensor | None",
 ) -> None:
     """Everything but the pictures; a class without samples has no accuracy and is left out."""
     of_class = zip(provenance.classes, evaluation.per_class, strict=True)
@@ -122,11 +123,7 @@ def write_outcome(
     write_json(asdict(provenance), folder / "provenance.json")
     if filters is not None:
         numpy.save(folder / "filters.npy", filters.numpy(), allow_pickle=False)
-    numpy.savez(
-        folder / "examples.npz",
-        inputs=evaluation.examples.numpy(),
-        probabilities=evaluation.probabilities.numpy(),
-    )
+    numpy.save(folder / "examples.npy", examples.numpy(), allow_pickle=False)
 
 
 def write_json(content: Any, file: Path) -> None:

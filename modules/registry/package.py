@@ -33,7 +33,7 @@ def package(
     Args:
         program: the exported program.
         description: what it takes and gives.
-        example: one real sample, [1, *input_shape], kept as input example.
+        example: two real samples, [2, *input_shape], kept as input example.
         plan: the resolved configuration, kept as `plan.yaml`.
         run_id: MLflow's id of the run that trained it.
         model_id: MLflow's id of the model.
@@ -42,13 +42,13 @@ def package(
     Returns:
         Hashes of all its files.
     """
-    import mlflow.pytorch
+    from mlflow import pytorch
     from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
 
     float32 = numpy.dtype("float32")
     outputs = TensorSpec(float32, (-1, len(description.classes)), name="probabilities")
-    mlflow.pytorch.save_model(
+    pytorch.save_model(
         program.module(),
         str(folder),
         mlflow_model=Model(run_id=run_id, model_id=model_id),
@@ -70,6 +70,6 @@ def package(
 
 def serve(folder: Path, inputs: numpy.ndarray) -> numpy.ndarray:
     """What MLflow's scoring server answers for these inputs."""
-    import mlflow.pyfunc
+    from mlflow import pyfunc
 
-    return mlflow.pyfunc.load_model(str(folder)).predict(inputs)
+    return pyfunc.load_model(str(folder)).predict(inputs)

@@ -10,13 +10,9 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from modules.configuration.errors import UserError
-from modules.registry.export import Classifier, Description, export_program, load_program
 from modules.registry.gates import (
     Gate,
     Score,
@@ -27,11 +23,13 @@ from modules.registry.gates import (
     signature_holds,
 )
 from modules.registry.outcome import Outcome
-from modules.registry.package import package, serve
 from modules.registry.versions import PROGRAM, Registry, Version
 
-Rescore = Callable[[nn.Module], float]
-"""From a program to its score on the challenger's test split."""
+if TYPE_CHECKING:
+    from torch import nn
+
+    Rescore = Callable[[nn.Module], float]
+    """From a program to its score on the challenger's test split."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +38,10 @@ class Promotion:
 
     Attributes:
         version: the registered version.
-        new: whether it was registered or decided just now.
+        new: whether it was decided just now.
         champion: whether the alias names it now.
         previous: number and score of the champion that it met, or None.
         gates: the decision.
-        run_id: MLflow's id of the run.
     """
 
     version: Version
@@ -52,16 +49,29 @@ class Promotion:
     champion: bool
     previous: dict[str, Any] | None
     gates: list[Gate]
-    run_id: str
+
+
+def decided(registry: Registry, name: str, identity: str) -> Promotion | None:
+    """The promotion of an identity that was decided before; what was left of it is carried out."""
+    version = registry.find(name, identity)
+    if version is None or "decision" not in version.tags:
+        return None
+    decision = json.loads(version.tags["decision"])
+    gates = [Gate(**gate) for gate in decision["gates"]]
+    if "settled" not in version.tags:
+        registry.settle(version, becomes_champion(gates))
+    champion = registry.champion(name)
+    is_champion = champion is not None and champion.number == version.number
+    return Promotion(version, new=False, champion=is_champion, previous=decision["previous"], gates=gates)
 
 
 def promote(
     registry: Registry,
     plan: dict[str, Any],
-    model: nn.Module,
+    model: "nn.Module",
     outcome: Outcome,
     run_id: str,
-    rescore: Rescore,
+    rescore: "Rescore",
 ) -> Promotion:
     """Register the model and decide whether it becomes champion.
 
@@ -82,68 +92,48 @@ def promote(
         raise UserError(
             f"expected.metric={metric} is not among the evaluation's figures", f"There is: {known}."
         )
-    version = registry.find(name, identity)
-    if version is not None and "decision" in version.tags:
-        return _decided(registry, version, run_id)
-    version = version or _register(registry, plan, model, outcome, run_id)
+    version = registry.find(name, identity) or _register(registry, plan, model, outcome, run_id)
     champion = registry.champion(name)
     if champion is not None and champion.number == version.number:
         champion = None  # someone moved the alias by hand: no one to compare with
     score = Score(metric, outcome.metrics[metric], outcome.provenance.data["test"])
-    with registry.fetched(version) as folder:
-        served = serve(folder, outcome.examples)
-    with torch.inference_mode():
-        eager = Classifier(model).eval()(torch.from_numpy(outcome.examples))
     signature = signature_holds(version.signature, champion.signature if champion else None)
-    champion_score, why_not = (
-        (None, "") if champion is None else _score(registry, champion, score, signature, rescore)
+    known_score, why_not = (
+        _score(registry, champion, score, signature, rescore) if champion is not None else (None, "")
     )
     gates = [
-        beats_champion(score, champion_score, why_no_champion=why_not),
-        served_equals_eager(served.tolist(), eager.tolist()),
+        beats_champion(score, known_score, why_no_champion=why_not),
+        _served(registry, version, model, outcome),
         signature,
         reaches_expected(score, plan["expected"]["at_least"]),
     ]
-    previous = (
-        None
-        if champion is None
-        else {"version": champion.number, metric: getattr(champion_score, "value", None)}
-    )
+    previous = None
+    if champion is not None:
+        previous = {"version": champion.number, metric: known_score.value if known_score else None}
     decision = {"previous": previous, "gates": [asdict(gate) for gate in gates]}
     registry.decide(version, becomes_champion(gates), json.dumps(decision, ensure_ascii=False))
-    return Promotion(version, True, becomes_champion(gates), previous, gates, run_id)
-
-
-def _decided(registry: Registry, version: Version, run_id: str) -> Promotion:
-    decision = json.loads(version.tags["decision"])
-    gates = [Gate(**gate) for gate in decision["gates"]]
-    if "settled" not in version.tags:
-        registry.settle(version, becomes_champion(gates))
-    champion = registry.champion(version.name)
-    return Promotion(
-        version=version,
-        new=False,
-        champion=champion is not None and champion.number == version.number,
-        previous=decision["previous"],
-        gates=gates,
-        run_id=run_id,
-    )
+    return Promotion(version, new=True, champion=becomes_champion(gates), previous=previous, gates=gates)
 
 
 def _register(
-    registry: Registry, plan: dict[str, Any], model: nn.Module, outcome: Outcome, run_id: str
+    registry: Registry, plan: dict[str, Any], model: "nn.Module", outcome: Outcome, run_id: str
 ) -> Version:
+    import torch
+
+    from modules.registry.export import Description, export_program
+    from modules.registry.package import package
+
     provenance = outcome.provenance
     name, identity = plan["name"], provenance.identity
     description = Description(name, identity, tuple(provenance.input_shape), tuple(provenance.classes))
     # Two samples: torch.export takes a batch of one for a size that never changes.
-    example = torch.from_numpy(outcome.examples[:1])
-    program = export_program(model, example.expand(2, *example.shape[1:]).clone())
+    example = outcome.examples[[0, -1]]
+    program = export_program(model, torch.from_numpy(example))
     run_tags = registry.run_tags(run_id)
     model_id = registry.start_model(name, identity, run_id)
     with tempfile.TemporaryDirectory(prefix="trainyard-") as scratch:
         folder = Path(scratch) / "model"
-        files = package(program, description, example.numpy(), plan, run_id, model_id, folder)
+        files = package(program, description, example, plan, run_id, model_id, folder)
         tags = {
             "identity": identity,
             "files": files,
@@ -157,8 +147,22 @@ def _register(
         return registry.register(name, folder, run_id, model_id, tags)
 
 
+def _served(registry: Registry, version: Version, model: "nn.Module", outcome: Outcome) -> Gate:
+    """The registered files, fetched and loaded as a server does it, against the model itself."""
+    import torch
+
+    from modules.registry.export import Classifier
+    from modules.registry.package import serve
+
+    with registry.fetched(version) as folder:
+        served = serve(folder, outcome.examples)
+    with torch.inference_mode():
+        eager = Classifier(model).eval()(torch.from_numpy(outcome.examples))
+    return served_equals_eager(served.tolist(), eager.tolist())
+
+
 def _score(
-    registry: Registry, champion: Version, challenger: Score, signature: Gate, rescore: Rescore
+    registry: Registry, champion: Version, challenger: Score, signature: Gate, rescore: "Rescore"
 ) -> tuple[Score | None, str]:
     """The champion's score on the challenger's data, or why there is none."""
     known = champion.score(challenger.metric)
@@ -166,6 +170,8 @@ def _score(
         return known, ""
     if not signature.passed:
         return None, f"the champion (version {champion.number}) has other data and {signature.detail}"
+    from modules.registry.export import load_program
+
     try:
         with registry.fetched(champion) as folder:
             program, _ = load_program(folder / PROGRAM)

@@ -7,6 +7,7 @@ complete.
 """
 
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,11 +32,13 @@ class Version:
     Attributes:
         name: the registered model.
         number: the version.
+        run_id: MLflow's id of the run that trained it.
         tags: facts about it, as text.
     """
 
     name: str
     number: int
+    run_id: str
     tags: dict[str, str]
 
     @property
@@ -170,6 +173,7 @@ class Registry:
         Raises:
             UserError: a file is missing or not the one that was registered.
         """
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         from mlflow.artifacts import download_artifacts
 
         with tempfile.TemporaryDirectory(prefix="trainyard-") as scratch:
@@ -247,4 +251,4 @@ def _is_as_registered(folder: Path, hashes: str) -> bool:
 
 
 def _version(found: Any) -> Version:
-    return Version(found.name, int(found.version), dict(found.tags))
+    return Version(found.name, int(found.version), found.run_id, dict(found.tags))
