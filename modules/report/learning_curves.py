@@ -65,8 +65,8 @@ def _chart(recipe: Recipe, quantity: str, lines: list[Line], expected: float | N
     lines = [line for line in lines if line.points]
     if not lines or recipe.training is None:
         return None
-    epochs = float(recipe.training.summary["epochs"])
-    steps = float(recipe.training.summary["steps"])
+    epochs = recipe.training.epochs
+    steps = recipe.training.steps
     steps_per_epoch = steps / epochs if epochs and steps else 1.0
     x = Scale(0, max(epochs, 1), LEFT, WIDTH - RIGHT)
     values = [value for line in lines for _, value in line.points] + ([expected] if expected else [])

@@ -37,10 +37,10 @@ def render(recipes: list[Recipe]) -> str:
         "score": numbers.score,
         "percent": numbers.percent,
         "duration": numbers.duration,
-        "moment": numbers.moment,
     }
     datasets = [(title, list(some)) for title, some in groupby(recipes, key=lambda recipe: recipe.dataset)]
     scored = [recipe for recipe in recipes if recipe.score is not None]
+    trainings = [recipe.training for recipe in recipes if recipe.training]
     return environment.get_template("page.html.jinja").render(
         style=Markup((here / "page.css").read_text(encoding="utf-8")),
         recipes=recipes,
@@ -48,8 +48,8 @@ def render(recipes: list[Recipe]) -> str:
         headline=headline(recipes),
         score_heading=score_heading(recipes),
         some_missed=any(recipe.reached is False for recipe in recipes),
-        last_trained=_last_trained(recipes),
-        commits=sorted({commit(recipe) for recipe in recipes if commit(recipe)}),
+        last_trained=max((training.finished for training in trainings), default=""),
+        commits=sorted({training.commit for training in trainings if training.commit}),
         charts=[
             (title, trade_off.trade_off(title, some, recipes))
             for title, some in datasets
@@ -79,24 +79,11 @@ def headline(recipes: list[Recipe]) -> str:
     return f"{sentence}; {waiting} still to come" if waiting else sentence
 
 
-def commit(recipe: Recipe) -> str:
-    """The commit that a recipe was trained at, marked where files had changed since."""
-    summary = recipe.training.summary if recipe.training else {}
-    found = str(summary.get("git_commit") or "")[:10]
-    return f"{found} with changes" if found and summary.get("git_dirty") == "true" else found
-
-
-def _last_trained(recipes: list[Recipe]) -> str:
-    moments = [recipe.training.summary.get("finished") for recipe in recipes if recipe.training]
-    return max((numbers.moment(moment) for moment in moments if moment), default="")
-
-
 def _section(recipe: Recipe) -> dict[str, Any]:
     """Everything that the template shows of one recipe, drawn."""
     evaluation = recipe.evaluation
     return {
         "recipe": recipe,
-        "commit": commit(recipe),
         "loss_curves": learning_curves.loss_curves(recipe),
         "score_curve": learning_curves.score_curve(recipe),
         "network": pictures.network_picture(recipe.network, f"Network of {recipe.name}: {recipe.model}")

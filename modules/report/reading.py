@@ -9,6 +9,7 @@ import numpy
 
 from modules.configuration.errors import UserError
 from modules.configuration.plans import read_yaml
+from modules.report import numbers
 from modules.report.results import Evaluation, Gate, Mistake, Promotion, Recipe, Training
 
 
@@ -50,17 +51,33 @@ def _read_recipe(build: Path, plan_path: Path) -> Recipe:
 
 
 def _read_training(folder: Path) -> Training:
-    summary = _read_json(folder / "summary.json", ("identity", "steps", "epochs"))
+    path = folder / "summary.json"
+    summary = _read_json(path, ("identity", "steps", "epochs", "seconds"))
     history_path = folder / "history.json"
     history = _read_json(history_path) if history_path.is_file() else {}
     try:
         curves = {
-            str(name): [(float(step), _number(value)) for step, value in points]
+            str(name): [(float(step), math.nan if value is None else float(value)) for step, value in points]
             for name, points in history.items()
         }
     except (TypeError, ValueError) as error:
         raise _broken(history_path, "holds a curve that is not pairs of step and value") from error
-    return Training(summary, curves)
+    speed, seed, commit = (summary.get(key) for key in ("samples_per_s", "seed", "git_commit"))
+    try:
+        return Training(
+            identity=str(summary["identity"]),
+            steps=int(summary["steps"]),
+            epochs=_finite(summary["epochs"]),
+            seconds=_finite(summary.get("seconds_total", summary["seconds"])),
+            samples_per_s=None if speed is None else _finite(speed),
+            seed=None if seed is None else int(seed),
+            finished=numbers.moment(summary.get("finished")),
+            commit=str(commit or "")[:10] + (" with changes" if summary.get("git_dirty") == "true" else ""),
+            processor=str(summary.get("gpu") or summary.get("processor") or ""),
+            history=curves,
+        )
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _broken(path, "holds something else where a number must be") from error
 
 
 def _read_evaluation(folder: Path) -> Evaluation:
@@ -73,13 +90,15 @@ def _read_evaluation(folder: Path) -> Evaluation:
     classes = [str(name) for name in confusion["classes"]]
     try:
         matrix = numpy.array(confusion["matrix"], dtype=numpy.int64).reshape(len(classes), len(classes))
-        per_class = {str(name): float(value) for name, value in per_class.items()}
-        numbers = {str(name): float(value) for name, value in metrics.items() if name != "per_class"}
+        per_class = {str(name): _finite(value) for name, value in per_class.items()}
+        figures = {str(name): _finite(value) for name, value in metrics.items() if name != "per_class"}
+        if (matrix < 0).any():
+            raise ValueError("a negative count")
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _broken(folder, "holds metrics or a confusion matrix of another form") from error
     filters_path, provenance = folder / "filters.npy", folder / "provenance.json"
     return Evaluation(
-        metrics=numbers,
+        metrics=figures,
         per_class=per_class,
         classes=classes,
         confusion=matrix,
@@ -105,7 +124,7 @@ def _read_mistakes(folder: Path) -> list[Mistake]:
                     picture=picture.read_bytes(),
                     truth=str(entry["truth"]),
                     prediction=str(entry["prediction"]),
-                    probability=float(entry["probability"]),
+                    probability=_finite(entry["probability"]),
                 )
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -161,8 +180,10 @@ def _read_json(path: Path, keys: tuple[str, ...] = (), kind: type = dict) -> Any
     return found
 
 
-def _number(value: Any) -> float:
-    return math.nan if value is None else float(value)
+def _finite(value: Any) -> float:
+    if not math.isfinite(number := float(value)):
+        raise ValueError(f"{value} is not finite")
+    return number
 
 
 def _broken(path: Path, problem: str) -> UserError:

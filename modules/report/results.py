@@ -10,9 +10,30 @@ Curve = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Training:
-    """One finished run: its summary, and its learning curves as (step, value)."""
+    """One finished run.
 
-    summary: dict[str, Any]
+    Attributes:
+        identity: of the run.
+        steps: optimiser steps taken.
+        epochs: passes over the training split.
+        seconds: wall-clock time over all interruptions.
+        samples_per_s: speed; None where it isn't known, like the following.
+        seed: of the run.
+        finished: when, `2025-11-23 12:40 UTC`.
+        commit: of the code, marked where files differed from it.
+        processor: what it ran on.
+        history: learning curves by name, as (step, value).
+    """
+
+    identity: str
+    steps: int
+    epochs: float
+    seconds: float
+    samples_per_s: float | None
+    seed: int | None
+    finished: str
+    commit: str
+    processor: str
     history: dict[str, Curve]
 
 
@@ -115,18 +136,11 @@ class Recipe:
         return int(self.plan["cost"]["multiply_adds"])
 
     @property
-    def seconds(self) -> float | None:
-        """Wall-clock time of training, over all its interruptions."""
-        if self.training is None:
-            return None
-        return self.training.summary.get("seconds_total", self.training.summary.get("seconds"))
-
-    @property
     def outdated(self) -> bool:
         """Whether the evaluation is of other weights than were trained last."""
         if self.training is None or self.evaluation is None:
             return False
-        return self.evaluation.identity not in ("", self.training.summary["identity"])
+        return self.evaluation.identity not in ("", self.training.identity)
 
     @property
     def missing(self) -> str:

@@ -104,7 +104,7 @@ def closing(recipes: list[Recipe], page: Path, console: "Console") -> None:
 
 
 def _seconds(recipe: Recipe) -> str:
-    return "–" if recipe.seconds is None else f"{recipe.seconds:.1f}"
+    return f"{recipe.training.seconds:.1f}" if recipe.training else "–"
 
 
 def _version(recipe: Recipe) -> str:

@@ -1,136 +1,13 @@
-"""A build folder as the verbs before the report leave it, by really training small nets for a moment."""
+"""Build folders for the tests of the report."""
 
-import io
 import json
-import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy
 import pytest
-import torch
-import yaml
-from PIL import Image
-from torch import nn
-from torch.nn import functional
 
-CLASSES = ["horizontal", "vertical", "diagonal", "blob"]
-SIDE, PER_CLASS, BATCH, EPOCHS = 12, 60, 20, 4
-
-
-def stripes(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noisy grey pictures of four kinds, [sample, 1, SIDE, SIDE] in 0..1, with labels, in random order."""
-    row, column = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
-    pictures, labels = [], []
-    for label in range(len(CLASSES)):
-        for _ in range(PER_CLASS):
-            shift = torch.randint(SIDE, (), generator=generator)
-            waves = (row + shift, column + shift, row + column + shift)
-            clean = torch.sin(waves[label] * math.pi / 3) if label < 3 else torch.zeros(SIDE, SIDE)
-            if label == 3:
-                clean = 2 * torch.exp(-((row - 4 - shift / 4) ** 2 + (column - 6) ** 2) / 8) - 1
-            noise = torch.randn(SIDE, SIDE, generator=generator)
-            pictures.append((0.5 + 0.3 * clean + 0.35 * noise).clamp(0, 1))
-            labels.append(label)
-    order = torch.randperm(len(labels), generator=generator)
-    return torch.stack(pictures)[order, None], torch.tensor(labels)[order]
-
-
-def models() -> dict[str, tuple[str, nn.Module, int]]:
-    """Name -> (target, model, multiply-adds for one sample)."""
-    convolution = nn.Sequential(
-        nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(6 * 16, len(CLASSES))
-    )
-    pixels = SIDE * SIDE
-    return {
-        "line": (
-            "modules.models.Line",
-            nn.Sequential(nn.Flatten(), nn.Linear(pixels, len(CLASSES))),
-            pixels * 4,
-        ),
-        "net": ("modules.models.Net", convolution, 6 * 25 * 64 + 96 * 4),
-    }
-
-
-def write_recipe(build: Path, name: str) -> None:
-    """Trains one net, and writes what plan, train, evaluate and promote write about it."""
-    generator = torch.Generator().manual_seed(7)
-    pictures, labels = stripes(generator)
-    cut = len(labels) * 3 // 4
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        target, model, multiply_adds = models()[name]
-    num_parameters = sum(weights.numel() for weights in model.parameters())
-    plan = {
-        "name": name,
-        "data": {"name": "stripes", "title": "Stripes & blobs"},
-        "model": {"_target_": target},
-        "expected": {"metric": "accuracy", "at_least": 0.7 if name == "net" else 0.97},
-        "cost": {"num_parameters": num_parameters, "multiply_adds": multiply_adds, "activation_bytes": 4000},
-    }
-    (build / "plan").mkdir(parents=True, exist_ok=True)
-    (build / "plan" / f"{name}.yaml").write_text(yaml.safe_dump(plan))
-    drawing = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 80 20"><text y="15">net</text></svg>'
-    (build / "plan" / f"{name}.svg").write_text(drawing)
-
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
-    history: dict[str, list] = {"train/loss": [], "validation/loss": [], "validation/accuracy": []}
-    for epoch in range(EPOCHS):
-        for start in range(0, cut, BATCH):
-            optimizer.zero_grad()
-            loss = functional.cross_entropy(
-                model(pictures[start : start + BATCH]), labels[start : start + BATCH]
-            )
-            loss.backward()
-            optimizer.step()
-            history["train/loss"].append([epoch * cut // BATCH + start // BATCH + 1, loss.item()])
-        step = history["train/loss"][-1][0]
-        with torch.no_grad():
-            logits = model(pictures[cut:])
-        history["validation/loss"].append([step, functional.cross_entropy(logits, labels[cut:]).item()])
-        right = (logits.argmax(1) == labels[cut:]).double().mean().item()
-        history["validation/accuracy"].append([step, right])
-    train = build / "train" / name
-    train.mkdir(parents=True)
-    (train / "history.json").write_text(json.dumps(history))
-    summary = {"recipe": name, "identity": "ab" * 32, "seed": 0, "seconds": 1.5, "seconds_total": 1.5}
-    summary |= {"steps": step, "epochs": EPOCHS, "samples_per_s": 4321.0, "status": "FINISHED"}
-    summary |= {"num_parameters": num_parameters, "multiply_adds": multiply_adds}
-    (train / "summary.json").write_text(json.dumps(summary))
-    _write_evaluation(build / "evaluate" / name, model, pictures[cut:], labels[cut:])
-    promotion = {"recipe": name, "model": name, "version": 2, "champion": name == "net", "previous": None}
-    promotion |= {"gates": [{"gate": "score", "passed": name == "net", "detail": "0.9 against 0.7"}]}
-    (build / "promote").mkdir(exist_ok=True)
-    (build / "promote" / f"{name}.json").write_text(json.dumps(promotion))
-
-
-def _write_evaluation(folder: Path, model: nn.Module, pictures: torch.Tensor, labels: torch.Tensor) -> None:
-    with torch.no_grad():
-        probabilities = model(pictures).softmax(1)
-    predictions = probabilities.argmax(1)
-    matrix = torch.zeros(len(CLASSES), len(CLASSES), dtype=torch.int64)
-    for truth, prediction in zip(labels, predictions, strict=True):
-        matrix[truth, prediction] += 1
-    per_class = dict(zip(CLASSES, (matrix.diag() / matrix.sum(1)).tolist(), strict=True))
-    accuracy = (predictions == labels).double().mean().item()
-    loss = functional.nll_loss(probabilities.log(), labels).item()
-    (folder / "mistakes").mkdir(parents=True)
-    metrics = {"accuracy": accuracy, "loss": loss, "per_class": per_class, "num_samples": len(labels)}
-    (folder / "metrics.json").write_text(json.dumps(metrics))
-    (folder / "confusion.json").write_text(json.dumps({"classes": CLASSES, "matrix": matrix.tolist()}))
-    mistakes = []
-    for index in torch.nonzero(predictions != labels).flatten().tolist()[:8]:
-        buffer = io.BytesIO()
-        Image.fromarray((pictures[index, 0] * 255).byte().numpy()).save(buffer, format="PNG")
-        (folder / "mistakes" / f"{index}.png").write_bytes(buffer.getvalue())
-        truth, prediction = int(labels[index]), int(predictions[index])
-        entry = {"file": f"{index}.png", "index": index, "truth": CLASSES[truth]}
-        entry |= {"prediction": CLASSES[prediction], "probability": probabilities[index, prediction].item()}
-        mistakes.append(entry | {"truth_probability": probabilities[index, truth].item()})
-    (folder / "mistakes" / "mistakes.json").write_text(json.dumps(mistakes))
-    weights = next(iter(model.parameters())).detach().numpy()
-    filters = weights if weights.ndim == 4 else weights.reshape(-1, 1, SIDE, SIDE)
-    numpy.save(folder / "filters.npy", filters)
+from tests.report.trained_build import models, write_recipe
 
 
 @pytest.fixture(scope="session")
@@ -145,8 +22,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def build(trained: Path, tmp_path: Path) -> Path:
     """A copy of the trained build folder, to change."""
-    import shutil
-
     return Path(shutil.copytree(trained, tmp_path / "build"))
 
 
