@@ -1,9 +1,9 @@
 """Composes recipes, checks every key and every shape, and says what they will cost, before anything is spent.
 
 python -m pipelines.plan recipe=lenet model.num_filters=[8,16]    show one, with any overrides
-python -m pipelines.plan --all                                    write build/plan/: all that the other verbs read
-python -m pipelines.plan --list                                   name the recipes
-python -m pipelines.plan --catalogue                              write conf/catalogue.yaml, which dvc.yaml reads
+python -m pipelines.plan --all          write build/plan/: all that the other verbs read
+python -m pipelines.plan --list         name the recipes
+python -m pipelines.plan --catalogue    write conf/catalogue.yaml, which dvc.yaml reads
 """
 
 import hashlib
@@ -67,7 +67,7 @@ def make_plan(config: dict[str, Any], origins: "Origins | None" = None) -> dict[
 
 
 def training_code(config: dict[str, Any]) -> dict[str, Any]:
-    """The fingerprint of the code whose change may change a training's result, and of the pinned environment."""
+    """The fingerprint of the code that may change a training's result, and of the pinned environment."""
     from modules.configuration.definitions import ROOT
     from modules.configuration.fingerprint import code_fingerprint
     from modules.configuration.identity import pinned_environment
@@ -139,7 +139,7 @@ def _catalogue(configs: dict[str, dict[str, Any]], datasets: dict[str, dict[str,
     for recipe, config in configs.items():
         name = config["data"]["name"]
         if config["data"] != datasets.get(name):
-            mend = "Its shards are shared by recipes: give the changed one a file and name of its own in conf/data"
+            mend = "Recipes share its shards: give the changed one a file and name of its own in conf/data"
             raise UserError(f"conf/recipe/{recipe}.yaml: data differs from conf/data/{name}.yaml", mend)
     return catalogue(configs, datasets, names("source"))
 
@@ -194,9 +194,8 @@ def _recipe_files(configs: dict[str, dict[str, Any]]) -> dict[str, str]:
         report = check_shapes(config, origins([f"recipe={recipe}"], CONF))
         files[f"{recipe}.yaml"] = to_yaml(_with_costs(config, report))
         files[f"{recipe}.svg"] = network_svg(report)
-        print(
-            f"{recipe}: {report.cost.num_parameters:,} parameters, {report.cost.multiply_adds:,} multiply-adds"
-        )
+        cost = report.cost
+        print(f"{recipe}: {cost.num_parameters:,} parameters, {cost.multiply_adds:,} multiply-adds")
     return files
 
 

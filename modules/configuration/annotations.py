@@ -1,7 +1,7 @@
 """Does a value from YAML fit a type annotation? Judged on the annotation's syntax tree: nothing is imported.
 
-Understood are the plain types, None, unions, Literal, lists, sequences, tuples, mappings, aliases of these, and
-dataclasses. What else a value may be (a tensor, a callable) is left to the constructor.
+Understood are the plain types, None, unions, Literal, lists, sequences, tuples, mappings, aliases of these,
+and dataclasses. What else a value may be (a tensor, a callable) is left to the constructor.
 """
 
 import ast
@@ -92,9 +92,11 @@ def _check_union(
     faults = []
     for kind in kinds:
         try:
-            return check_value(key, value, kind, module, root)
+            check_value(key, value, kind, module, root)
         except KeyFault as fault:
             faults.append(fault)
+        else:
+            return
     # A fault deeper inside says more than "fits none of these".
     deepest = max(faults, key=lambda fault: len(fault.key))
     if len(deepest.key) > len(key):

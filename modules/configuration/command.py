@@ -39,7 +39,7 @@ def run(main: Callable[[list[str]], object]) -> NoReturn:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        # The reader, such as `head`, has seen enough; Python must not complain again when it flushes at its end.
+        # The reader, such as `head`, has seen enough; Python must not complain again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     sys.exit(status if isinstance(status, int) else 0)

@@ -19,7 +19,9 @@ _trainyard_complete() {
     local line="${COMP_LINE:0:$COMP_POINT}"
     if [[ "$line" =~ ^[^\ ]*python[0-9.]*\ +-m\ +pipelines\.train(\ .*)?$ ]]; then
         local word="${line##* }"
-        mapfile -t COMPREPLY < <(COMP_LINE="$line" "${COMP_WORDS[0]}" -m pipelines.train -sc query=bash 2>/dev/null)
+        mapfile -t COMPREPLY < <(
+            COMP_LINE="$line" "${COMP_WORDS[0]}" -m pipelines.train -sc query=bash 2>/dev/null
+        )
         # Readline takes `=` for the start of a word: what it has already must not come twice.
         if [[ "$COMP_WORDBREAKS" == *=* && "$word" == *=* ]]; then
             COMPREPLY=("${COMPREPLY[@]#"${word%"${word##*=}"}"}")

@@ -1,4 +1,4 @@
-"""Hydra's and OmegaConf's refusals in one line: the file or override, the key, and what was probably meant."""
+"""Hydra's and OmegaConf's refusals in one line: file or override, key, and what was probably meant."""
 
 import re
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import (
+    ConfigKeyError,
     InterpolationKeyError,
-    InterpolationResolutionError,
     MissingMandatoryValue,
     OmegaConfBaseException,
     UnsupportedInterpolationType,
@@ -18,11 +18,12 @@ from omegaconf.errors import (
 
 from modules.configuration.errors import UserError
 from modules.configuration.loader import load, origins
-from modules.configuration.names import nearest, suggest
+from modules.configuration.names import nearest_key, suggest
 from modules.configuration.origins import shown
 
 # Hydra lets a bare ValueError through for an override such as model=null.
 HYDRA_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, RecursionError, ValueError)
+_RESOLVERS = ("length", "oc.env", "oc.decode", "oc.select", "oc.create")
 
 
 def explain(error: Exception, overrides: list[str], conf: Path) -> UserError:
@@ -37,20 +38,25 @@ def explain(error: Exception, overrides: list[str], conf: Path) -> UserError:
             return UserError(f"{shown(Path(mark.name))}:{mark.line + 1}: no valid YAML: {error.problem}")
         case RecursionError():
             return UserError("an interpolation ${...} leads back to itself")
+        case OmegaConfBaseException() if not isinstance(error, ConfigKeyError):
+            return _unresolved(error, key, overrides, conf)
+    return _refused_override(error, key, overrides, conf)
+
+
+def _unresolved(error: OmegaConfBaseException, key: str, overrides: list[str], conf: Path) -> UserError:
+    place = f"{_origin(key, overrides, conf)}: {key}" if key else "configuration"
+    match error:
         case MissingMandatoryValue():
-            return UserError(f"{_origin(key, overrides, conf)}: {key} is missing (???)", f"Set it: {key}=...")
+            return UserError(f"{place} is missing (???)", f"Set it: {key}=...")
         case InterpolationKeyError():
-            wanted = re.findall(r"'([^']*)'", str(error))
-            near = nearest(wanted[0], _keys(overrides, conf)) if wanted else None
-            problem = f"{_origin(key, overrides, conf)}: {key}: ${{{wanted[0] if wanted else '...'}}} leads to nothing"
-            return UserError(problem, f"Did you mean ${{{near}}}?" if near else "")
+            wanted = "".join(re.findall(r"'([^']*)'", str(error))[:1])
+            near = nearest_key(wanted, _keys(overrides, conf))
+            mend = f"Did you mean ${{{near}}}?" if near else ""
+            return UserError(f"{place}: ${{{wanted}}} leads to nothing", mend)
         case UnsupportedInterpolationType():
             name = str(error).split("type ", 1)[-1].split()[0]
-            problem = f"{_origin(key, overrides, conf)}: {key}: there is no resolver ${{{name}:...}}"
-            return UserError(problem, suggest(name, ["length", "oc.env", "oc.decode"]))
-        case InterpolationResolutionError():
-            return UserError(f"{_origin(key, overrides, conf)}: {key}: {_first_line(error)}")
-    return _refused_override(error, key, overrides, conf)
+            return UserError(f"{place}: there is no resolver ${{{name}:...}}", suggest(name, _RESOLVERS))
+    return UserError(f"{place}: {_first_line(error)}")
 
 
 def _refused_override(error: Exception, key: str, overrides: list[str], conf: Path) -> UserError:
@@ -62,20 +68,17 @@ def _refused_override(error: Exception, key: str, overrides: list[str], conf: Pa
         where = f"conf/{place.group(1)}.yaml: " if place else ""
         if name.startswith("hydra"):
             return UserError(f"{where}Hydra has no {name!r}", "Show its keys: --cfg hydra")
-        names = [*_groups(conf), *_keys(overrides, conf)]
-        parent = name.rpartition(".")[0]
-        beside = [other for other in names if other.rpartition(".")[0] == parent]
-        near = nearest(name, beside) or nearest(name, names)
+        keys = [*_groups(conf), *_keys(overrides, conf)]
+        near = nearest_key(name, keys)
         if near and near != name:
             return UserError(f"{where}there is no {name!r} to override", f"Did you mean {near}?")
-        mend = (
-            f"Add a key that the file leaves to its default: +{name}=..." if parent else suggest(name, beside)
-        )
+        mend = f"Add a key that the file leaves to its default with +{name}=..." if "." in name else ""
         return UserError(f"{where}there is no {name!r} to override", mend)
     if text.startswith("Could not append"):
         return UserError(f"{name!r} is there already", f"Leave the + out: {name}=...")
     if text.startswith("Could not delete"):
-        return UserError(f"there is no {name!r} to delete", suggest(name, _keys(overrides, conf)))
+        near = nearest_key(name, _keys(overrides, conf))
+        return UserError(f"there is no {name!r} to delete", f"Did you mean {near}?" if near else "")
     if text.startswith("Ambiguous value"):
         mend = "A list is key=[a,b]; a sweep over both needs -m; a text is \"key='a,b'\""
         return UserError(f"override {name!r} has several values", mend)

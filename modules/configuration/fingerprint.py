@@ -1,9 +1,9 @@
-"""The fingerprint of the code that a name reaches: all modules of this repository which it imports, and theirs.
+"""The fingerprint of the code that a name reaches: all own modules which it imports, and theirs.
 
 Imports are read from source (those inside functions too, those for type checkers not), so nothing runs. A
 module counts by its syntax tree without docstrings: comments, layout and documentation change nothing. Other
-files in a package's folder, such as templates, count byte by byte. Trees are compared as this Python prints them:
-under another minor version a fingerprint may differ.
+files in a package's folder, such as templates, count byte by byte. Trees are compared as this Python prints
+them: under another minor version a fingerprint may differ.
 """
 
 import ast
@@ -29,7 +29,7 @@ def code_fingerprint(names: list[str], root: Path = ROOT) -> dict[str, Any]:
     """The fingerprint of all code that these modules, classes or functions reach.
 
     Args:
-        names: dotted names; those outside modules and pipelines are pinned by constraints.txt and do not count.
+        names: dotted names; those outside modules and pipelines do not count: constraints.txt pins them.
         root: the folder of the packages modules and pipelines.
 
     Returns:

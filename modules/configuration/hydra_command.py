@@ -1,62 +1,100 @@
 """Hydra's command line over the root configuration, with every refusal in one line.
 
-Overrides, `--help`, `--cfg job`, `--info`, `-m` and tab completion are Hydra's. Ours are the check of a composed
+Overrides, `--cfg job`, `--info`, `-m` and Hydra's other flags are Hydra's. Ours are the check of a composed
 configuration before it runs (of every point of a sweep before the first one runs), errors that name file and
-key, and completion that knows `python -m`. With HYDRA_FULL_ERROR=1 Hydra's own errors are shown in full.
+key, a `--help` that lists what conf/ holds without composing it, and tab completion that knows `python -m`.
+With HYDRA_FULL_ERROR=1 Hydra's own errors are shown in full.
 """
 
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from modules.configuration.catalogue import describe, names
 from modules.configuration.command import one_line
 from modules.configuration.errors import UserError
+from modules.configuration.origins import CONF, Origins
+
+_FLAGS = """\
+Flags
+  -m             run every point of a grid such as trainer.batch_size=64,128 optimizer.lr=0.001,0.003
+  --cfg job      show the configuration as it is before it runs; with --resolve, its values filled in
+  --info         show how it was composed
+  --hydra-help   Hydra's other flags
+
+Completion in bash
+  eval "$(python -m pipelines.train -sc install=bash)"
+
+What it would cost
+  python -m pipelines.plan recipe=lenet"""
 
 
-def compose_and_run(task: Callable[[dict[str, Any]], object], argv: list[str] | None = None) -> None:
+def compose_and_run(task: Callable[[dict[str, Any]], object], argv: list[str], help: str = "") -> None:
     """Composes the configuration that the command line asks for and hands it over, checked and plain.
 
     Args:
         task: called with it; under `-m` once for each point of the sweep.
-        argv: the command line without the program's name; by default that of this process.
+        argv: the command line without the program's name.
+        help: what `--help` shows above recipes, groups and flags.
 
     Raises:
         UserError: naming the file or override and the key at fault.
-        SystemExit: Hydra has answered by itself, such as to `--help`.
+        SystemExit: the command line asked for an answer, not for a run.
     """
+    if {"--help", "-h"} & set(argv):
+        print(help_text(help))
+        sys.exit(0)
     from hydra._internal.utils import get_args_parser
 
     from modules.configuration.completion import complete
 
-    argv = sys.argv[1:] if argv is None else argv
     parser = get_args_parser()
     parser.error = _refuse
     chosen = parser.parse_args(argv)
     if chosen.shell_completion and complete(chosen.overrides):
         return
+    answers = (chosen.cfg, chosen.info, chosen.hydra_help, chosen.shell_completion)
+    if not any(answers):
+        (check_points if chosen.multirun else _check_one)(chosen.overrides)
     _run(task, argv, chosen.overrides, sweep=bool(chosen.multirun))
+
+
+def help_text(text: str, conf: Path = CONF) -> str:
+    """The help of a command that takes overrides: what it is, recipes, groups and flags."""
+    recipes = names("recipe", conf)
+    width = max((len(recipe) for recipe in recipes), default=0)
+    lines = [text.strip(), "", "Recipes"]
+    lines += [f"  recipe={recipe:<{width}}  {describe(recipe, conf)}".rstrip() for recipe in recipes]
+    lines += [
+        "",
+        "Groups: choose a file of each; change any key in it with key=value, add one with +key=value",
+    ]
+    for group in sorted(
+        path for path in conf.iterdir() if path.is_dir() and path.name not in ("recipe", "source")
+    ):
+        files = sorted(file.relative_to(group).with_suffix("").as_posix() for file in group.rglob("*.yaml"))
+        lines.append(f"  {group.name}=  {', '.join(files)}")
+    return "\n".join([*lines, "", _FLAGS])
 
 
 def _run(
     task: Callable[[dict[str, Any]], object], argv: list[str], overrides: list[str], sweep: bool
 ) -> None:
     import hydra
-    from hydra.core.hydra_config import HydraConfig
     from omegaconf import DictConfig
 
     from modules.configuration.compose import resolve
     from modules.configuration.explain import HYDRA_ERRORS, explain
     from modules.configuration.loader import ROOT_CONFIG, VERSION_BASE
-    from modules.configuration.origins import CONF
 
     refused: list[UserError] = []
     broken: list[Exception] = []
 
-    @hydra.main(version_base=VERSION_BASE, config_path=str(CONF), config_name=ROOT_CONFIG)
     def job(config: DictConfig) -> None:
         try:
-            task(resolve(config, list(HydraConfig.get().overrides.task)))
+            task(resolve(config, _job_overrides()))
         except UserError as error:
             # Kept for later: Hydra would print lines of its own, and the other points of a sweep go on.
             refused.append(error)
@@ -70,10 +108,9 @@ def _run(
     # Without it Hydra prints what it caught and exits; with it the exception comes here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     program, sys.argv = sys.argv, [sys.argv[0], *argv]
+    start: Any = hydra.main(version_base=VERSION_BASE, config_path=str(CONF), config_name=ROOT_CONFIG)(job)
     try:
-        if sweep:
-            check_points(overrides)
-        job()
+        start()
     except HYDRA_ERRORS as error:
         if full_errors or error in broken:
             raise
@@ -88,6 +125,29 @@ def _run(
         raise refused[0]
 
 
+def job_origins() -> Origins:
+    """What the running task's configuration was composed of; for errors that name file and line."""
+    from modules.configuration.loader import origins
+
+    return origins(_job_overrides(), CONF)
+
+
+def _job_overrides() -> list[str]:
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    # An override may hold an interpolation, which means something in the configuration alone.
+    given = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return [str(override) for override in given or []]
+
+
+def _check_one(overrides: list[str]) -> None:
+    """Composes and checks at once: Hydra composes twice before it says a word."""
+    from modules.configuration.compose import compose
+
+    compose([override for override in overrides if not override.lstrip("+~").startswith("hydra")])
+
+
 def check_points(overrides: list[str]) -> None:
     """Composes and checks every point that a grid of overrides such as `seed=1,2` spans.
 
@@ -96,15 +156,20 @@ def check_points(overrides: list[str]) -> None:
     """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
 
-    from modules.configuration.compose import compose
+    from modules.configuration.explain import explain
 
-    parsed = OverridesParser.create().parse_overrides(overrides)
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except HydraException as error:
+        raise explain(error, overrides, CONF) from error
     if any(override.key_or_group == "hydra/sweeper" for override in parsed):
         return  # another sweeper chooses its points as it goes
-    for batch in BasicSweeper.split_arguments(parsed, max_batch_size=None):
+    own = [override for override in parsed if not override.is_hydra_override()]
+    for batch in BasicSweeper.split_arguments(own, max_batch_size=None):
         for point in batch:
-            compose(list(point))
+            _check_one(list(point))
 
 
 def _refuse(message: str) -> Any:

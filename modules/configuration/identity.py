@@ -1,8 +1,8 @@
 """The identity of a run: what its result depends on, in one hash.
 
 It covers the resolved configuration, the shards' hashes, the fingerprint of the code and the pinned
-environment. Where a run happens and where it is tracked do not change its result, nor does the score expected of
-it; so `runtime`, `tracking`, `allowed_targets` and `expected` are left out, and so is every path.
+environment. Where a run happens and where it is tracked do not change its result, nor does the score
+expected of it; so `runtime`, `tracking`, `allowed_targets` and `expected` are left out, and so is every path.
 """
 
 import hashlib

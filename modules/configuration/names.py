@@ -42,6 +42,20 @@ def nearest(name: str, choices: Iterable[str]) -> str | None:
     return next((choice for choice in names if re.split(r"[/.]", choice)[-1] == name), None)
 
 
+def nearest_key(key: str, keys: Iterable[str]) -> str | None:
+    """The dotted key that was probably meant: one beside it first, then any with that last name."""
+    known = list(keys)
+    parent, _, last = key.rpartition(".")
+    beside = {other.rpartition(".")[2]: other for other in known if other.rpartition(".")[0] == parent}
+    found = nearest(last, beside)
+    if found is not None:
+        return beside[found]
+    if not parent:
+        return next((other for other in known if other.rpartition(".")[2] == last), None)
+    moved = nearest_key(parent, {other.rpartition(".")[0] for other in known} - {""})
+    return f"{moved}.{last}" if moved and f"{moved}.{last}" in known else None
+
+
 def suggest(name: str, choices: Iterable[str]) -> str:
     """The mend of an unknown name: the nearest choice, or all where there are few."""
     names = sorted(choices)

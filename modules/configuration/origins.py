@@ -31,17 +31,24 @@ class Origins:
     def of(self, key: str) -> str:
         """Who set a key, or the nearest key around it that somebody set: `conf/recipe/lenet.yaml:8`."""
         parts = tuple(key.replace("[", ".").replace("]", "").split("."))
+        for override in reversed(self.overrides):
+            if _sets(override, parts):
+                return f"{COMMAND_LINE} ({override})"
         for count in range(len(parts), 0, -1):
-            for override in reversed(self.overrides):
-                name = override.lstrip("+~").partition("=")[0]
-                # model=... chooses a file: what lies in that section was set there.
-                if tuple(name.split(".")) == parts[:count] and not (CONF / name).is_dir():
-                    return f"{COMMAND_LINE} ({override})"
             for layer in reversed(self.layers):
                 line = line_of(layer, parts[:count])
                 if line is not None:
                     return f"{shown(layer.path)}:{line}"
         return shown(self.layers[-1].path) if self.layers else COMMAND_LINE
+
+
+def _sets(override: str, key: tuple[str, ...]) -> bool:
+    name, _, value = override.lstrip("+~").partition("=")
+    parts = tuple(name.split("."))
+    if key[: len(parts)] != parts or (CONF / name).is_dir():
+        return False  # another key, or the choice of a file: what lies in that section was set there
+    # A mapping is merged into what is there, anything else replaces it.
+    return key == parts or not value.startswith("{") or key[len(parts)] in value
 
 
 def line_of(layer: Layer, key: tuple[str, ...]) -> int | None:

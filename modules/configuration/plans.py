@@ -1,4 +1,4 @@
-"""Plans on disk: written whole or not at all, and only where they differ; read with the same checks as conf/."""
+"""Plans on disk: written whole or not at all, and only where they differ; checked like conf/ when read."""
 
 import os
 import tempfile
@@ -44,7 +44,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: the file is not there, is no mapping, or names a target that is not allowed.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
     except FileNotFoundError:
         raise UserError(f"{path} is not there", "Write it: python -m pipelines.plan --all") from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
@@ -61,6 +61,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def to_yaml(content: dict[str, Any]) -> str:
     """Plain values as YAML, in their own order, without anchors."""
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses anchors: with them a file can hold itself, or grow without end."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(
+                None, None, "aliases are not allowed", self.peek_event().start_mark
+            )
+        return super().compose_node(parent, index)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -83,9 +94,9 @@ def write_if_changed(path: Path, content: str) -> bool:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
     except BaseException:
-        os.unlink(name)
+        Path(name).unlink()
         raise
     return True

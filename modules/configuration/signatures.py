@@ -49,7 +49,7 @@ def is_dataclass(definition: Definition) -> bool:
 
 
 def signature(definition: Definition, root: Path = ROOT) -> Signature | None:
-    """The signature of a class or function, inherited constructors included; None where sources do not show it."""
+    """The signature of a class or function, own or inherited; None where sources do not show it."""
     node, module = definition.node, definition.module
     if isinstance(node, ast.FunctionDef):
         return _signature(node, module, skip=0)

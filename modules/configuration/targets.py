@@ -1,11 +1,11 @@
 """Builds objects from nodes with `_target_`, and refuses every class that a configuration may not name.
 
-A configuration can come from someone else, and a `_target_` is code that will run. So a target must begin with
-an allowed prefix, and the source that defines it must lie under one too: `modules.x.os.system` begins well, but
-`system` is defined in `os`. Both are judged on source text before anything is imported.
+A configuration can come from someone else, and a `_target_` is code that will run. So a target must begin
+with an allowed prefix, and the source that defines it must lie under one too: `modules.x.os.system` begins
+well, but `system` is defined in `os`. Both are judged on source text before anything is imported.
 
-Prefixes of one's own are read from the root file conf/config.yaml and from nowhere else: neither a recipe, nor an
-override, nor a plan from outside can allow itself anything.
+Prefixes of one's own are read from the root file conf/config.yaml and from nowhere else: neither a recipe,
+nor an override, nor a plan from outside can allow itself anything.
 
 `build` means what hydra.utils.instantiate means with `_convert_: all`, on plain containers: objects such as a
 model's parameters pass through untouched. Positional `_args_` and Hydra's other marks are refused.
@@ -26,6 +26,8 @@ from modules.configuration.errors import KeyFault, UserError
 from modules.configuration.signatures import MARKS, missing_target
 
 OWN_PREFIXES = ("modules.", "pipelines.", "torch.nn.", "torch.optim.")
+# Elsewhere a function is a verb, which writes files or starts programs; a class only becomes an object.
+WITH_FUNCTIONS = ("modules.bricks.", "modules.models.")
 ROOT_FILE = ROOT / "conf" / "config.yaml"
 
 
