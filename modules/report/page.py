@@ -86,9 +86,7 @@ def _section(recipe: Recipe) -> dict[str, Any]:
         "recipe": recipe,
         "loss_curves": learning_curves.loss_curves(recipe),
         "score_curve": learning_curves.score_curve(recipe),
-        "network": pictures.network_picture(recipe.network, f"Network of {recipe.name}: {recipe.model}")
-        if recipe.network
-        else None,
+        "network": pictures.drawing_address(recipe.network) if recipe.network else "",
         "matrix": confusion.matrix_rows(evaluation) if evaluation else None,
         "confused": confusion.most_confused(evaluation) if evaluation else [],
         "class_accuracy": confusion.class_accuracy(evaluation, recipe.score) if evaluation else None,

@@ -4,9 +4,6 @@ import base64
 import io
 
 import numpy
-from markupsafe import Markup
-
-from modules.report.svg import element
 
 LARGEST_PX = 160
 POSITIVE, NEGATIVE = (56, 122, 196), (214, 88, 42)
@@ -51,10 +48,9 @@ def filter_pictures(filters: numpy.ndarray, most: int = 64) -> list[str]:
     return [_data_address(Image.fromarray(picture)) for picture in painted.astype(numpy.uint8)]
 
 
-def network_picture(drawing: str, label: str) -> Markup:
-    """A drawing in SVG, shown as a picture: nothing inside it can run or load anything."""
-    encoded = base64.b64encode(drawing.encode()).decode()
-    return element("img", src=f"data:image/svg+xml;base64,{encoded}", alt=label)
+def drawing_address(drawing: str) -> str:
+    """A drawing in SVG as a `data:` address: shown as a picture, nothing in it can run or load anything."""
+    return "data:image/svg+xml;base64," + base64.b64encode(drawing.encode()).decode()
 
 
 def _data_address(image) -> str:

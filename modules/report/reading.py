@@ -38,6 +38,9 @@ def _read_recipe(build: Path, plan_path: Path) -> Recipe:
         for key in keys:
             if not isinstance(plan.get(section), dict) or key not in plan[section]:
                 raise _broken(plan_path, f"has no key {section}.{key}")
+    for section, key in (("expected", "at_least"), ("cost", "num_parameters"), ("cost", "multiply_adds")):
+        if not isinstance(plan[section][key], int | float) or not math.isfinite(plan[section][key]):
+            raise _broken(plan_path, f"has no number in {section}.{key}")
     picture = plan_path.with_suffix(".svg")
     train, evaluate, promote = (build / verb / name for verb in ("train", "evaluate", "promote"))
     return Recipe(

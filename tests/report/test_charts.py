@@ -1,0 +1,174 @@
+"""Charts: what is drawn is where the numbers say, and labels leave one another alone."""
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modules.report.confusion import class_accuracy, matrix_rows, most_confused
+from modules.report.learning_curves import loss_curves, score_curve
+from modules.report.reading import read_recipes
+from modules.report.results import Recipe
+from modules.report.svg import Scale, element
+from modules.report.trade_off import area_legend, trade_off
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture
+def recipes(trained: Path) -> list[Recipe]:
+    return read_recipes(trained)
+
+
+def with_cost(recipe: Recipe, name: str, **cost: float) -> Recipe:
+    return replace(recipe, name=name, plan=recipe.plan | {"cost": recipe.plan["cost"] | cost})
+
+
+@given(
+    low=st.floats(1e-6, 1e9),
+    factor=st.floats(1.001, 1e12),
+    log=st.booleans(),
+    most=st.integers(3, 8),
+)
+def test_ticks_are_few_round_and_inside(low: float, factor: float, log: bool, most: int) -> None:
+    scale = Scale(low, low * factor, 0, 100, log=log)
+    ticks = scale.ticks(most)
+    assert 1 <= len(ticks) <= most
+    assert ticks == sorted(set(ticks))
+    margin = (low * factor - low) * 1e-6
+    assert all(low - margin <= tick <= low * factor + margin for tick in ticks)
+
+
+def test_scale() -> None:
+    assert Scale(0, 10, 100, 200)(2.5) == 125
+    assert Scale(1, 100, 0, 50, log=True)(10) == pytest.approx(25)
+    assert Scale(3, 3, 0, 50)(3) == 25
+
+
+def test_elements_escape() -> None:
+    assert element("text", "<b>", element("a"), class_='"') == '<text class="&#34;">&lt;b&gt;<a></a></text>'
+    assert element("line", x1=1.0, y1=2.345678, stroke_width=None) == '<line x1="1" y1="2.35"></line>'
+
+
+def test_area_of_circles_is_parameters(recipes: list[Recipe]) -> None:
+    some = [
+        with_cost(recipes[0], f"r{n}", num_parameters=n, multiply_adds=n) for n in (40_000, 90_000, 360_000)
+    ]
+    root = ElementTree.fromstring(trade_off("data", some, some))
+    circles = [
+        (float(circle.get("cx", 0)), float(circle.get("r", 0))) for circle in root.iter(f"{SVG}circle")
+    ]
+    assert [r for _, r in circles] == pytest.approx([22 / 3, 11, 22], abs=0.01)
+    distances = [circles[1][0] - circles[0][0], circles[2][0] - circles[1][0]]
+    assert distances[1] / distances[0] == pytest.approx(math.log(4) / math.log(90 / 40), rel=0.01)
+
+
+def test_every_recipe_is_labelled_apart(recipes: list[Recipe]) -> None:
+    """Fourteen nets of nearly the same score and cost."""
+    some = [
+        with_cost(recipes[0], f"network_{n}", num_parameters=10_000 * (n + 1), multiply_adds=10_000 * 1.5**n)
+        for n in range(14)
+    ]
+    root = ElementTree.fromstring(trade_off("data", some, some))
+    links = list(root.iter(f"{SVG}a"))
+    assert [link.get("href") for link in links] == [f"#network_{n}" for n in range(14)]
+    boxes = []
+    for link in links:
+        label = link[0]
+        width = 6.3 * len(label.text or "")
+        left = (
+            float(label.get("x", 0))
+            - {"start": 0, "middle": 0.5, "end": 1}[label.get("text-anchor", "")] * width
+        )
+        boxes.append((left, float(label.get("y", 0)), width))
+    for index, (left, y, width) in enumerate(boxes):
+        for other_left, other_y, other_width in boxes[:index]:
+            beside = left >= other_left + other_width - 0.1 or other_left >= left + width - 0.1
+            assert beside or abs(y - other_y) >= 12.9
+
+
+def test_legend_of_areas_agrees_with_the_chart(recipes: list[Recipe]) -> None:
+    some = [with_cost(recipes[0], "r", num_parameters=100_000)]
+    chart = ElementTree.fromstring(trade_off("data", some, some)).find(f"{SVG}circle")
+    legend = ElementTree.fromstring(area_legend(some)).findall(f"{SVG}circle")
+    assert chart is not None and legend[-1].get("r") == chart.get("r")
+
+
+def test_curves_end_at_the_last_value(recipes: list[Recipe]) -> None:
+    training = recipes[1].training
+    assert training
+    chart = loss_curves(recipes[1])
+    assert chart and f"validation {training.history['validation/loss'][-1][1]:.3f}" in chart
+    root = ElementTree.fromstring(chart)
+    x, _ = re.findall(r"[\d.]+,[\d.]+", next(root.iter(f"{SVG}path")).get("d", ""))[-1].split(",")
+    ends = [float(circle.get("cx", 0)) for circle in root.iter(f"{SVG}circle")]
+    assert ends == pytest.approx([float(x)] * 2), "both curves end with the last epoch"
+
+
+def test_long_curves_are_thinned_without_losing_the_mean(recipes: list[Recipe]) -> None:
+    training = recipes[0].training
+    assert training
+    steps = 100_000
+    history = {"train/loss": [(float(step), 1 + math.sin(step / 5000)) for step in range(1, steps + 1)]}
+    chart = loss_curves(replace(recipes[0], training=replace(training, steps=steps, history=history)))
+    assert chart and len(chart) < 12_000
+
+
+@pytest.mark.parametrize(
+    "points", [[], [(1.0, math.nan)], [(1.0, 0.3)], [(1.0, 0.0), (2.0, 0.0)], [(1.0, -3.0)]]
+)
+def test_odd_curves(recipes: list[Recipe], points: list[tuple[float, float]]) -> None:
+    training = recipes[0].training
+    assert training
+    history = {"train/loss": points, "validation/accuracy": points}
+    odd = replace(recipes[0], training=replace(training, history=history))
+    finite = any(math.isfinite(value) for _, value in points)
+    assert (loss_curves(odd) is not None) == (score_curve(odd) is not None) == finite
+    nothing = replace(recipes[0], training=replace(training, steps=0, epochs=0, history=history))
+    assert (loss_curves(nothing) is not None) == finite
+
+
+def test_confusions(recipes: list[Recipe]) -> None:
+    evaluation = recipes[0].evaluation
+    assert evaluation
+    pairs = most_confused(evaluation, most=100)
+    errors = evaluation.confusion.sum() - evaluation.confusion.trace()
+    assert sum(pair.count for pair in pairs) == errors
+    assert [pair.count for pair in pairs] == sorted((pair.count for pair in pairs), reverse=True)
+    rows = matrix_rows(evaluation)
+    assert rows and all(0 <= cell.shade <= 1 for _, cells in rows for cell in cells)
+    worst = max((cell for _, cells in rows for cell in cells if not cell.right), key=lambda cell: cell.shade)
+    assert worst.shade == pytest.approx(1)
+
+
+def test_many_classes(recipes: list[Recipe]) -> None:
+    import numpy
+
+    evaluation = recipes[0].evaluation
+    assert evaluation
+    names = [f"class {number}" for number in range(200)]
+    many = replace(
+        evaluation,
+        classes=names,
+        confusion=numpy.eye(200, dtype=int),
+        per_class={name: number / 200 for number, name in enumerate(names)},
+    )
+    assert matrix_rows(many) is None
+    chart = class_accuracy(many, 0.5)
+    assert chart and "class 0<" in chart and "class 199<" not in chart, "the worst are shown"
+
+
+def test_class_without_samples(recipes: list[Recipe]) -> None:
+    import numpy
+
+    evaluation = recipes[0].evaluation
+    assert evaluation
+    empty = replace(evaluation, confusion=numpy.zeros((4, 4), dtype=int), per_class={})
+    rows = matrix_rows(empty)
+    assert rows and all(cell.shade == 0 for _, cells in rows for cell in cells)
+    assert most_confused(empty) == [] and class_accuracy(empty, None) is None

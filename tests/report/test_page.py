@@ -1,0 +1,229 @@
+"""The page: complete, well-formed, self-contained, harmless, and the same for the same results."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from modules.configuration.errors import UserError
+from modules.report.page import headline, render
+from modules.report.reading import read_recipes
+
+VOID = {"meta", "img", "br"}
+TAGS = {"html", "head", "meta", "title", "style", "body", "nav", "p", "a", "h1", "h2", "h3", "ol", "ul", "li"}
+TAGS |= {"main", "header", "section", "div", "span", "b", "br", "code", "pre", "dl", "dt", "dd", "details"}
+TAGS |= {"summary", "table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "img"}
+TAGS |= {"svg", "line", "circle", "path", "text"}
+ATTRIBUTES = {
+    "lang",
+    "charset",
+    "name",
+    "content",
+    "http-equiv",
+    "class",
+    "id",
+    "href",
+    "src",
+    "alt",
+    "style",
+}
+ATTRIBUTES |= {"scope", "colspan", "open", "role", "aria-label", "aria-labelledby", "aria-hidden", "xmlns"}
+ATTRIBUTES |= {"viewbox", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "d", "text-anchor"}
+HOSTILE = "<script>alert(1)</script>\"><img src=x onerror=alert(1)>' {{ 7*7 }} &amp;"
+
+
+class Page(HTMLParser):
+    """Every element and attribute of a page, and whether all that opens is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def text(trained: Path) -> str:
+    return render(read_recipes(trained))
+
+
+@pytest.fixture(scope="module")
+def page(text: str) -> Page:
+    return Page(text)
+
+
+def test_shows_every_part_of_every_recipe(page: Page, trained: Path) -> None:
+    for recipe in read_recipes(trained):
+        assert recipe.training and recipe.evaluation and recipe.promotion
+        assert f"{recipe.score:.4f}" in page.text
+        assert f"{recipe.num_parameters:,}" in page.text
+        for mistake in recipe.evaluation.mistakes:
+            alt = f"{mistake.truth}, taken for {mistake.prediction}"
+            assert any(image["alt"] == alt for image in page.all("img"))
+        for gate in recipe.promotion.gates:
+            assert gate.detail in page.text
+    for words in ("Confusion matrix", "Accuracy by class", "Worst mistakes", "To repeat it", "Network"):
+        assert page.text.count(words) == 2
+    assert "c0ffeec0ff with changes" in page.text and "2025-11-23 12:40 UTC" in page.text
+    assert "ab" * 32 in page.text
+    charts = [svg["aria-label"] or "" for svg in page.all("svg")]
+    for start in ("Stripes & blobs: accuracy against multiply-adds", "loss of net", "accuracy of line"):
+        assert any(chart.startswith(start) for chart in charts)
+
+
+def test_confusion_matrix_is_the_measured_one(page: Page, trained: Path) -> None:
+    matrix = json.loads((trained / "evaluate/line/confusion.json").read_text())["matrix"]
+    cells = [str(count or "·") for row in matrix for count in row]
+    assert "".join(cells) in re.sub(r"[\s]|horizontal|vertical|diagonal|blob", "", page.text)
+
+
+def test_can_be_read_without_eyes(page: Page) -> None:
+    assert all(image["alt"] for image in page.all("img"))
+    assert all(svg["role"] == "img" and svg["aria-label"] for svg in page.all("svg"))
+    assert all(heading.get("scope") for heading in page.all("th"))
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels.count(1) == 1
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for _, attributes in page.elements:
+        target = attributes.get("aria-labelledby") or (attributes.get("href") or "").removeprefix("#")
+        assert not target or target in ids
+
+
+def test_needs_nothing_beside_it(page: Page, text: str) -> None:
+    for tag, attributes in page.elements:
+        for name in ("src", "href"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:image/")), (tag, attributes)
+    assert re.findall(r"https?://[^\"' ]+", text) == ["http://www.w3.org/2000/svg"] * len(page.all("svg"))
+    assert "url(" not in text and "@import" not in text
+    policy = next(meta for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy")
+    assert (policy["content"] or "").startswith("default-src 'none'")
+
+
+def test_same_results_same_bytes(trained: Path, text: str) -> None:
+    code = (
+        "import sys; from pathlib import Path; from modules.report.page import render;"
+        "from modules.report.reading import read_recipes;"
+        "sys.stdout.buffer.write(render(read_recipes(Path(sys.argv[1]))).encode())"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "123", "TZ": "Pacific/Auckland", "LC_ALL": "C"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(trained)], capture_output=True, env=environment, check=True
+    )
+    assert done.stdout.decode() == text
+
+
+def test_hostile_names_stay_text(build: Path, edit) -> None:
+    """Every name that comes from data or from a registry, in every place where it is shown."""
+    folder = build / "evaluate/net"
+    edit(folder / "confusion.json", {"classes": [HOSTILE, "b", "c", "d"]})
+    edit(folder / "metrics.json", {"per_class": {HOSTILE: 0.5, "b": 0.7}})
+    mistakes = json.loads((folder / "mistakes/mistakes.json").read_text())
+    (folder / "mistakes/mistakes.json").write_text(
+        json.dumps([entry | {"truth": HOSTILE, "prediction": HOSTILE} for entry in mistakes])
+    )
+    edit(build / "train/net/summary.json", {"identity": HOSTILE, "git_commit": HOSTILE, "finished": HOSTILE})
+    edit(build / "train/net/summary.json", {"processor": HOSTILE})
+    edit(
+        build / "promote/net.json",
+        {
+            "model": HOSTILE,
+            "version": HOSTILE,
+            "gates": [{"gate": HOSTILE, "passed": True, "detail": HOSTILE}],
+        },
+    )
+    edit(build / "promote/net.json", {"previous": {"version": HOSTILE}})
+    plan = yaml.safe_load((build / "plan/net.yaml").read_text())
+    plan["data"]["title"] = plan["expected"]["metric"] = HOSTILE
+    edit(folder / "metrics.json", {HOSTILE: 0.9})
+    (build / "plan/net.yaml").write_text(yaml.safe_dump(plan))
+    evil = '<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"><script>alert(1)</script></svg>'
+    (build / "plan/net.svg").write_text(evil)
+    hostile_name = '"><script>alert(2)<|script>'
+    for verb, suffix in (("plan", ".yaml"), ("train", ""), ("evaluate", ""), ("promote", ".json")):
+        (build / verb / f"net{suffix}").rename(build / verb / f"{hostile_name}{suffix}")
+    page = Page(render(read_recipes(build)))
+    assert {tag for tag, _ in page.elements} <= TAGS
+    assert {name for _, attributes in page.elements for name in attributes} <= ATTRIBUTES
+    assert page.text.count(HOSTILE) >= 12
+    assert hostile_name in page.text
+
+
+def test_only_known_elements(page: Page) -> None:
+    assert {tag for tag, _ in page.elements} <= TAGS
+    assert {name for _, attributes in page.elements for name in attributes} <= ATTRIBUTES
+
+
+@pytest.mark.parametrize("gone", ["train", "evaluate", "promote"])
+@pytest.mark.parametrize("names", [["net"], ["net", "line"]])
+def test_recipes_that_are_not_done(build: Path, gone: str, names: list[str]) -> None:
+    for verb in ("train", "evaluate", "promote")[("train", "evaluate", "promote").index(gone) :]:
+        for name in names:
+            path = build / verb / name
+            shutil.rmtree(path) if path.is_dir() else path.with_suffix(".json").unlink()
+    page = Page(render(read_recipes(build)))
+    waiting = {"train": "not trained yet", "evaluate": "not evaluated yet", "promote": ""}[gone]
+    assert waiting in page.text
+    assert 'id="net"' and any(attributes.get("id") == "net" for _, attributes in page.elements)
+
+
+def test_thirty_recipes_are_folded(build: Path) -> None:
+    for verb, suffix in (("plan", ".yaml"), ("train", ""), ("evaluate", ""), ("promote", ".json")):
+        source = build / verb / f"net{suffix}"
+        for number in range(30):
+            copy = build / verb / f"net_{number}{suffix}"
+            shutil.copytree(source, copy) if source.is_dir() else shutil.copy(source, copy)
+    page = Page(render(read_recipes(build)))
+    details = page.all("details")
+    assert len(details) == 32 and not any("open" in attributes for attributes in details)
+
+
+def test_few_recipes_are_unfolded(page: Page) -> None:
+    assert [("open" in attributes) for attributes in page.all("details")] == [True, True]
+
+
+def test_picture_that_is_none(build: Path) -> None:
+    name = json.loads((build / "evaluate/line/mistakes/mistakes.json").read_text())[0]["file"]
+    (build / "evaluate/line/mistakes" / name).write_bytes(b"GIF89a")
+    with pytest.raises(UserError, match="line is not a PNG picture"):
+        render(read_recipes(build))
+
+
+def test_large_pictures_are_made_small(build: Path) -> None:
+    name = json.loads((build / "evaluate/line/mistakes/mistakes.json").read_text())[0]["file"]
+    Image.effect_noise((1200, 900), 80).save(build / "evaluate/line/mistakes" / name)
+    assert len(render(read_recipes(build))) < 300_000
+
+
+def test_headline_tells_the_result(trained: Path, build: Path) -> None:
+    recipes = read_recipes(trained)
+    reached = sum(bool(recipe.reached) for recipe in recipes)
+    expected = "All 2 recipes reach" if reached == 2 else f"{reached} of 2 evaluated recipes reach"
+    assert headline(recipes).startswith(expected)
+    shutil.rmtree(build / "evaluate")
+    assert headline(read_recipes(build)) == "2 recipes, none evaluated yet"
