@@ -148,6 +148,8 @@ class CheckpointSaver(Checkpoint):
         self.saved_step = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Lightning has just set a handler that would end the run in mid-validation, with nothing saved.
+        self.interruption.listen()
         self.saved_step = trainer.global_step
 
     def on_train_batch_end(

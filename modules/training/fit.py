@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
@@ -93,8 +92,6 @@ def fit(
     """
     settings = read(TrainerSettings, plan["trainer"], "trainer")
     runtime = read(RuntimeSettings, plan["runtime"], "runtime")
-    if runtime.num_threads is not None:
-        torch.set_num_threads(runtime.num_threads)
     num_steps = training.steps_per_epoch * settings.max_epochs
     task = build_task(plan)
     task.optimise_with(

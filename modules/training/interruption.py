@@ -49,11 +49,16 @@ class Interruption:
             file=sys.stderr,
         )
 
-    def __enter__(self) -> "Interruption":
+    def listen(self) -> None:
+        """Takes over both signals; again, if something else has taken them since."""
         # Python lets only the main thread set handlers; elsewhere whoever runs the threads stops them.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
-                self._previous[number] = signal.signal(number, self._handle)
+                previous = signal.signal(number, self._handle)
+                self._previous.setdefault(number, previous)
+
+    def __enter__(self) -> "Interruption":
+        self.listen()
         return self
 
     def __exit__(

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from modules.configuration.definitions import ROOT
@@ -48,6 +49,8 @@ def train(
     """
     settings = read(TrainerSettings, plan["trainer"], "trainer")
     runtime = read(RuntimeSettings, plan["runtime"], "runtime")
+    if runtime.num_threads is not None:
+        torch.set_num_threads(runtime.num_threads)
     data = ShardSet.open(shards, read(DataSettings, plan["data"], "data"))
     training = TrainingLoader(
         data.split("train"),
