@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SQLITE = "sqlite:///"
 IDENTITY_TAG = "identity"
 SPOOL_TAG = "spool"
+PAGES = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's pages for training, not for chats
 
 
 def absolute_settings(settings: dict[str, Any]) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def _open(settings: dict[str, Any]) -> tuple["MlflowClient", str]:
         root = settings["artifact_root"]
         location = None if root is None else f"{root.rstrip('/')}/{re.sub(r'[^A-Za-z0-9._-]', '_', name)}"
         try:
-            return client, client.create_experiment(name, artifact_location=location)
+            return client, client.create_experiment(name, artifact_location=location, tags=PAGES)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

@@ -1,0 +1,142 @@
+"""Shows what every run has told its tracker, sends what is left, or opens the tracker's pages.
+
+python -m pipelines.track
+python -m pipelines.track drain
+python -m pipelines.track dashboard
+"""
+
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from modules.configuration.command import arguments, run
+from modules.configuration.errors import UserError
+from modules.tracking.backlog import Backlog, backlogs
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """
+    Args:
+        what: the table of all runs, sending what is left, or MLflow's pages on loopback.
+        runs: folder of the runs.
+        tracking: the tracker of the pages, a file of conf/tracking/.
+        port: of the pages.
+    """
+
+    what: Literal["table", "drain", "dashboard"] = "table"
+    runs: str = "runs"
+    tracking: str = "sqlite"
+    port: int = 5000
+
+
+def main(argv: list[str]) -> int:
+    """Returns the exit status: 1 if something is left that should have been sent."""
+    chosen = arguments(argv, Arguments, __doc__ or "")
+    if chosen.what == "dashboard":
+        open_dashboard(chosen.tracking, chosen.port)
+    found = backlogs(Path(chosen.runs))
+    if not found:
+        print(
+            f"No run has been tracked below {chosen.runs}/. Train one: python -m pipelines.train recipe=lenet"
+        )
+        return 0
+    if chosen.what == "table":
+        show(found)
+        return 0
+    results = [drain_one(backlog) for backlog in found if not backlog.is_settled]
+    if not results:
+        print("The trackers have everything.")
+    return 0 if all(results) else 1
+
+
+def show(found: list[Backlog]) -> None:
+    """Prints the table of runs."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("run", "folder", "status", "tracker", box=None, header_style="bold")
+    table.add_column("sent", justify="right")
+    table.add_column("left", justify="right")
+    table.add_column("why")
+    colours = {"FINISHED": "green", "RUNNING": "cyan", "FAILED": "red", "KILLED": "yellow"}
+    for backlog in found:
+        table.add_row(
+            backlog.name,
+            str(backlog.folder.parent),
+            f"[{colours[backlog.status]}]{backlog.status}",
+            "off" if backlog.uri is None else "up to date" if backlog.is_settled else "behind",
+            f"{backlog.num_sent:,}",
+            f"{backlog.num_left:,}",
+            backlog.error,
+        )
+    Console().print(table)
+    if any(not backlog.is_settled and backlog.status != "RUNNING" for backlog in found):
+        print("Send what is left: python -m pipelines.track drain")
+
+
+def drain_one(backlog: Backlog) -> bool:
+    """Sends what one run has left, and says how it went."""
+    from filelock import Timeout
+
+    from modules.tracking.drainer import drain
+    from modules.tracking.folder import drainer_lock
+
+    what = f"{backlog.folder.parent} {backlog.name}"
+    try:
+        with drainer_lock(backlog.folder).acquire(timeout=0):
+            why = "" if backlog.status == "RUNNING" else drain(backlog.folder, patience_s=0)
+    except Timeout:
+        print(f"{what}: a process of its own is at it")
+        return True
+    if why:
+        print(f"{what}: {backlog.num_left:,} left, {why}")
+    else:
+        print(f"{what}: {backlog.num_left:,} sent, {backlog.status}")
+    return not why
+
+
+def open_dashboard(tracking: str, port: int) -> None:
+    """Becomes MLflow's server of a local store; of a remote tracker, says where its pages are.
+
+    Raises:
+        UserError: there is no tracker to look at, or the port is taken.
+    """
+    settings = _settings(tracking)
+    uri = settings["uri"]
+    if uri is None:
+        raise UserError(f"tracking={tracking} has no tracker", "Choose another: tracking=sqlite")
+    if uri.startswith("http"):
+        print(f"MLflow's pages are at {uri}")
+        sys.exit(0)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UserError(f"port {port}: {error.strerror}", f"Choose another: port={port + 1}") from None
+    print(f"MLflow opens at http://127.0.0.1:{port} in a few seconds; Ctrl-C ends it.", flush=True)
+
+    from modules.tracking.store import open_store
+
+    open_store(settings)
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # its queue serves no page of ours
+    command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", uri]
+    if settings["artifact_root"] is not None:
+        command += ["--default-artifact-root", settings["artifact_root"]]
+    os.execv(sys.executable, [sys.executable, *command])
+
+
+def _settings(tracking: str) -> dict[str, Any]:
+    from modules.configuration.compose import compose
+    from modules.tracking.store import absolute_settings
+
+    return absolute_settings(compose([f"tracking={tracking}"])["tracking"])
+
+
+if __name__ == "__main__":
+    run(main)
