@@ -108,15 +108,25 @@ class ShardSet:
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{folder} holds no shards", again) from None
         except UserError as error:
-            raise UserError(f"{path}: {error.problem}", error.mend or again) from error
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise UserError(f"{path}: {error.problem}", again) from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{path} is damaged ({type(error).__name__}: {error})", again) from error
-        if data is not None and (opened.dataset, dict(opened.fields)) != (data.name, data.fields):
-            differing = [name for name in {**data.fields, **opened.fields}
-                         if opened.fields.get(name) != data.fields.get(name)]  # fmt: skip
-            what = f"fields {', '.join(differing)}" if differing else f"the dataset {opened.dataset!r}"
-            raise UserError(f"{path} has {what} other than the plan's", again)
+        if data is not None and (other := opened._unlike(data)):
+            raise UserError(f"{path} has {other} other than the plan's", again)
         return opened
+
+    def _unlike(self, data: DataSettings) -> str:
+        """What differs from the plan; empty if nothing does."""
+        names = {**data.fields, **self.fields}
+        differing = [name for name in names if self.fields.get(name) != data.fields.get(name)]
+        if self.dataset != data.name:
+            return f"the dataset {self.dataset!r}"
+        if differing:
+            return f"fields {', '.join(differing)}"
+        packed = {split.samples_per_record for split in self.splits.values()}
+        if packed != {data.samples_per_record}:
+            return f"{', '.join(map(str, sorted(packed)))} samples a record"
+        return ""
 
     @classmethod
     def _described(cls, folder: Path, found: dict[str, Any]) -> "ShardSet":
@@ -131,7 +141,7 @@ class ShardSet:
             dataset=check_name("dataset", found["dataset"]),
             title=_text(found, "title"),
             licence=_text(found, "licence"),
-            source=found["source"],
+            source=dict(found["source"]),
             fields=fields,
             splits={
                 check_name("split", name): _split(folder, name, values, fields)

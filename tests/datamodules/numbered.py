@@ -16,14 +16,30 @@ def settings(**changes: Any) -> DataSettings:
     values: dict[str, Any] = {
         "name": "numbered",
         "title": "Numbered pictures",
-        "source": {"_target_": "modules.sources.folder.LocalFolder", "name": "raw", "path": ".", "licence": "CC0"},
+        "source": {
+            "_target_": "modules.sources.folder.LocalFolder",
+            "name": "raw",
+            "path": ".",
+            "licence": "CC0",
+        },
         "reader": {
             "_target_": "modules.datamodules.formats.idx.IdxReader",
             "splits": {"train": {"image": "images.idx", "label": "labels.idx"}},
         },
         "fields": {
-            "image": {"dtype": "uint8", "shape": [1, 2, 3], "axes": ["channel", "height", "width"], "units": "level"},
-            "label": {"dtype": "int64", "shape": [], "axes": [], "units": "class number", "classes": ["a", "b", "c"]},
+            "image": {
+                "dtype": "uint8",
+                "shape": [1, 2, 3],
+                "axes": ["channel", "height", "width"],
+                "units": "level",
+            },
+            "label": {
+                "dtype": "int64",
+                "shape": [],
+                "axes": [],
+                "units": "class number",
+                "classes": ["a", "b", "c"],
+            },
         },
         "splits": {},
         "samples_per_record": 4,

@@ -40,7 +40,9 @@ def test_a_batch_is_drawn_from_many_records() -> None:
     order = EpochOrder(60_000, 1000, 0, 0)
     records = order.numbers(0, 128) // 1000
     assert len(set(records.tolist())) == 17, "all records of the first group"
-    assert len(set((order.numbers(0, 60_000) // 1000)[::17_000].tolist())) == 4, "records are shuffled as well"
+    assert len(set((order.numbers(0, 60_000) // 1000)[::17_000].tolist())) == 4, (
+        "records are shuffled as well"
+    )
 
 
 def test_the_order_stays_what_it_was() -> None:

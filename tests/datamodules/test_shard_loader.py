@@ -50,7 +50,9 @@ def test_ranks_share_each_step_and_repeat_nothing(
     split = shards(num_samples, samples_per_record, max_shard_bytes).split("train")
     all_ranks = batch_size * world_size
     if num_samples < all_ranks:
-        with pytest.raises(UserError, match=f"has {num_samples} samples, fewer than one batch of {all_ranks}"):
+        with pytest.raises(
+            UserError, match=f"has {num_samples} samples, fewer than one batch of {all_ranks}"
+        ):
             TrainingLoader(split, batch_size, block_steps, seed, 0, world_size)
         return
     alone = TrainingLoader(split, all_ranks, 1, seed)
@@ -115,7 +117,9 @@ def test_evaluation_gives_every_sample_once(
     assert sorted(images) == list(range(num_samples))
     assert images == torch.cat([batch["index"] for batch in everything]).tolist()
     assert [number % NUM_CLASSES for number in images] == torch.cat([b["label"] for b in everything]).tolist()
-    assert images == numbers_of(next(iter(EvaluationLoader(split, num_samples)))["image"]), "the order is not fixed"
+    assert images == numbers_of(next(iter(EvaluationLoader(split, num_samples)))["image"]), (
+        "the order is not fixed"
+    )
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores
@@ -154,7 +158,11 @@ def test_blocks_have_steps_and_batches_in_front(shards: Make) -> None:
     loader = TrainingLoader(shards(50).split("train"), 4, 5, seed=0)
     blocks = list(loader)
     assert loader.steps_per_epoch == 12 and len(loader) == 3 == len(blocks)
-    assert [tuple(block["image"].shape) for block in blocks] == [(5, 4, 1, 2, 3), (5, 4, 1, 2, 3), (2, 4, 1, 2, 3)]
+    assert [tuple(block["image"].shape) for block in blocks] == [
+        (5, 4, 1, 2, 3),
+        (5, 4, 1, 2, 3),
+        (2, 4, 1, 2, 3),
+    ]
     assert blocks[0]["image"].dtype == torch.uint8 and blocks[0]["label"].dtype == torch.int64
     for block in blocks:
         numbers = torch.tensor(numbers_of(block["image"])).view_as(block["label"])
@@ -180,7 +188,9 @@ def test_an_epoch_that_was_begun_is_not_begun_again(shards: Make) -> None:
     assert loader.state_dict() == {"epoch": 3, "step": 5}
 
 
-@pytest.mark.parametrize("state", [{"epoch": -1, "step": 0}, {"epoch": 0, "step": 11}, {"epoch": 0, "step": -1}])
+@pytest.mark.parametrize(
+    "state", [{"epoch": -1, "step": 0}, {"epoch": 0, "step": 11}, {"epoch": 0, "step": -1}]
+)
 def test_a_place_beyond_the_epoch_is_refused(shards: Make, state: dict[str, int]) -> None:
     with pytest.raises(UserError, match="Train anew"):
         TrainingLoader(shards(97, 7).split("train"), 9, 2, seed=0).load_state_dict(state)
