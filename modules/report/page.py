@@ -51,7 +51,7 @@ def render(recipes: list[Recipe]) -> str:
         last_trained=max((training.finished for training in trainings), default=""),
         commits=sorted({training.commit for training in trainings if training.commit}),
         charts=[
-            (title, trade_off.trade_off(title, some, recipes))
+            (title, trade_off.trade_off(title, some, recipes), len(some) > trade_off.FEW)
             for title, some in datasets
             if any(recipe.score is not None for recipe in some)
         ],

@@ -9,7 +9,9 @@ from modules.report import numbers
 from modules.report.results import Recipe
 from modules.report.svg import Scale, element, figure
 
-HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 300, 46, 18, 16, 40
+LEFT, RIGHT, TOP, BOTTOM = 46, 18, 16, 40
+# A chart of few recipes, and one of many: more than `FEW` labels need the whole width of the page.
+FEW, SMALL, LARGE = 8, (440.0, 300.0), (1000.0, 460.0)
 LARGEST_RADIUS, SMALLEST_RADIUS = 22.0, 2.5
 # Mean width of a character of the labels, and the height of their line.
 CHARACTER, LINE = 6.3, 13.0
@@ -36,16 +38,20 @@ class Box:
 def trade_off(dataset: str, recipes: list[Recipe], all_recipes: list[Recipe]) -> Markup:
     """Draws one dataset; the horizontal scale and the circles compare with every other dataset's chart."""
     scored = [recipe for recipe in recipes if recipe.score is not None]
-    width = 440 if len(scored) <= 8 else 900
+    width, height = SMALL if len(scored) <= FEW else LARGE
     costs = [max(recipe.multiply_adds, 1) for recipe in all_recipes if recipe.score is not None]
     x = Scale(min(costs) / 2, max(costs) * 2, LEFT, width - RIGHT, log=True)
     values = [value for recipe in scored for value in (recipe.score or 0.0, recipe.expected)]
     margin = max((max(values) - min(values)) * 0.18, 0.004)
-    y = Scale(min(values) - margin, max(values) + margin, HEIGHT - BOTTOM, TOP)
+    y = Scale(min(values) - margin, max(values) + margin, height - BOTTOM, TOP)
     marks: list[Markup] = []
     circles = [_circle(recipe, x, y, all_recipes) for recipe in scored]
     taken = [Box(cx - r * 0.8, cy - r * 0.8, cx + r * 0.8, cy + r * 0.8) for cx, cy, r in circles]
-    frame = Box(LEFT + 2, TOP - 12, width, HEIGHT - BOTTOM)
+    taken += [
+        Box(cx - 7, y(recipe.expected) - 1, cx + 7, y(recipe.expected) + 1)
+        for recipe, (cx, _, _) in zip(scored, circles, strict=True)
+    ]
+    frame = Box(LEFT + 2, TOP - 12, width, height - BOTTOM)
     for recipe, (cx, cy, radius) in zip(scored, circles, strict=True):
         goal = y(recipe.expected)
         if abs(goal - cy) > radius:
@@ -69,7 +75,7 @@ def trade_off(dataset: str, recipes: list[Recipe], all_recipes: list[Recipe]) ->
         for recipe in scored
     )
     label = f"{dataset}: {scored[0].metric} against multiply-adds for one sample. {described}."
-    return figure(width, HEIGHT, label, *_axes(x, y, scored[0].metric), *marks)
+    return figure(width, height, label, *_axes(x, y, scored[0].metric), *marks)
 
 
 def area_legend(recipes: list[Recipe]) -> Markup:

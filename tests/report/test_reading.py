@@ -17,7 +17,7 @@ def test_everything_is_read(trained: Path) -> None:
     assert (line.name, net.name) == ("line", "net"), "sorted by multiply-adds"
     assert line.training and line.evaluation and line.promotion
     assert line.score == line.evaluation.metrics["accuracy"]
-    assert line.reached == (line.score >= 0.97)
+    assert line.score and line.reached == (line.score >= 0.97)
     assert net.evaluation and net.evaluation.filters is not None
     assert net.evaluation.filters.shape == (6, 1, 5, 5)
     assert net.evaluation.confusion.sum() == net.evaluation.metrics["num_samples"]
