@@ -1,5 +1,7 @@
 """The order is a permutation, the same from any place, and mixes records."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,7 +26,7 @@ def test_any_slices_make_the_same_permutation(
         assert sorted(whole.tolist()) == list(range(num_samples))
         places = sorted({0, num_samples, *(cut for cut in cuts if cut < num_samples)})
         order = EpochOrder(num_samples, samples_per_record, 5, 2)
-        parts = [order.numbers(a, b) for a, b in reversed(list(zip(places, places[1:], strict=False)))]
+        parts = [order.numbers(a, b) for a, b in reversed(list(itertools.pairwise(places)))]
         assert np.concatenate(parts[::-1]).tolist() == whole.tolist()
 
 
