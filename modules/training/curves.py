@@ -21,6 +21,8 @@ class MetricSink(Protocol):
 
     def metric(self, name: str, value: float, step: int) -> None: ...
 
+    def flush(self) -> None: ...
+
 
 class Curves(Logger):
     """All learning curves of a run: Lightning's logger, so that `self.log` of any task ends here too.
@@ -60,6 +62,11 @@ class Curves(Logger):
         points.append([step, value])
         if self.sink is not None:
             self.sink.metric(name, value, step)
+
+    def flush(self) -> None:
+        """Before a checkpoint: a resumed run does not repeat the points that lie before it."""
+        if self.sink is not None:
+            self.sink.flush()
 
 
 class LossCurve(Callback):

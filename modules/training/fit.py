@@ -107,9 +107,12 @@ def fit(
     losses = LossCurve(task, curves, settings.log_every_steps)
     progress = ProgressDisplay(console or Console(stderr=True), curves, settings.batch_size, num_steps)
     with Interruption() as interruption, _quiet_lightning():
-        saver = CheckpointSaver(
-            checkpoint, settings.checkpoint_every_steps, losses.check_weights, interruption
-        )
+
+        def before_save(trainer: Trainer) -> None:
+            losses.check_weights(trainer)
+            curves.flush()
+
+        saver = CheckpointSaver(checkpoint, settings.checkpoint_every_steps, before_save, interruption)
         trainer = Trainer(
             accelerator=runtime.accelerator,
             devices=1,
