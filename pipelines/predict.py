@@ -4,9 +4,9 @@ python -m pipelines.predict model=lenet@champion input=picture.png
 python -m pipelines.predict model=lenet@3 input=pictures/ output=json
 python -m pipelines.predict model=program.pt2 input=picture.png
 
-A picture is made grey or colour as the model asks, laid on white where it is transparent, and resized to the
-size that the model learned. It is never inverted: a model that learned white on black must be shown white on
-black.
+A picture is fitted to what the model learned: made grey or colour, its middle cut to the wanted proportions
+and resized, laid on white where it is transparent. It is never inverted: a model that learned white on black
+must be shown white on black.
 """
 
 import json
@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
     """Predicts one picture or a folder of them."""
     chosen = arguments(argv, Arguments, __doc__ or "")
     from modules.configuration.errors import UserError
-    from modules.registry.pictures import find_pictures, read_picture
+    from modules.registry.pictures import find_pictures, picture_inputs
 
     if chosen.top < 1:
         raise UserError(f"top={chosen.top} names no class", "Give 1 or more.")
@@ -53,7 +53,7 @@ def main(argv: list[str]) -> None:
     results = []
     for start in range(0, len(files), BATCH_SIZE):
         group = files[start : start + BATCH_SIZE]
-        pictures = torch.stack([read_picture(file, description.input_shape) for file in group])
+        pictures = picture_inputs(group, description.input_shape)
         with torch.inference_mode():
             probabilities = program(pictures)
         for file, row in zip(group, probabilities, strict=True):

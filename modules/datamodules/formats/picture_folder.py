@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from modules.configuration.errors import UserError
 from modules.configuration.settings import FieldSettings
 from modules.datamodules.encodings import MODES
+from modules.datamodules.picture_file import read_picture
 from modules.datamodules.samples import Samples, raw_path
 
 _ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
@@ -62,16 +62,5 @@ class _PictureSamples:
         self._shape = shape
 
     def read(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
-        pictures = [_read_picture(self._files[number], *self._shape) for number in numbers]
+        pictures = [read_picture(self._files[number], *self._shape) for number in numbers]
         return {"image": np.stack(pictures), "label": self._labels[numbers]}
-
-
-def _read_picture(path: Path, channels: int, height: int, width: int) -> np.ndarray:
-    """A picture as [channel, height, width]: its middle, cut to the wanted proportions and resized."""
-    try:
-        with Image.open(path) as opened:
-            upright = ImageOps.exif_transpose(opened).convert(MODES[channels])
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path} is no picture that can be read ({error})", "Mend or remove it") from error
-    fitted = ImageOps.fit(upright, (width, height), Image.Resampling.BILINEAR)
-    return np.asarray(fitted).reshape(height, width, channels).transpose(2, 0, 1)
