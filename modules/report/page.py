@@ -64,18 +64,19 @@ def render(recipes: list[Recipe]) -> str:
 def headline(recipes: list[Recipe]) -> str:
     """What the page shows, in one sentence."""
     scored = [recipe for recipe in recipes if recipe.score is not None]
-    reached = [recipe for recipe in scored if recipe.reached]
-    waiting = len(recipes) - len(scored)
-    noun = "recipe" if len(recipes) == 1 else "recipes"
+    reached, waiting = sum(bool(recipe.reached) for recipe in scored), len(recipes) - len(scored)
     if not scored:
-        return f"{len(recipes)} {noun}, none evaluated yet"
-    if len(reached) == len(recipes):
-        return (
-            f"All {len(recipes)} {noun} reach their expected score"
-            if len(recipes) > 1
-            else "The recipe reaches its expected score"
+        return f"{len(recipes)} {'recipe' if len(recipes) == 1 else 'recipes'}, none evaluated yet"
+    kind = "evaluated recipe" if waiting else "recipe"
+    if len(scored) == 1:
+        sentence = f"The {kind} {'reaches' if reached else 'misses'} its expected score"
+    elif reached == len(scored):
+        sentence = f"All {len(scored)} {kind}s reach their expected score"
+    else:
+        sentence = (
+            f"{reached or 'None'} of {len(scored)} {kind}s {'reaches its' if reached == 1 else 'reach their'}"
         )
-    sentence = f"{len(reached)} of {len(scored)} evaluated recipes reach their expected score"
+        sentence += " expected score"
     return f"{sentence}; {waiting} still to come" if waiting else sentence
 
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -220,10 +221,29 @@ def test_large_pictures_are_made_small(build: Path) -> None:
     assert len(render(read_recipes(build))) < 300_000
 
 
-def test_headline_tells_the_result(trained: Path, build: Path) -> None:
-    recipes = read_recipes(trained)
-    reached = sum(bool(recipe.reached) for recipe in recipes)
-    expected = "All 2 recipes reach" if reached == 2 else f"{reached} of 2 evaluated recipes reach"
-    assert headline(recipes).startswith(expected)
-    shutil.rmtree(build / "evaluate")
-    assert headline(read_recipes(build)) == "2 recipes, none evaluated yet"
+@pytest.mark.parametrize(
+    ("scores", "sentence"),
+    [
+        ([None, None], "2 recipes, none evaluated yet"),
+        ([0.99], "The recipe reaches its expected score"),
+        ([0.99, 0.99], "All 2 recipes reach their expected score"),
+        ([0.99, 0.1], "1 of 2 recipes reaches its expected score"),
+        ([0.1, 0.1], "None of 2 recipes reach their expected score"),
+        ([0.1, None], "The evaluated recipe misses its expected score; 1 still to come"),
+        (
+            [0.99, 0.99, 0.1, None, None],
+            "2 of 3 evaluated recipes reach their expected score; 2 still to come",
+        ),
+    ],
+)
+def test_headline_tells_the_result(trained: Path, scores: list[float | None], sentence: str) -> None:
+    recipe = read_recipes(trained)[0]
+    assert recipe.evaluation
+    recipes = [
+        replace(
+            recipe,
+            evaluation=None if score is None else replace(recipe.evaluation, metrics={"accuracy": score}),
+        )
+        for score in scores
+    ]
+    assert headline(recipes) == sentence
