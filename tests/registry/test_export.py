@@ -1,0 +1,127 @@
+"""Exported programs: what is saved is what is loaded, here and where this repository is unknown."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+from torch import Tensor, nn
+
+from modules.configuration.errors import UserError
+from modules.models.convolutional.lenet import LeNet
+from modules.models.feedforward.neuron import Neuron
+from modules.models.feedforward.perceptron import Perceptron
+from modules.registry.export import Classifier, Description, export_program, load_program, save_program
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SHAPE = (1, 12, 12)
+CLASSES = ("stripe", 'a "quoted" class', "punkt ●")
+DESCRIPTION = Description("net", "0" * 64, SHAPE, CLASSES)
+MODELS = {
+    "neuron": lambda: Neuron(SHAPE, len(CLASSES)),
+    "perceptron": lambda: Perceptron(SHAPE, len(CLASSES), hidden_sizes=[6], dropout=0.5),
+    "lenet": lambda: LeNet(
+        SHAPE, len(CLASSES), num_filters=[4], kernel_size=3, hidden_sizes=[5], dropout=0.5
+    ),
+}
+ELSEWHERE = """
+import importlib.util, json, sys
+import numpy, torch
+program = torch.export.load(sys.argv[1]).module()
+inputs = numpy.load(sys.argv[2])
+answers = [program(torch.from_numpy(inputs[:size])).detach().tolist() for size in (1, 2, len(inputs))]
+known = [name for name in ("modules", "pipelines") if name in sys.modules or importlib.util.find_spec(name)]
+print(json.dumps({"answers": answers, "known": known}))
+"""
+
+
+@pytest.fixture(params=MODELS)
+def model(request: pytest.FixtureRequest) -> nn.Module:
+    torch.manual_seed(0)
+    return MODELS[request.param]()
+
+
+@pytest.fixture
+def pictures() -> Tensor:
+    return torch.rand(9, *SHAPE, generator=torch.Generator().manual_seed(1))
+
+
+def eager(model: nn.Module, inputs: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return Classifier(model).eval()(inputs)
+
+
+def test_a_loaded_program_answers_as_the_model_for_any_batch(
+    model: nn.Module, pictures: Tensor, tmp_path: Path
+) -> None:
+    model.train()  # as training leaves it: dropout must be off in the program all the same
+    save_program(export_program(model, pictures[:2]), DESCRIPTION, tmp_path / "net.pt2")
+    program, description = load_program(tmp_path / "net.pt2")
+    assert description == DESCRIPTION
+    for size in (1, 2, 9):
+        answer = program(pictures[:size])
+        torch.testing.assert_close(answer, eager(model, pictures[:size]))
+        torch.testing.assert_close(answer.sum(dim=1), torch.ones(size))
+    assert [file.name for file in tmp_path.iterdir()] == ["net.pt2"]
+
+
+def test_a_fresh_process_without_this_repository_runs_it(
+    model: nn.Module, pictures: Tensor, tmp_path: Path
+) -> None:
+    save_program(export_program(model, pictures[:2]), DESCRIPTION, tmp_path / "net.pt2")
+    numpy.save(tmp_path / "inputs.npy", pictures.numpy())
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", ELSEWHERE, "net.pt2", "inputs.npy"],
+        cwd=tmp_path,
+        env={"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    assert found["known"] == []
+    for size, answer in zip((1, 2, 9), found["answers"], strict=True):
+        torch.testing.assert_close(torch.tensor(answer), eager(model, pictures[:size]))
+
+
+def test_the_file_says_nothing_of_the_machine_it_comes_from(
+    model: nn.Module, pictures: Tensor, tmp_path: Path
+) -> None:
+    save_program(export_program(model, pictures[:2]), DESCRIPTION, tmp_path / "net.pt2")
+    content = (tmp_path / "net.pt2").read_bytes()
+    assert str(REPOSITORY).encode() not in content and sys.prefix.encode() not in content
+
+
+def test_another_size_of_picture_is_refused_by_the_program(pictures: Tensor, tmp_path: Path) -> None:
+    save_program(export_program(MODELS["lenet"](), pictures[:2]), DESCRIPTION, tmp_path / "net.pt2")
+    program, _ = load_program(tmp_path / "net.pt2")
+    with pytest.raises(AssertionError, match="12"):
+        program(torch.rand(2, 1, 13, 12))
+
+
+def test_a_model_that_branches_on_values_is_one_line(pictures: Tensor) -> None:
+    class Moody(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.flatten(1)[:, :3] if x.sum() > 0 else -x.flatten(1)[:, :3]
+
+    with pytest.raises(UserError, match="Moody cannot be exported") as raised:
+        export_program(Moody(), pictures[:2])
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"classes": ()},
+        {"input_shape": ()},
+        {"input_shape": (1, 0, 3)},
+        {"name": "a\nb"},
+        {"classes": ("a", 1)},
+    ],
+)
+def test_a_description_holds_plain_words_and_sizes(changes: dict) -> None:
+    with pytest.raises(ValueError):
+        Description(**{"name": "n", "identity": "i", "input_shape": SHAPE, "classes": CLASSES, **changes})
