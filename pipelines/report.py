@@ -5,6 +5,8 @@ python -m pipelines.report show=table      show the table alone
 python -m pipelines.report show=page       write build/report/ alone
 """
 
+import io
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -44,6 +46,9 @@ def main(argv: list[str]) -> None:
 
         from modules.report.table import closing
 
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # A terminal that can't write a tick mark shows a question mark instead.
+            sys.stdout.reconfigure(errors="replace")
         closing(recipes, build / "report" / "index.html", Console())
 
 

@@ -1,5 +1,6 @@
 """The command: writes page and table, says what it can't read, and leaves the old page then."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,16 @@ def test_shows_the_table_alone(build: Path, tmp_path: Path) -> None:
     (tmp_path / "build").symlink_to(build)
     done = report(f"build={tmp_path / 'build'}", "show=table")
     assert done.returncode == 0 and "accuracy" in done.stdout
+
+
+def test_terminal_without_unicode(build: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.report", f"build={build}", "show=table"],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, b"") and b"make dashboard" in done.stdout
 
 
 def test_nothing_to_report(tmp_path: Path) -> None:

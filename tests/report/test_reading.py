@@ -112,16 +112,19 @@ def test_linked_picture_is_refused(build: Path) -> None:
 
 
 class Loud:
+    def __init__(self, witness: Path) -> None:
+        self.witness = witness
+
     def __reduce__(self):
-        return (Path.touch, (Path("/tmp/trainyard-was-unpickled"),))
+        return (Path.touch, (self.witness,))
 
 
 def test_pickled_filters_are_not_unpickled(build: Path) -> None:
-    witness = Path("/tmp/trainyard-was-unpickled")
+    witness = build / "unpickled"
     filters = build / "evaluate/net/filters.npy"
-    for content in (pickle.dumps(Loud()), None):
+    for content in (pickle.dumps(Loud(witness)), None):
         if content is None:
-            numpy.save(filters, numpy.array([Loud()], dtype=object), allow_pickle=True)
+            numpy.save(filters, numpy.array([Loud(witness)], dtype=object), allow_pickle=True)
         else:
             filters.write_bytes(content)
         with pytest.raises(UserError, match=r"filters\.npy"):
