@@ -1,8 +1,8 @@
 """What a recipe will need, estimated before anything runs: memory by where it goes, arithmetic of a step.
 
-Weights, gradients and what the forward pass keeps for the backward pass are counted on the meta device; the
-optimizer's state is counted by letting it take a step there. Left out: what single operations borrow while
-they run, and the program itself.
+A step is run on the meta device, where sizes and lifetimes of tensors are real and only the numbers are
+missing; the optimizer's state is counted by letting it take a step there. Left out: workspaces inside single
+operations, the data that wait in the loader, the program itself. Mixed precision is counted as float32.
 """
 
 import time
@@ -15,6 +15,9 @@ from torch import Tensor
 
 from modules.configuration.errors import UserError
 from modules.configuration.targets import build
+from modules.shapes.failure import FAULTS
+from modules.shapes.memory import working_bytes
+from modules.shapes.symbolic import default_dtype, symbolic_batch
 from modules.shapes.symbols import per_sample
 from modules.shapes.trace import Trace, tensors
 
@@ -32,8 +35,9 @@ class Cost:
         backward_multiply_adds: of one sample, backward.
         activation_bytes: kept by one sample's forward pass for the backward pass.
         weight_bytes: parameters and buffers.
-        gradient_bytes: one gradient for each trained parameter.
         optimizer_bytes: the optimizer's state; None where it cannot be told without data.
+        working_bytes: the most that a step of `batch_size` holds beside these: activations, gradients and
+            what is between them.
         batch_size: samples in a step.
     """
 
@@ -43,15 +47,14 @@ class Cost:
     backward_multiply_adds: int
     activation_bytes: int
     weight_bytes: int
-    gradient_bytes: int
     optimizer_bytes: int | None
+    working_bytes: int
     batch_size: int
 
     @property
     def memory_bytes(self) -> int:
         """Estimate of the memory that tensors take at the height of a step."""
-        fixed = self.weight_bytes + self.gradient_bytes + (self.optimizer_bytes or 0)
-        return fixed + self.batch_size * self.activation_bytes
+        return self.weight_bytes + (self.optimizer_bytes or 0) + self.working_bytes
 
     @property
     def step_multiply_adds(self) -> int:
@@ -70,8 +73,8 @@ def estimate_cost(config: dict[str, Any], first: Trace, second: Trace) -> Cost:
         backward_multiply_adds=per_sample(first.backward_multiply_adds, second.backward_multiply_adds),
         activation_bytes=per_sample(first.saved_bytes, second.saved_bytes),
         weight_bytes=_num_bytes([*parameters, *first.task.buffers()]),
-        gradient_bytes=_num_bytes(trained),
         optimizer_bytes=_optimizer_bytes(config["optimizer"], trained),
+        working_bytes=_working_bytes(config, first.task),
         batch_size=config["trainer"]["batch_size"],
     )
 
@@ -89,6 +92,17 @@ def measure_multiply_adds_per_s() -> float:
 
 def _num_bytes(values: Sequence[Tensor]) -> int:
     return sum(value.numel() * value.element_size() for value in values)
+
+
+def _working_bytes(config: dict[str, Any], task: torch.nn.Module) -> int:
+    task.zero_grad(set_to_none=True)
+    batch_size = config["trainer"]["batch_size"]
+    try:
+        with default_dtype(config):
+            return working_bytes(task, symbolic_batch(config["data"]["fields"], batch_size))
+    except FAULTS as error:  # other sizes have passed, so it is this one: batch normalisation of one sample
+        message = " ".join(str(error).split())
+        raise UserError(f"trainer.batch_size={batch_size} does not fit the network: {message}") from error
 
 
 def _optimizer_bytes(node: dict[str, Any], trained: list[torch.nn.Parameter]) -> int | None:

@@ -1,11 +1,10 @@
 """Where a network breaks, and in which sizes."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import prod
 
-from torch import nn
+from torch import Tensor, nn
 
 from modules.shapes.requirements import Requirement, required_input
 from modules.shapes.symbols import BATCH, BATCH_SIZES, Shape, shape_text
@@ -53,7 +52,8 @@ def failure_in_forward(
     path: str,
     error: Exception,
     got: Shape | None,
-    operands: Iterable[Shape],
+    operation: str,
+    operands: list[Tensor],
     progress: int,
 ) -> Failure:
     """What `module` could not do.
@@ -63,17 +63,25 @@ def failure_in_forward(
         path: where it stands in the task.
         error: what was raised.
         got: shape of the module's first input.
-        operands: shapes that met in the operation that failed.
+        operation: the operation that failed, empty where none did.
+        operands: the tensors that met in it.
         progress: modules that had finished before.
     """
     needs = required_input(module, got) if got else None
-    shapes = [*operands, *([got] if got else []), *([needs.shape] if needs else [])]
+    shapes = [
+        *(tuple(tensor.shape) for tensor in operands),
+        *([got] if got else []),
+        *([needs.shape] if needs else []),
+    ]
     numbers = {size for shape in shapes for size in shape} | {
-        prod(shape[1:]) for shape in shapes if len(shape) > 1
+        prod(shape[1:]) for shape in shapes if shape[1:]
     }
     # Multiples of the batch are no sizes of a layer.
     numbers = {number for number in numbers if number and number % BATCH_SIZES[0]}
     message = re.sub(rf"\b{BATCH_SIZES[0]}\b", BATCH, str(error))
+    met = [shape_text(tuple(tensor.shape)) for tensor in operands if not isinstance(tensor, nn.Parameter)]
+    if needs is None and len(met) > 1:
+        got, message = None, f"{operation} does not fit {' and '.join(met)}"
     return Failure(type(module).__name__, path, message, got, needs, repr(module), numbers, progress)
 
 

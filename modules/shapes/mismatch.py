@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import count
 from math import log
 from typing import Any
 
@@ -23,6 +24,7 @@ _SECTIONS = ("model", "task")
 # Up to here a size is a kernel, a stride, a number of layers: its neighbours are worth a try.
 _SMALL = 32
 _NEAR = 4
+_FEW_ROUNDS = 8
 _SEARCH_S = 4.0
 
 Key = tuple[str | int, ...]
@@ -80,7 +82,7 @@ def explain(config: dict[str, Any], failure: Failure, origins: Origins | None = 
         failure: where and how.
         origins: the files and overrides it was composed of, to name the place of a key.
     """
-    trials = list(_trials(config, failure))
+    trials = list(_trials(config, failure, origins))
     fitting = [trial for trial in trials if trial.failure is None]
     if fitting:
         best = min(fitting, key=lambda trial: _rank(trial, origins))
@@ -100,20 +102,42 @@ def explain(config: dict[str, Any], failure: Failure, origins: Origins | None = 
     return ShapeError(f"{failure}; {setting}={setting.value} {_place(setting, origins)}", mend, str(setting))
 
 
-def _trials(config: dict[str, Any], failure: Failure) -> Iterator[Trial]:
-    """Tries other values of every setting, nearest first, until one fits for each; stops when time is up."""
+def _trials(config: dict[str, Any], failure: Failure, origins: Origins | None) -> Iterator[Trial]:
+    """Tries other values for the settings nearest to the user's hand, then for those further off."""
     stop = time.monotonic() + _SEARCH_S
-    settings = [*_settings(config), *_defaults(config)]
-    # What takes part in the failure is tried first.
-    settings.sort(key=lambda setting: not failure.numbers.intersection(_sizes(setting.value)))
-    for setting in settings:
-        for value in _candidates(config, setting.value, failure):
-            trial = _try(config, setting, value, failure)
+    order: dict[int, list[Setting]] = {}
+    for setting in [*_settings(config), *_defaults(config)]:
+        order.setdefault(_distance(setting, origins), []).append(setting)
+    for distance in sorted(order):
+        found = False
+        for trial in _rounds(config, failure, order[distance]):
+            found = found or trial.failure is None
             yield trial
-            if trial.failure is None:
-                break
             if time.monotonic() > stop:
                 return
+        if found:
+            return
+
+
+def _rounds(config: dict[str, Any], failure: Failure, settings: list[Setting]) -> Iterator[Trial]:
+    """Tries one value of each setting a round, nearest values first, until each has one that fits.
+
+    After the first that fits the others have as many rounds again, and a few, to find theirs.
+    """
+    waiting = [(setting, iter(_candidates(config, setting.value, failure))) for setting in settings]
+    last_round = None
+    for number in count():
+        if not waiting or number == last_round:
+            return
+        for setting, values in list(waiting):
+            value = next(values, None)
+            trial = None if value is None else _try(config, setting, value, failure)
+            if trial is not None:
+                yield trial
+            if trial is None or trial.failure is None:
+                waiting = [(other, rest) for other, rest in waiting if other is not setting]
+            if trial is not None and trial.failure is None:
+                last_round = last_round or 2 * number + _FEW_ROUNDS
 
 
 def _try(config: dict[str, Any], setting: Setting, value: Sizes, failure: Failure) -> Trial:
@@ -182,9 +206,14 @@ def _change(old: Sizes, new: Sizes) -> float:
 
 def _rank(trial: Trial, origins: Origins | None) -> tuple:
     """What the user set last comes first, then what concerns the broken brick, then the smallest change."""
-    place = _place(trial.setting, origins)
-    own = 0 if COMMAND_LINE in place else 1 if "conf/recipe/" in place else 2
-    return own, not trial.touches, trial.setting.is_default, _change(trial.setting.value, trial.value)
+    setting = trial.setting
+    return _distance(setting, origins), not trial.touches, _change(setting.value, trial.value)
+
+
+def _distance(setting: Setting, origins: Origins | None) -> int:
+    """How far from the user's own hand a setting was made."""
+    place = _place(setting, origins)
+    return 0 if COMMAND_LINE in place else 1 if "conf/recipe/" in place else 3 if setting.is_default else 2
 
 
 def _place(setting: Setting, origins: Origins | None) -> str:

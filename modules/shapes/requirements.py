@@ -5,7 +5,10 @@ from typing import Any
 
 from torch import nn
 
-Shape = tuple[int, ...]
+from modules.shapes.symbols import Shape
+
+_Convolution, _MaxPool = nn.modules.conv._ConvNd, nn.modules.pooling._MaxPoolNd
+_AvgPool = nn.modules.pooling._AvgPoolNd
 
 
 @dataclass(frozen=True)
@@ -21,12 +24,13 @@ def required_input(layer: nn.Module, got: Shape) -> Requirement | None:
     match layer:
         case nn.Linear(in_features=features):
             needed = (*got[:-1], features)
-        case nn.modules.conv._ConvNd(in_channels=channels) if channels != got[_channel_axis(layer, got)]:
-            axis = _channel_axis(layer, got)
-            needed = (*got[:axis], channels, *got[axis + 1 :])
+        case _Convolution() | _MaxPool() | _AvgPool() if len(got) < 3:
+            return None
+        case _Convolution(in_channels=channels) if channels != got[1]:
+            needed = (got[0], channels, *got[2:])
         case nn.modules.conv._ConvTransposeNd():
             return None
-        case nn.modules.conv._ConvNd() | nn.modules.pooling._MaxPoolNd() | nn.modules.pooling._AvgPoolNd():
+        case _Convolution() | _MaxPool() | _AvgPool():
             return _room_for_window(layer, got)
         case nn.modules.batchnorm._BatchNorm(num_features=features) if len(got) > 1:
             needed = (got[0], features, *got[2:])
@@ -39,26 +43,17 @@ def required_input(layer: nn.Module, got: Shape) -> Requirement | None:
     return Requirement(needed) if needed != got else None
 
 
-def _channel_axis(layer: Any, got: Shape) -> int:
-    num_axes = len(_window(layer))
-    return max(len(got) - num_axes - 1, 0)
-
-
-def _window(layer: Any) -> list[int]:
-    kernel, dilation = layer.kernel_size, getattr(layer, "dilation", 1)
-    num_axes = int(type(layer).__name__[-2])
-    sizes = kernel if isinstance(kernel, tuple) else (kernel,) * num_axes
-    steps = dilation if isinstance(dilation, tuple) else (dilation,) * num_axes
-    return [step * (size - 1) + 1 for size, step in zip(sizes, steps, strict=True)]
-
-
 def _room_for_window(layer: Any, got: Shape) -> Requirement | None:
-    window = _window(layer)
-    padding = layer.padding
-    if isinstance(padding, str):
+    num_axes = len(got) - 2
+
+    def each_axis(value: Any) -> tuple[int, ...]:
+        return value if isinstance(value, tuple) else (value,) * num_axes
+
+    kernel, dilation = each_axis(layer.kernel_size), each_axis(getattr(layer, "dilation", 1))
+    padding = each_axis(layer.padding)
+    if isinstance(layer.padding, str) or not len(kernel) == len(dilation) == len(padding) == num_axes:
         return None
-    pads = padding if isinstance(padding, tuple) else (padding,) * len(window)
-    room = [max(size - 2 * pad, 1) for size, pad in zip(window, pads, strict=True)]
-    sizes = got[-len(room) :]
-    needed = (*got[: -len(room)], *(max(size, least) for size, least in zip(sizes, room, strict=True)))
+    sizes = zip(got[2:], kernel, dilation, padding, strict=True)
+    room = (max(size, step * (window - 1) + 1 - 2 * pad) for size, window, step, pad in sizes)
+    needed = (*got[:2], *room)
     return Requirement(needed, at_least=True) if needed != got else None

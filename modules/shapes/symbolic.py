@@ -1,5 +1,7 @@
 """Builds a configuration's task on the meta device and runs one batch of its data's schema through it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,14 +23,27 @@ def run(config: dict[str, Any], batch_size: int = BATCH_SIZES[0]) -> Trace:
     """
     fields = config["data"]["fields"]
     num_classes = {name: len(field["classes"]) for name, field in fields.items() if field.get("classes")}
-    trace = Trace(build_task(config), symbolic_batch(fields, batch_size), num_classes).run()
+    with default_dtype(config):
+        trace = Trace(build_task(config), symbolic_batch(fields, batch_size), num_classes).run()
     # What counts classes beside the loss, such as a metric, must agree with the data too.
     given = config["task"].get("num_classes")
     if given is not None and num_classes and given not in num_classes.values():
         (name, expected), *_ = num_classes.items()
         fault = f"num_classes is {given}, but {name} has {expected} classes"
-        raise Failure(type(trace.task).__name__, message=fault, numbers={expected}, progress=len(trace.calls))
+        raise Failure(type(trace.task).__name__, message=fault, numbers={expected}, progress=trace.progress)
     return trace
+
+
+@contextmanager
+def default_dtype(config: dict[str, Any]) -> Iterator[None]:
+    """Weights and inputs in the type that `...-true` asks for; under a mixed precision they stay float32."""
+    precision = config["trainer"].get("precision", "32-true")
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype({"64-true": torch.float64, "bf16-true": torch.bfloat16}.get(precision, usual))
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(usual)
 
 
 def build_task(config: dict[str, Any]) -> nn.Module:

@@ -47,9 +47,8 @@ def cost_table(cost: Cost, multiply_adds_per_s: float | None = None) -> Table:
     table.add_column(style="dim")
     parts = {
         "weights": cost.weight_bytes,
-        "gradients": cost.gradient_bytes,
         "optimizer": cost.optimizer_bytes,
-        f"{cost.batch_size:,} × activations": cost.batch_size * cost.activation_bytes,
+        f"{cost.batch_size:,} samples forward and backward": cost.working_bytes,
     }
     made_of = ", ".join(f"{name} {'?' if size is None else bytes_text(size)}" for name, size in parts.items())
     table.add_row("memory of a step", f"about {bytes_text(cost.memory_bytes)}", made_of)

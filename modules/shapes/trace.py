@@ -76,6 +76,7 @@ class Trace(TorchFunctionMode):
         edges: (from, to, index of the shape in the target's inputs or None) without repetition, in order.
         multiply_adds: of the forward pass.
         backward_multiply_adds: of the backward pass.
+        progress: modules that have finished.
         saved_bytes: what the forward pass keeps for the backward pass, parameters and the batch itself apart.
     """
 
@@ -91,7 +92,7 @@ class Trace(TorchFunctionMode):
         self._brick_depth: int | None = None
         self._started_at = 0
         self._feeds: list[tuple[Node, Shape]] = []
-        self._progress = 0
+        self.progress = 0
         self._num_joins = 0
         self._failure: Failure | None = None
         # Tensors are kept alive, so that an id stays the name of one tensor.
@@ -182,7 +183,7 @@ class Trace(TorchFunctionMode):
     def _leave(self, path: str):
         def leave(module: nn.Module, args: tuple, output: Any) -> Any:
             _, _, given = self._stack.pop()
-            self._progress += 1
+            self.progress += 1
             if self._brick_depth != len(self._stack) + 1:
                 return output
             self._brick_depth = None
@@ -208,9 +209,7 @@ class Trace(TorchFunctionMode):
         try:
             result = func(*args, **kwargs)
         except FAULTS as error:
-            self._failure = self._failure or self._fault(
-                error, [tuple(t.shape) for t in tensors((args, kwargs))]
-            )
+            self._failure = self._failure or self._fault(error, name.strip("_"), (args, kwargs))
             raise
         if self._brick_depth is None:
             self._follow(name, (args, kwargs), result)
@@ -239,10 +238,10 @@ class Trace(TorchFunctionMode):
             f"gives {input.shape[1]} logits, but {label.name} has {expected} classes" if label else "",
             layout=repr(self.calls[source.path].module) if source and source.path in self.calls else "",
             numbers={expected},
-            progress=self._progress,
+            progress=self.progress,
         )
 
-    def _fault(self, error: Exception, operands: Iterable[Shape] = ()) -> Failure:
+    def _fault(self, error: Exception, operation: str = "", operands: Any = ()) -> Failure:
         path, module, given = self._stack[-1] if self._stack else ("", self.task, [])
         got = tuple(given[0].shape) if given else None
-        return failure_in_forward(module, path, error, got, operands, self._progress)
+        return failure_in_forward(module, path, error, got, operation, list(tensors(operands)), self.progress)

@@ -1,0 +1,138 @@
+"""Each mistake is one line: the brick, the key and its place, both shapes, and a value that does fit."""
+
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import yaml
+from own_networks import chain, own
+
+from modules.configuration.compose import compose
+from modules.configuration.loader import origins
+from modules.configuration.origins import CONF, Layer, Origins
+from modules.shapes.check import check_shapes
+from modules.shapes.mismatch import ShapeError
+
+FLATTEN, RELU = ("Flatten", {}), ("ReLU", {})
+
+
+def linear(in_features: int, out_features: int) -> tuple:
+    return "Linear", {"in_features": in_features, "out_features": out_features}
+
+
+def fault(config, where=None) -> ShapeError:
+    with pytest.raises(ShapeError) as caught:
+        check_shapes(config, where)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("override", "problem", "mend"),
+    [
+        (
+            "model.kernel_size=15",
+            "LeNet: a window of kernel_size=15 does not fit maps of 7x7",
+            "model.kernel_size=9",
+        ),
+        (
+            "model.num_classes=11",
+            "model.output (DenseLayer): gives 11 logits, but label has 10",
+            "model.num_classes=10",
+        ),
+        (
+            "task.num_classes=9",
+            "Classification: num_classes is 9, but label has 10 classes",
+            "task.num_classes=10",
+        ),
+        (
+            "model.input_shape=[1,32,32]",
+            "gets batch×1024 but takes batch×1600",
+            "model.input_shape=[1,28,28]",
+        ),
+        (
+            "model.input_shape=[3,28,28]",
+            "gets batch×1×28×28 but takes batch×3×28×28",
+            "model.input_shape=[1,28,28]",
+        ),
+    ],
+)
+def test_overrides_of_lenet(override, problem, mend):
+    overrides = ["recipe=lenet", "model.num_filters=[32,64]", override]
+    error = fault(compose(overrides), origins(overrides, CONF))
+    assert problem in error.problem
+    assert f"{override.partition('=')[0]}=" in error.problem
+    assert "is set on the command line" in error.problem
+    assert error.mend == f"With {mend} the whole network fits (tried)"
+    check_shapes(compose([*overrides, mend]))
+
+
+def test_a_key_in_a_file_is_named_with_its_line(tmp_path: Path, configure):
+    file = tmp_path / "own.yaml"
+    model = chain(FLATTEN, linear(784, 100), RELU, linear(128, 10))
+    file.write_text(yaml.safe_dump(model, sort_keys=False))
+    error = fault(configure(model), Origins((Layer(file, "model"),)))
+    line = 1 + file.read_text().splitlines().index("  in_features: 128")
+    assert error.problem == (
+        "model.3 (Linear) gets batch×100 but takes batch×128; "
+        f"model.layers[3].in_features=128 is set in {file}:{line}"
+    )
+    assert error.mend == "With `in_features: 100` the whole network fits (tried)"
+    assert error.key == "model.layers[3].in_features"
+
+
+def test_the_size_of_flattened_maps(configure):
+    convolution = ("Conv2d", {"in_channels": 1, "out_channels": 8, "kernel_size": 5})
+    error = fault(
+        configure(chain(convolution, RELU, ("MaxPool2d", {"kernel_size": 2}), FLATTEN, linear(400, 10)))
+    )
+    assert "model.4 (Linear) gets batch×1152 but takes batch×400" in error.problem
+    assert "`in_features: 1152`" in error.mend
+
+
+def test_a_kernel_larger_than_the_maps(configure):
+    layers = [
+        ("Conv2d", {"in_channels": 1, "out_channels": 4, "kernel_size": 21}),
+        ("Conv2d", {"in_channels": 4, "out_channels": 4, "kernel_size": 11}),
+        ("AdaptiveAvgPool2d", {"output_size": 1}),
+        FLATTEN,
+        linear(4, 10),
+    ]
+    error = fault(configure(chain(*layers)))
+    assert "model.1 (Conv2d) gets batch×4×8×8 but takes at least batch×4×11×11" in error.problem
+    assert error.mend == "With `kernel_size: 8` the whole network fits (tried)"
+
+
+def test_shapes_that_do_not_add_up(configure):
+    config = configure(own("Residual", num_filters=8, num_shortcut=6, num_classes=10))
+    error = fault(config)
+    assert error.problem.startswith("model (Residual): add does not fit batch×8×28×28 and batch×6×28×28; ")
+    assert error.mend == "With model.num_filters=6 the whole network fits (tried)"
+    fixed = deepcopy(config)
+    fixed["model"]["num_filters"] = 6
+    check_shapes(fixed)
+
+
+def test_a_default_of_the_constructor_can_be_the_mend(configure):
+    error = fault(configure(own("Unlucky", num_classes=10)))
+    assert "Unlucky: window=40 is larger than 28; model.window=40 is the default" in error.problem
+    assert error.mend == "With model.window=28 the whole network fits (tried)"
+
+
+def test_two_wrong_sizes_are_said_to_be_two(configure):
+    error = fault(configure(chain(FLATTEN, linear(400, 100), RELU, linear(128, 10))))
+    assert "model.1 (Linear) gets batch×784 but takes batch×400" in error.problem
+    assert "With `in_features: 784` it gets further, then model.3 (Linear) gets batch×100" in error.mend
+    assert "more than one size is wrong" in error.mend
+
+
+def test_nothing_that_fits_is_said_honestly(configure):
+    error = fault(
+        configure(chain(FLATTEN, ("Conv2d", {"in_channels": 1, "out_channels": 4, "kernel_size": 3})))
+    )
+    assert (
+        "model.1 (Conv2d)" in error.problem
+        and "cannot take batch×784: Expected 3D (unbatched) or 4D" in error.problem
+    )
+    assert error.mend.startswith("None of ")
+    assert error.key == ""
