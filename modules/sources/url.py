@@ -1,5 +1,6 @@
 """A file at an address of the web, or of this machine (file:)."""
 
+import http.client
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -54,12 +55,13 @@ class Url:
                 if _continue(self.url, target):
                     return target
             except urllib.error.HTTPError as error:
+                error.close()
                 if error.code == 416 and target.exists():  # nothing is left to send
                     return target
                 fault = error
                 if error.code < 500:
                     break
-            except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+            except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
                 fault = error
         by_hand = folder.with_suffix("")
         raise UserError(

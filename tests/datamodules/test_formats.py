@@ -119,7 +119,7 @@ def picture_fields(channels: int, encoding: str) -> dict[str, Any]:
 
 
 def draw_pictures(folder: Path, num_pictures: int = 12) -> None:
-    """Coloured pictures of many sizes and formats: cats are red and dogs are blue, each of another brightness."""
+    """Pictures of many sizes and formats: cats are red and dogs are blue, each of another brightness."""
     for number in range(num_pictures):
         name, colour = (("cat", (10 * number, 0, 0)), ("dog", (0, 0, 10 * number)))[number % 2]
         (folder / name).mkdir(parents=True, exist_ok=True)

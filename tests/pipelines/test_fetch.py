@@ -1,0 +1,151 @@
+"""`python -m pipelines.fetch` as a user meets it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from modules.configuration.errors import UserError
+from modules.sources.cache import sha256_of
+from pipelines.fetch import fetch, main
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipelines.fetch", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    """The source `pets`, a folder with a licence, as a conf tree."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/1.txt").write_text("one")
+    (tmp_path / "mine/LICENSE.txt").write_text("free")
+    (tmp_path / "conf/source").mkdir(parents=True)
+    target = "modules.sources.folder.LocalFolder"
+    node = {"_target_": target, "name": "pets", "path": str(tmp_path / "mine"), "licence": "CC0-1.0"}
+    (tmp_path / "conf/source/pets.yaml").write_text(yaml.safe_dump(node))
+    return tmp_path / "conf"
+
+
+def folders(conf: Path) -> list[str]:
+    return [f"{key}={conf.parent / key}" for key in ("conf", "data", "cache")]
+
+
+def test_a_source_lands_with_its_record(conf: Path) -> None:
+    done = run("source=pets", *folders(conf))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "pets: 2 files, sha256 verified, licence CC0-1.0\n"
+    found = json.loads((conf.parent / "data/pets/source.json").read_text())
+    assert found["name"] == "pets" and found["licence"] == "CC0-1.0" and len(found["sha256"]) == 64
+    assert found["files"]["1.txt"] == sha256_of(conf.parent / "mine/1.txt")
+    assert str(conf.parent) not in json.dumps(found), "a path of this machine is no part of the data"
+
+
+def test_fetching_again_replaces_the_whole(conf: Path) -> None:
+    main(["source=pets", *folders(conf)])
+    (conf.parent / "data/pets/stray").write_text("x")
+    (conf.parent / "mine/1.txt").unlink()
+    main(["source=pets", *folders(conf)])
+    assert {path.name for path in (conf.parent / "data/pets").iterdir()} == {"LICENSE.txt", "source.json"}
+
+
+def test_a_failed_fetch_keeps_what_was_there(conf: Path) -> None:
+    main(["source=pets", *folders(conf)])
+    before = {path.name: sha256_of(path) for path in (conf.parent / "data/pets").iterdir()}
+    (conf.parent / "mine").rename(conf.parent / "gone")
+    with pytest.raises(UserError, match="is no folder"):
+        main(["source=pets", *folders(conf)])
+    assert before == {path.name: sha256_of(path) for path in (conf.parent / "data/pets").iterdir()}
+    assert {path.name for path in (conf.parent / "data").iterdir()} == {"pets", ".pets.lock"}
+
+
+def test_a_plan_serves_as_well(conf: Path) -> None:
+    node = yaml.safe_load((conf / "source/pets.yaml").read_text()) | {
+        "code": {"fingerprint": "0", "files": {}}
+    }
+    plan = conf.parent / "plan.yaml"
+    plan.write_text(yaml.safe_dump(node))
+    main([f"plan={plan}", *folders(conf)])
+    assert (conf.parent / "data/pets/1.txt").read_text() == "one"
+
+
+def test_licences_are_listed(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--licences", *folders(conf)])
+    before = capsys.readouterr().out
+    assert "pets" in before and "CC0-1.0" in before and "not fetched yet" in before
+    main(["source=pets", *folders(conf)])
+    capsys.readouterr()
+    main(["--licences", *folders(conf)])
+    assert "data/pets/LICENSE.txt" in capsys.readouterr().out.replace("\n", "")
+
+
+def test_every_source_of_the_yard_is_listed_with_its_licence() -> None:
+    shown = run("--licences").stdout
+    for path in (ROOT / "conf/source").glob("*.yaml"):
+        node = yaml.safe_load(path.read_text())
+        line = next(line for line in shown.splitlines() if f" {node['name']} " in line)
+        assert node["licence"] in line and node.get("version", "") in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["source=pest"], "there is no source 'pest'. Did you mean pets?"),
+        (["source=../pets"], "'../pets' is no name for a source"),
+        (["sorce=pets"], "there is no argument 'sorce'. Did you mean source?"),
+        ([], "say what to fetch"),
+        (["source=pets", "plan=x"], "say what to fetch"),
+        (["plan=missing.yaml"], "missing.yaml is not there"),
+    ],
+)
+def test_mistakes_are_one_line(conf: Path, arguments: list[str], message: str) -> None:
+    done = run(*arguments, *folders(conf))
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("error: ") and message in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"licence": None}, "licence"),
+        ({"patch": "x"}, "patch"),
+        ({"_target_": "os.system"}, "os.system is not allowed"),
+        ({"_target_": "modules.sources.folder.LocalFoldr"}, "LocalFolder"),
+        ({"name": "../escape"}, "is no plain name"),
+    ],
+)
+def test_a_source_yaml_with_a_mistake_is_one_line(conf: Path, change: dict, message: str) -> None:
+    path = conf / "source/pets.yaml"
+    node = yaml.safe_load(path.read_text()) | change
+    path.write_text(yaml.safe_dump({key: value for key, value in node.items() if value is not None}))
+    done = run("source=pets", *folders(conf))
+    assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert not (conf.parent / "escape").exists()
+
+
+def test_nothing_can_be_written_is_one_line(conf: Path) -> None:
+    done = run("source=pets", *folders(conf)[:1], "data=/sys/raw")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: can't write /sys/raw") and done.stderr.count("\n") == 1
+
+
+def test_fetch_imports_no_torch() -> None:
+    code = (
+        "import sys, pipelines.fetch, pipelines.shard, modules.sources.debian; print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_a_local_folder_has_the_hash_of_its_files(conf: Path) -> None:
+    node = yaml.safe_load((conf / "source/pets.yaml").read_text())
+    first = fetch(node, conf.parent / "data", conf.parent / "cache")["sha256"]
+    assert fetch(node, conf.parent / "other", conf.parent / "cache")["sha256"] == first
+    (conf.parent / "mine/1.txt").write_text("two")
+    assert fetch(node, conf.parent / "data", conf.parent / "cache")["sha256"] != first
