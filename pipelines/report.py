@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from modules.configuration.command import arguments, run
+from modules.configuration.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,11 @@ def main(argv: list[str]) -> None:
         from modules.report.table import markdown
 
         page, table = render(recipes), markdown(recipes)
-        write_if_changed(build / "report" / "index.html", page)
-        write_if_changed(build / "report" / "table.md", table)
+        try:
+            write_if_changed(build / "report" / "index.html", page)
+            write_if_changed(build / "report" / "table.md", table)
+        except OSError as error:
+            raise UserError(f"{build / 'report'} can't be written: {error.strerror}") from error
     if chosen.show != "page":
         from rich.console import Console
 

@@ -46,7 +46,7 @@ def _read_recipe(build: Path, plan_path: Path) -> Recipe:
     return Recipe(
         name=name,
         plan=plan,
-        network=picture.read_text(encoding="utf-8") if picture.is_file() else None,
+        network=_read_text(picture) if picture.is_file() else None,
         training=_read_training(train) if (train / "summary.json").is_file() else None,
         evaluation=_read_evaluation(evaluate) if (evaluate / "metrics.json").is_file() else None,
         promotion=_read_promotion(promote.with_name(f"{name}.json")),
@@ -170,9 +170,18 @@ def _read_promotion(path: Path) -> Promotion | None:
     )
 
 
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise _broken(path, "is not text in UTF-8") from error
+    except OSError as error:
+        raise _broken(path, f"can't be read: {error.strerror}") from error
+
+
 def _read_json(path: Path, keys: tuple[str, ...] = (), kind: type = dict) -> Any:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(_read_text(path))
     except (ValueError, RecursionError) as error:
         raise _broken(path, "is not JSON") from error
     if not isinstance(found, kind):

@@ -62,6 +62,17 @@ def test_terminal_without_unicode(build: Path) -> None:
     assert (done.returncode, done.stderr) == (0, b"") and b"make dashboard" in done.stdout
 
 
+def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    write_recipe(tmp_path, "line")
+    (tmp_path / "report").write_text("a file where the folder must be")
+    done = report(f"build={tmp_path}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr.startswith(f"error: {tmp_path / 'report'} can't be written")
+        and done.stderr.count("\n") == 1
+    )
+
+
 def test_nothing_to_report(tmp_path: Path) -> None:
     done = report(f"build={tmp_path}")
     assert (done.returncode, done.stdout) == (2, "")

@@ -65,6 +65,12 @@ def test_damaged_file_is_named(build: Path, name: str, text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_damaged_drawing_is_named(build: Path) -> None:
+    (build / "plan/net.svg").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match=r"plan/net\.svg is not text"):
+        read_recipes(build)
+
+
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
