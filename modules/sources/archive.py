@@ -5,6 +5,7 @@ made (a link to a file of the same archive becomes a copy of it), and devices ar
 opened without root and without running their scripts.
 """
 
+import errno
 import io
 import lzma
 import posixpath
@@ -22,6 +23,16 @@ from modules.configuration.errors import UserError
 
 _TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 _ZIP_ENDINGS = (".zip", ".whl")
+_DAMAGES = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    ValueError,
+    NotImplementedError,  # a compression that zipfile doesn't know
+    RuntimeError,  # a zip with a password
+)
 
 
 def unpack(archive: Path, folder: Path, name: str = "") -> None:
@@ -47,10 +58,15 @@ def unpack(archive: Path, folder: Path, name: str = "") -> None:
                 _unpack_zip(opened, archive, folder)
         else:
             shutil.copyfile(archive, folder / (name or archive.name))
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
-        raise UserError(f"{archive} is damaged ({error})", "Delete it and fetch again") from error
+    except _DAMAGES as error:
+        raise UserError(f"{archive} is damaged ({_one_line(error)})", "Delete it and fetch again") from error
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise UserError(f"{archive} holds {Path(error.filename).name!r} twice", "Refused") from error
+    except OSError as error:
+        # Broken streams are OSErrors as well, most without a number; a name too long is not the disk's fault.
+        if error.errno not in (None, errno.EINVAL, errno.ENAMETOOLONG):
+            raise
+        raise UserError(f"{archive} is damaged ({_one_line(error)})", "Delete it and fetch again") from error
 
 
 def _unpack_tar(tar: tarfile.TarFile, archive: Path, folder: Path) -> None:
@@ -137,6 +153,10 @@ def _zstandard_tar(archive: Path) -> Iterator[tarfile.TarFile]:
         tarfile.open(fileobj=process.stdout, mode="r|") as tar,
     ):
         yield tar
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(repr(str(error))[1:-1].split()) or type(error).__name__
 
 
 class _Slice(io.RawIOBase):

@@ -2,6 +2,7 @@
 
 import io
 import os
+import random
 import subprocess
 import tarfile
 import zipfile
@@ -167,3 +168,39 @@ def test_a_cut_archive_is_one_line(tmp_path: Path, share: float) -> None:
         with pytest.raises(UserError, match="is damaged"):
             unpack(archive, tmp_path / archive.stem)
         archive.write_bytes(content)
+
+
+def whole(folder: Path, ending: str) -> bytes:
+    """A good archive with two files in two folders."""
+    if ending == ".zip":
+        with zipfile.ZipFile(folder / "good.zip", "w", zipfile.ZIP_DEFLATED) as opened:
+            opened.writestr("a/b", b"B" * 300)
+            opened.writestr("c", b"C")
+        return (folder / "good.zip").read_bytes()
+    name = {".deb": "data.tar.xz"}.get(ending, f"data{ending}")
+    tar = tar_of(folder / name, special("a", tarfile.DIRTYPE), file("a/b", b"B" * 300), file("c", b"C"))
+    return (debian_of(folder / "good.deb", tar) if ending == ".deb" else tar).read_bytes()
+
+
+@pytest.mark.parametrize("ending", [".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".zip", ".deb"])
+def test_any_bytes_are_unpacked_inside_or_refused(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "good").mkdir()
+    good = whole(tmp_path / "good", ending)
+    drawn = random.Random(0)
+    for turn in range(150):
+        content = bytearray(good)
+        for _ in range(drawn.randint(1, 4)):
+            # Most of a plain tar is padding: aim at its headers as well.
+            place = drawn.choice([drawn.randrange(len(content)), drawn.randrange(min(600, len(content)))])
+            content[place] = drawn.choice([0, 255, ord("/"), ord("."), ord("1"), drawn.randrange(256)])
+        archive = tmp_path / f"x{ending}"
+        archive.write_bytes(content)
+        out = tmp_path / "deep" / str(turn)
+        out.mkdir(parents=True)
+        before = everything(tmp_path)
+        try:
+            unpack(archive, out)
+        except UserError as error:
+            assert str(error).isprintable()
+        assert all(path.is_relative_to(out) for path in everything(tmp_path) - before)
+        assert not any(path.is_symlink() for path in everything(out))
