@@ -43,7 +43,7 @@ def main(argv: list[str]) -> None:
 
 
 def _train_overrides(argv: list[str]) -> None:
-    from modules.configuration.hydra_command import compose_and_run
+    from modules.configuration.hydra_command import compose_and_run, job_origins
 
     failures: list[UserError] = []
     num_jobs = 0
@@ -54,7 +54,7 @@ def _train_overrides(argv: list[str]) -> None:
         nonlocal num_jobs
         num_jobs += 1
         try:
-            _train(make_plan(config), publish=None)
+            _train(make_plan(config, job_origins()), publish=None)
         except UserError as error:
             if not sweep:
                 raise
