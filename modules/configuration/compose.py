@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from modules.configuration.errors import KeyFault
+from modules.configuration.errors import KeyFault, UserError
 from modules.configuration.explain import HYDRA_ERRORS, explain
 from modules.configuration.loader import load, origins
 from modules.configuration.origins import CONF
@@ -49,8 +49,17 @@ def resolve(config: DictConfig, overrides: list[str], conf: Path = CONF) -> dict
     try:
         check(named, conf)
     except KeyFault as fault:
-        raise fault.at(origins(overrides, conf).of(fault.key)) from None
+        raise _placed(fault, overrides, conf) from None
     return named
+
+
+def _placed(fault: KeyFault, overrides: list[str], conf: Path) -> UserError:
+    place = origins(overrides, conf).of(fault.key)
+    section = fault.key.partition(".")[0]
+    if "recipe/" in place and any(override.startswith(f"{section}=") for override in overrides):
+        mend = f"The recipe sets it for another {section}: take it away with ~{fault.key}"
+        return UserError(f"{place}: {fault.problem}", mend)
+    return fault.at(place)
 
 
 def check(config: dict[str, Any], conf: Path = CONF) -> Settings:

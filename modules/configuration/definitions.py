@@ -150,6 +150,19 @@ def look_up(name: str, module: Module, root: Path = ROOT, hops: int = 0) -> Defi
     return found
 
 
+def names_in(module: Module, root: Path = ROOT, hops: int = 0) -> set[str]:
+    """The public classes, functions and imported names of a module, those behind `import *` included."""
+    found: set[str] = set()
+    for statement in _top_level(module.tree.body):
+        if isinstance(statement, ast.ClassDef | ast.FunctionDef):
+            found.add(statement.name)
+        elif isinstance(statement, ast.ImportFrom):
+            names = {alias.asname or alias.name for alias in statement.names}
+            source = read_module(absolute_name(module, statement), root) if "*" in names else None
+            found |= names_in(source, root, hops + 1) if source and hops < _MAX_HOPS else names - {"*"}
+    return {name for name in found if not name.startswith("_")}
+
+
 def _import_from(
     source: str, name: str, importer: Module, root: Path, hops: int
 ) -> Definition | Module | None:

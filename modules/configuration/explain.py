@@ -61,11 +61,12 @@ def _unresolved(error: OmegaConfBaseException, key: str, overrides: list[str], c
 
 def _refused_override(error: Exception, key: str, overrides: list[str], conf: Path) -> UserError:
     text = _first_line(error)
+    place = re.match(r"In '(.*?)': ", text)
+    where = f"{shown(conf / place.group(1))}.yaml: " if place and place.group(1) != "config" else ""
+    text = text[place.end() :] if place else text
     found = re.search(r"'([^']+)'", text)
-    name = key or (found.group(1) if found else "")
-    if re.match(r"(In '.*': )?Could not override", text):
-        place = re.match(r"In '(.*?)': ", text)
-        where = f"conf/{place.group(1)}.yaml: " if place else ""
+    name = found.group(1) if found else key
+    if text.startswith("Could not override"):
         if name.startswith("hydra"):
             return UserError(f"{where}Hydra has no {name!r}", "Show its keys: --cfg hydra")
         keys = [*_groups(conf), *_keys(overrides, conf)]
@@ -93,8 +94,8 @@ def _missing_file(error: MissingConfigException, conf: Path) -> UserError:
     place = re.match(r"In '(.*?)': ", str(error))
     wanted = error.missing_cfg_file or "".join(re.findall(r"'([^']+)'", _first_line(error))[-1:])
     group, name = _split_group(str(wanted), conf)
-    file = conf / f"{place.group(1)}.yaml" if place else conf
-    where = f"{shown(file)}: " if place and place.group(1) != "config" and file.is_file() else ""
+    file = conf / f"{place.group(1)}.yaml" if place and place.group(1) != "config" else None
+    where = f"{shown(file)}: " if file and file.is_file() else _chosen_in(group, name, conf)
     options = [
         path.relative_to(conf / group).with_suffix("").as_posix() for path in (conf / group).rglob("*.yaml")
     ]
@@ -102,6 +103,16 @@ def _missing_file(error: MissingConfigException, conf: Path) -> UserError:
     if not group or not options:
         return UserError(f"{where}there is no file conf/{wanted}.yaml")
     return UserError(f"{where}there is no {group} {name!r}", suggest(name, options))
+
+
+def _chosen_in(group: str, name: str, conf: Path) -> str:
+    """The file and line whose defaults list chooses a file, or nothing where the command line did."""
+    choice = re.compile(rf"\s*- (override )?/?{re.escape(group)}(@\S+)?: {re.escape(name)}\s*(#.*)?")
+    for path in sorted(conf.rglob("*.yaml")):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if choice.fullmatch(line):
+                return f"{shown(path)}:{number}: "
+    return ""
 
 
 def _split_group(wanted: str, conf: Path) -> tuple[str, str]:

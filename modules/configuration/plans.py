@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.composer import ComposerError
 
 from modules.configuration.errors import KeyFault, UserError
 from modules.configuration.targets import check_targets
@@ -44,7 +45,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: the file is not there, is no mapping, or names a target that is not allowed.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
         raise UserError(f"{path} is not there", "Write it: python -m pipelines.plan --all") from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
@@ -60,7 +61,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def to_yaml(content: dict[str, Any]) -> str:
     """Plain values as YAML, in their own order, without anchors."""
-    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    if any(character in text for character in "\x85\u2028\u2029"):
+        # PyYAML writes these as they are, and reads them as ends of a line.
+        text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=False, width=110)
+    return text
 
 
 class _Loader(yaml.SafeLoader):
@@ -68,9 +73,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.composer.ComposerError(
-                None, None, "aliases are not allowed", self.peek_event().start_mark
-            )
+            raise ComposerError(None, None, "aliases are not allowed", self.peek_event().start_mark)
         return super().compose_node(parent, index)
 
 

@@ -14,6 +14,7 @@ from modules.configuration.definitions import (
     define,
     look_up,
     module_path,
+    names_in,
     read_module,
 )
 from modules.configuration.errors import KeyFault
@@ -184,14 +185,7 @@ def missing_target(key: str, target: str, root: Path = ROOT) -> KeyFault:
     parent, _, name = target.rpartition(".")
     module = read_module(parent, root)
     if module is not None:
-        names = [s.name for s in module.tree.body if isinstance(s, ast.ClassDef | ast.FunctionDef)]
-        names += [
-            alias.asname or alias.name
-            for s in module.tree.body
-            if isinstance(s, ast.ImportFrom)
-            for alias in s.names
-        ]
-        near = nearest(name, [n for n in names if not n.startswith("_")])
+        near = nearest(name, names_in(module, root))
         mend = f"Did you mean {parent}.{near}?" if near else ""
         return KeyFault(f"{key}._target_", f"{parent} defines no class or function {name!r}", mend)
     while parent and module_path(parent, root) is None:

@@ -141,8 +141,12 @@ def _definition(key: str, node: dict[str, Any], prefixes: tuple[str, ...]) -> De
     if definition is None or isinstance(definition.node, ast.expr):
         raise missing_target(key, target)
     if not f"{definition.module.name}.".startswith(prefixes):
+        real = f"{definition.module.name}.{definition.name}"
+        raise KeyFault(place, f"{target} is really {real}: not allowed", mend)
+    builders = (*WITH_FUNCTIONS, *prefixes[len(OWN_PREFIXES) :])
+    if not isinstance(definition.node, ast.ClassDef) and not target.startswith(builders):
         raise KeyFault(
-            place, f"{target} is really {definition.module.name}.{definition.name}: not allowed", mend
+            place, f"{target} is a function", f"Name a class, or a function of {', '.join(builders)}"
         )
     return definition
 

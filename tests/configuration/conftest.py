@@ -1,0 +1,27 @@
+"""A copy of conf/ and of the code that a test may change."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from modules.configuration.definitions import ROOT
+
+# A loaded machine makes no test wrong.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    """A copy of conf/."""
+    return Path(shutil.copytree(ROOT / "conf", tmp_path / "conf"))
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    """The root of a copy of modules/ and pipelines/."""
+    for package in ("modules", "pipelines"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path

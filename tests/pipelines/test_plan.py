@@ -1,0 +1,139 @@
+"""Planning: what is written, when it is written again, and when it is refused."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from modules.configuration import catalogue
+from modules.configuration.compose import compose
+from modules.configuration.definitions import ROOT
+from modules.configuration.errors import UserError
+from modules.configuration.origins import CONF
+from modules.configuration.plans import read_plan, read_yaml
+from pipelines.plan import main, make_plan
+
+RECIPES = catalogue.names("recipe")
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("planned")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        main(["--all"])
+    finally:
+        os.chdir(before)
+    return folder
+
+
+def test_all_writes_a_plan_and_a_picture_of_every_recipe(planned: Path) -> None:
+    out = planned / "build" / "plan"
+    assert sorted(path.stem for path in out.glob("*.yaml")) == RECIPES
+    for recipe in RECIPES:
+        plan = read_plan(out / f"{recipe}.yaml")
+        assert plan["name"] == recipe
+        assert {key: plan[key] for key in compose([f"recipe={recipe}"])} == compose([f"recipe={recipe}"])
+        assert set(plan["code"]) == {"fingerprint", "files", "environment"}
+        assert plan["cost"]["num_parameters"] > 0 and plan["cost"]["multiply_adds"] > 0
+        assert (out / f"{recipe}.svg").read_text().lstrip().startswith("<")
+
+
+def test_all_writes_what_the_other_verbs_read(planned: Path) -> None:
+    out = planned / "build" / "plan"
+    for group, folder in (("source", "sources"), ("data", "datasets")):
+        assert sorted(path.stem for path in (out / folder).iterdir()) == catalogue.names(group)
+        for path in (out / folder).iterdir():
+            assert read_yaml(path)["name"] == path.stem
+    assert sorted(path.stem for path in (out / "verbs").iterdir()) == ["evaluate", "promote", "report"]
+    report = yaml.safe_load((out / "verbs" / "report.yaml").read_text())
+    assert "modules/report/page.html.jinja" in report["code"]["files"]
+
+
+def test_planning_again_writes_nothing_and_removes_what_is_gone(
+    planned: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(planned)
+    files = sorted(path for path in (planned / "build").rglob("*") if path.is_file())
+    for path in files:
+        os.utime(path, (1, 1))
+    (planned / "build" / "plan" / "old.yaml").write_text("name: old\n")
+    main(["--all"])
+    assert "0 written, 1 removed" in capsys.readouterr().out
+    assert sorted(path for path in (planned / "build").rglob("*") if path.is_file()) == files
+    assert {path.stat().st_mtime for path in files} == {1}
+
+
+def test_a_stale_catalogue_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pipelines.plan._catalogue", lambda configs, datasets: "something else")
+    with pytest.raises(UserError, match=r"Write it anew: python -m pipelines.plan --catalogue"):
+        main(["--all"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_catalogue_in_the_repository_is_what_conf_holds() -> None:
+    shown = yaml.safe_load((CONF / "catalogue.yaml").read_text())
+    assert shown["sources"] == catalogue.names("source")
+    assert list(shown["recipes"]) == RECIPES and list(shown["datasets"]) == catalogue.names("data")
+    for recipe, entry in shown["recipes"].items():
+        config = compose([f"recipe={recipe}"])
+        assert entry == {"dataset": config["data"]["name"]}
+        assert shown["datasets"][entry["dataset"]] == {"source": config["data"]["source"]["name"]}
+
+
+def test_a_recipe_that_changes_shared_data_is_refused() -> None:
+    from pipelines.plan import _catalogue
+
+    config = compose(["recipe=lenet", "data.samples_per_record=10"])
+    with pytest.raises(
+        UserError, match=r"conf/recipe/lenet.yaml: data differs from conf/data/fashion_mnist.yaml"
+    ):
+        _catalogue({"lenet": config}, {"fashion_mnist": catalogue.dataset("fashion_mnist")})
+
+
+def test_show_prints_the_table_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main(["recipe=lenet", "model.num_filters=[8,16]"])
+    shown = capsys.readouterr().out
+    assert "ConvolutionLayer" in shown and "batch" in shown and "multiply-adds" in shown
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_size_names_the_place_that_set_it() -> None:
+    with pytest.raises(UserError, match=r"model\.kernel_size=20 is set on the command line") as caught:
+        main(["recipe=lenet", "model.kernel_size=20"])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--lsit"], "Did you mean --list"),
+        (["--all", "recipe=lenet"], "--all stands alone"),
+        (["-x"], "no flag -x"),
+    ],
+)
+def test_flags_are_checked(argv: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        main(argv)
+
+
+def plan_of(recipe: str) -> dict[str, Any]:
+    return make_plan(compose([f"recipe={recipe}"]))
+
+
+def test_a_plan_is_the_same_every_time_and_where_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = plan_of("neuron")
+    monkeypatch.chdir(tmp_path)
+    assert plan_of("neuron") == first
+    assert str(ROOT) not in str(first)
