@@ -39,7 +39,6 @@ def render(recipes: list[Recipe]) -> str:
         "duration": numbers.duration,
     }
     datasets = [(title, list(some)) for title, some in groupby(recipes, key=lambda recipe: recipe.dataset)]
-    scored = [recipe for recipe in recipes if recipe.score is not None]
     trainings = [recipe.training for recipe in recipes if recipe.training]
     return environment.get_template("page.html.jinja").render(
         style=Markup((here / "page.css").read_text(encoding="utf-8")),
@@ -47,7 +46,6 @@ def render(recipes: list[Recipe]) -> str:
         datasets=datasets,
         headline=headline(recipes),
         score_heading=score_heading(recipes),
-        some_missed=any(recipe.reached is False for recipe in recipes),
         last_trained=max((training.finished for training in trainings), default=""),
         commits=sorted({training.commit for training in trainings if training.commit}),
         charts=[
@@ -55,7 +53,6 @@ def render(recipes: list[Recipe]) -> str:
             for title, some in datasets
             if any(recipe.score is not None for recipe in some)
         ],
-        area_legend=trade_off.area_legend(recipes) if scored else None,
         sections=[_section(recipe) for recipe in recipes],
         unfolded=len(recipes) <= MOST_OPEN,
     )

@@ -9,9 +9,9 @@ from modules.report import numbers
 from modules.report.results import Recipe
 from modules.report.svg import Scale, element, figure
 
-LEFT, RIGHT, TOP, BOTTOM = 46, 18, 16, 40
+LEFT, RIGHT, TOP, BOTTOM = 46, 18, 26, 82
 # A chart of few recipes, and one of many: more than `FEW` labels need the whole width of the page.
-FEW, SMALL, LARGE = 8, (440.0, 300.0), (1000.0, 460.0)
+FEW, SMALL, LARGE = 8, (440.0, 350.0), (1000.0, 510.0)
 LARGEST_RADIUS, SMALLEST_RADIUS = 22.0, 2.5
 # Mean width of a character of the labels, and the height of their line.
 CHARACTER, LINE = 6.3, 13.0
@@ -38,7 +38,7 @@ class Box:
 def trade_off(dataset: str, recipes: list[Recipe], all_recipes: list[Recipe]) -> Markup:
     """Draws one dataset; the horizontal scale and the circles compare with every other dataset's chart."""
     scored = [recipe for recipe in recipes if recipe.score is not None]
-    width, height = SMALL if len(scored) <= FEW else LARGE
+    width, height = SMALL if len(recipes) <= FEW else LARGE
     costs = [max(recipe.multiply_adds, 1) for recipe in all_recipes if recipe.score is not None]
     x = Scale(min(costs) / 2, max(costs) * 2, LEFT, width - RIGHT, log=True)
     values = [value for recipe in scored for value in (recipe.score or 0.0, recipe.expected)]
@@ -75,22 +75,31 @@ def trade_off(dataset: str, recipes: list[Recipe], all_recipes: list[Recipe]) ->
         for recipe in scored
     )
     label = f"{dataset}: {scored[0].metric} against multiply-adds for one sample. {described}."
-    return figure(width, height, label, *_axes(x, y, scored[0].metric), *marks)
+    legend = _legend(all_recipes, height - LARGEST_RADIUS - 1)
+    return figure(width, height, label, *_axes(x, y, scored[0].metric), *marks, legend)
 
 
-def area_legend(recipes: list[Recipe]) -> Markup:
-    """Circles of round sizes, to read the parameters by."""
+def _legend(recipes: list[Recipe], middle: float) -> Markup:
+    """Circles of round sizes to read the parameters by, on the scale of the chart, and the other marks."""
     largest = max(recipe.num_parameters for recipe in recipes)
     top = 10 ** math.floor(math.log10(max(largest, 1)))
-    marks, x = [], 0.0
+    marks = [element("text", "area = parameters", x=0, y=middle + 4)]
+    x = CHARACTER * 17
     for value in (top / 100, top / 10, top):
         radius = _radius(value, largest)
-        marks.append(element("circle", cx=x + radius, cy=11, r=radius, class_="circle"))
+        if radius == SMALLEST_RADIUS:
+            continue  # drawn larger than its area
         name = numbers.rounded(value)
-        marks.append(element("text", name, x=x + 2 * radius + 4, y=15))
+        marks.append(element("circle", cx=x + radius, cy=middle, r=radius, class_="circle"))
+        marks.append(element("text", name, x=x + 2 * radius + 4, y=middle + 4))
         x += 2 * radius + 14 + CHARACTER * len(name)
-    label = "Circle sizes: " + ", ".join(numbers.rounded(value) for value in (top / 100, top / 10, top))
-    return figure(x, 22, label, *marks)
+    marks.append(element("line", x1=x + 6, x2=x + 20, y1=middle, y2=middle, class_="goal"))
+    marks.append(element("text", "expected", x=x + 24, y=middle + 4))
+    x += 36 + CHARACTER * 8
+    if any(recipe.reached is False for recipe in recipes):
+        marks.append(element("circle", cx=x + 4, cy=middle, r=4, class_="circle missed"))
+        marks.append(element("text", "below it", x=x + 12, y=middle + 4))
+    return element("g", *marks, class_="legend")
 
 
 def _circle(recipe: Recipe, x: Scale, y: Scale, all_recipes: list[Recipe]) -> tuple[float, float, float]:
@@ -146,5 +155,5 @@ def _axes(x: Scale, y: Scale, metric: str) -> list[Markup]:
     marks.append(element("line", x1=x.start, x2=x.end, y1=y.start, y2=y.start, class_="axis"))
     title = "multiply-adds for one sample (logarithmic)"
     marks.append(element("text", title, x=x.end, y=y.start + 33, text_anchor="end", class_="title"))
-    marks.append(element("text", f"test {metric}", x=0, y=TOP - 5, class_="title"))
+    marks.append(element("text", f"test {metric}", x=0, y=TOP - 14, class_="title"))
     return marks

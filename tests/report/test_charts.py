@@ -15,7 +15,7 @@ from modules.report.learning_curves import loss_curves, score_curve
 from modules.report.reading import read_recipes
 from modules.report.results import Recipe
 from modules.report.svg import Scale, element
-from modules.report.trade_off import area_legend, trade_off
+from modules.report.trade_off import trade_off
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -61,7 +61,7 @@ def test_area_of_circles_is_parameters(recipes: list[Recipe]) -> None:
     ]
     root = ElementTree.fromstring(trade_off("data", some, some))
     circles = [
-        (float(circle.get("cx", 0)), float(circle.get("r", 0))) for circle in root.iter(f"{SVG}circle")
+        (float(circle.get("cx", 0)), float(circle.get("r", 0))) for circle in root.findall(f"{SVG}circle")
     ]
     assert [r for _, r in circles] == pytest.approx([22 / 3, 11, 22], abs=0.01)
     distances = [circles[1][0] - circles[0][0], circles[2][0] - circles[1][0]]
@@ -94,9 +94,11 @@ def test_every_recipe_is_labelled_apart(recipes: list[Recipe]) -> None:
 
 def test_legend_of_areas_agrees_with_the_chart(recipes: list[Recipe]) -> None:
     some = [with_cost(recipes[0], "r", num_parameters=100_000)]
-    chart = ElementTree.fromstring(trade_off("data", some, some)).find(f"{SVG}circle")
-    legend = ElementTree.fromstring(area_legend(some)).findall(f"{SVG}circle")
-    assert chart is not None and legend[-1].get("r") == chart.get("r")
+    root = ElementTree.fromstring(trade_off("data", some, some))
+    legend = root.findall(f"{SVG}g/{SVG}circle")
+    circle = root.find(f"{SVG}circle")
+    assert circle is not None and circle.get("r") == legend[-1].get("r") == "22"
+    assert [text.text for text in root.findall(f"{SVG}g/{SVG}text")][1:3] == ["10 k", "100 k"]
 
 
 def test_curves_end_at_the_last_value(recipes: list[Recipe]) -> None:

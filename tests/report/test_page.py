@@ -22,7 +22,7 @@ VOID = {"meta", "img", "br"}
 TAGS = {"html", "head", "meta", "title", "style", "body", "nav", "p", "a", "h1", "h2", "h3", "ol", "ul", "li"}
 TAGS |= {"main", "header", "section", "div", "span", "b", "br", "code", "pre", "dl", "dt", "dd", "details"}
 TAGS |= {"summary", "table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "img"}
-TAGS |= {"svg", "line", "circle", "path", "text"}
+TAGS |= {"svg", "g", "line", "circle", "path", "text"}
 ATTRIBUTES = {
     "lang",
     "charset",
