@@ -6,6 +6,7 @@ because the process was killed in between, is sent again word for word, and chan
 """
 
 import logging
+import sqlite3
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -63,10 +64,7 @@ class Delivery:
     def pause(self, error: Exception) -> None:
         """Notes why the tracker does not take the rest, and lets go of it."""
         self._remote = None
-        first_line = next(iter(str(error).strip().splitlines()), "")
-        line = (
-            f"{type(error).__name__}: {first_line}"[:500] if not isinstance(error, UserError) else str(error)
-        )
+        line = str(error) if isinstance(error, UserError) else f"{self.state.uri}: {_spoken(error)}"
         if line != self.state.error:
             self.state.error = line
             with suppress(OSError):  # the disk may be what is full
@@ -171,6 +169,17 @@ class Delivery:
             self._save()
             sent = True
         return sent
+
+
+def _spoken(error: BaseException) -> str:
+    """What is wrong in few words: MLflow wraps a refused connection in a page of them."""
+    root = error
+    while inner := root.__cause__ or root.__context__:
+        root = inner
+    if isinstance(root, OSError | sqlite3.Error):
+        return getattr(root, "strerror", None) or str(root)
+    first_line = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: {first_line}"[:300]
 
 
 def _is_foreseen(error: Exception) -> bool:
