@@ -34,11 +34,10 @@ report: $(VENV)/.run ## write the report anew and say where it is
 clean: ## remove what was trained and built; data, runs and the tracking store stay
 	rm -rf build dvc.lock
 
-# Where npm is missing, its wheel brings it: the digits come as an npm package.
 $(VENV)/.run: pyproject.toml constraints.txt
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV) || { echo "error: $(PYTHON) with venv is missing. Run: sudo apt-get install python3.11-venv, or name another: make PYTHON=python3.12" >&2; exit 2; }
 	@echo "Setting up $(VENV): about two minutes, once."
-	@command -v npm >/dev/null && $(PIP) --editable . || $(PIP) --editable '.[node]'
+	@$(PIP) --editable .
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
