@@ -33,7 +33,6 @@ def render(recipes: list[Recipe]) -> str:
     )
     environment.filters |= {
         "count": numbers.count,
-        "rounded": numbers.rounded,
         "score": numbers.score,
         "percent": numbers.percent,
         "duration": numbers.duration,
