@@ -63,7 +63,7 @@ def _train_overrides(argv: list[str]) -> None:
             print(f"error: job {num_jobs}: {' '.join(str(error).split())}", file=sys.stderr)
 
     sweep = not {"-m", "--multirun"}.isdisjoint(argv)
-    compose_and_run(job, argv)
+    compose_and_run(job, argv, __doc__ or "")
     if failures:
         raise UserError(f"{len(failures)} of {num_jobs} jobs failed: {failures[0].problem}", failures[0].mend)
 

@@ -26,6 +26,8 @@ REFUSED = 2
 def run(main: Callable[[list[str]], object]) -> NoReturn:
     """Runs a command as a program: a user's mistake is one line on stderr and exit status 2.
 
+    With HYDRA_FULL_ERROR=1, Hydra's own switch, it is shown with its traceback.
+
     Args:
         main: takes the command line without the program's name; an int that it returns is the exit status.
     """
@@ -33,6 +35,8 @@ def run(main: Callable[[list[str]], object]) -> NoReturn:
         status = main(sys.argv[1:])
         sys.stdout.flush()
     except UserError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
         print(one_line(error), file=sys.stderr)
         sys.exit(REFUSED)
     except KeyboardInterrupt:

@@ -7,7 +7,9 @@ from typing import Any
 
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import IConfigRepository
 from hydra._internal.utils import create_config_search_path
+from hydra.core.default_element import ResultDefault
 from hydra.core.utils import JobRuntime
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -28,12 +30,36 @@ def length(entries: Any) -> int:
 OmegaConf.register_new_resolver("length", length, replace=True)
 
 
-@functools.cache
-def _loader(conf: Path) -> ConfigLoaderImpl:
-    version.setbase(VERSION_BASE)
-    if JobRuntime.instance().conf.get("name") is None:
-        JobRuntime.instance().set("name", "trainyard")
-    return ConfigLoaderImpl(create_config_search_path(str(conf)))
+class _Loader(ConfigLoaderImpl):
+    """Remembers the files of its last composition, which Hydra would have to look for anew."""
+
+    def __init__(self, conf: Path) -> None:
+        version.setbase(VERSION_BASE)
+        if JobRuntime.instance().conf.get("name") is None:
+            JobRuntime.instance().set("name", "trainyard")
+        super().__init__(create_config_search_path(str(conf)))
+        self.composed: tuple[list[str], list[ResultDefault]] | None = None
+
+    def compose(self, root: str, overrides: list[str]) -> DictConfig:
+        self.composed = None
+        config = self.load_configuration(root, overrides, RunMode.RUN)
+        if root == ROOT_CONFIG:
+            self.composed = (overrides, self._defaults)
+        return config
+
+    def _compose_config_from_defaults_list(
+        self, defaults: list[ResultDefault], repo: IConfigRepository
+    ) -> DictConfig:
+        self._defaults = defaults
+        return super()._compose_config_from_defaults_list(defaults, repo)
+
+    def defaults(self, overrides: list[str]) -> list[ResultDefault]:
+        if self.composed is not None and self.composed[0] == overrides:
+            return self.composed[1]
+        return self.compute_defaults_list(ROOT_CONFIG, overrides, RunMode.RUN).defaults
+
+
+_loader = functools.lru_cache(maxsize=4)(_Loader)
 
 
 def load(overrides: list[str], conf: Path, root: str = ROOT_CONFIG) -> DictConfig:
@@ -47,7 +73,7 @@ def load(overrides: list[str], conf: Path, root: str = ROOT_CONFIG) -> DictConfi
     Raises:
         Exception: Hydra's and OmegaConf's own; see `modules.configuration.explain`.
     """
-    config = _loader(conf).load_configuration(root, list(overrides), RunMode.RUN)
+    config = _loader(conf).compose(root, list(overrides))
     OmegaConf.set_struct(config, False)
     del config["hydra"]
     return config
@@ -55,5 +81,4 @@ def load(overrides: list[str], conf: Path, root: str = ROOT_CONFIG) -> DictConfi
 
 def origins(overrides: list[str], conf: Path) -> Origins:
     """The files and overrides that a composition is made of."""
-    defaults = _loader(conf).compute_defaults_list(ROOT_CONFIG, list(overrides), RunMode.RUN).defaults
-    return Origins(layers_of(defaults, conf), tuple(overrides))
+    return Origins(layers_of(_loader(conf).defaults(list(overrides)), conf), tuple(overrides))

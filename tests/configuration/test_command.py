@@ -91,6 +91,15 @@ def test_what_main_returns_is_the_status() -> None:
         assert ended.value.code == status
 
 
+def test_a_mistake_can_be_shown_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    def main(argv: list[str]) -> None:
+        raise UserError("it is broken")
+
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(UserError):
+        run(main)
+
+
 def test_a_bug_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError):
         run(lambda argv: 1 / 0)

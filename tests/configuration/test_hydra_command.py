@@ -102,7 +102,7 @@ def test_help_names_recipes_groups_and_flags(capsys: pytest.CaptureFixture[str])
         compose_and_run(lambda config: pytest.fail("it ran"), ["--help"], "What it does.")
     shown = capsys.readouterr().out
     assert ended.value.code == 0 and shown.startswith("What it does.")
-    for part in ("recipe=lenet ", "model=  convolutional/lenet", "--cfg job", "-sc install=bash"):
+    for part in ("recipe=lenet ", " convolutional/lenet,", "--cfg job", "-sc install=bash"):
         assert part in shown
 
 
