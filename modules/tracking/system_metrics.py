@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -11,10 +12,11 @@ import psutil
 from modules.tracking.spool import SYSTEM, SpoolWriter, read_events
 
 MEGABYTE = 1e6
+# What nvidia-smi calls it: what MLflow calls it, and the factor between their units (MiB and MB).
 NVIDIA_QUERY = {
-    "utilization.gpu": "utilization_percentage",
-    "memory.used": "memory_usage_megabytes",
-    "power.draw": "power_usage_watts",
+    "utilization.gpu": ("utilization_percentage", 1.0),
+    "memory.used": ("memory_usage_megabytes", 2**20 / MEGABYTE),
+    "power.draw": ("power_usage_watts", 1.0),
 }
 
 
@@ -80,10 +82,10 @@ class SystemMonitor(threading.Thread):
             for direction, counter in (("receive", "bytes_recv"), ("transmit", "bytes_sent")):
                 transferred = getattr(network, counter) - getattr(network_at_start, counter)
                 sample[f"network_{direction}_megabytes"] = transferred / MEGABYTE
-        return sample | _sample_gpus()
+        return sample | sample_gpus()
 
 
-def _sample_gpus() -> dict[str, float]:
+def sample_gpus() -> dict[str, float]:
     """NVIDIA's GPUs, where its driver's own command is there to ask."""
     if shutil.which("nvidia-smi") is None:
         return {}
@@ -94,9 +96,9 @@ def _sample_gpus() -> dict[str, float]:
         return {}
     sample = {}
     for index, line in enumerate(answer.splitlines()):
-        for name, cell in zip(NVIDIA_QUERY.values(), line.split(","), strict=True):
-            if cell.strip().replace(".", "", 1).isdigit():
-                sample[f"gpu_{index}_{name}"] = float(cell)
+        for (name, factor), cell in zip(NVIDIA_QUERY.values(), line.split(","), strict=True):
+            with suppress(ValueError):  # "[N/A]": this GPU does not tell
+                sample[f"gpu_{index}_{name}"] = factor * float(cell)
     return sample
 
 
