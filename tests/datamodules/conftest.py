@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from numbered import settings, write_raw
+from tests.datamodules.numbered import settings, write_raw
 
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.shard_writer import write_shards

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numbered import settings
+from tests.datamodules.numbered import settings
 from PIL import Image
 
 from modules.configuration.errors import UserError

@@ -11,7 +11,7 @@ import torch
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from numbered import NUM_CLASSES, numbers_of
+from tests.datamodules.numbered import NUM_CLASSES, numbers_of
 
 from modules.configuration.errors import UserError
 from modules.datamodules.shard_loader import EvaluationLoader, TrainingLoader

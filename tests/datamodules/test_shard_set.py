@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from numbered import numbers_of, picture, settings, write_raw
+from tests.datamodules.numbered import numbers_of, picture, settings, write_raw
 
 from modules.configuration.errors import UserError
 from modules.datamodules.encodings import encode

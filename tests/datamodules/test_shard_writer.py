@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numbered import numbers_of, settings, write_raw
+from tests.datamodules.numbered import numbers_of, settings, write_raw
 from webdataset.compat import WebDataset
 
 from modules.configuration.errors import UserError
@@ -149,9 +149,9 @@ def test_a_source_that_was_not_fetched_is_named(tmp_path: Path) -> None:
 
 WRITE = """
 import sys
-sys.path[:0] = [{here!r}, {root!r}]
+sys.path.insert(0, {root!r})
 from pathlib import Path
-from numbered import settings
+from tests.datamodules.numbered import settings
 from modules.datamodules.shard_writer import write_shards
 print("ready", flush=True)
 write_shards(settings(samples_per_record=2), Path(sys.argv[1]), Path(sys.argv[2]), max_shard_bytes=40_000)
@@ -161,7 +161,7 @@ write_shards(settings(samples_per_record=2), Path(sys.argv[1]), Path(sys.argv[2]
 @contextmanager
 def writer(raw: Path, out: Path, before: str = "") -> Iterator[subprocess.Popen]:
     """A process that is about to write shards."""
-    code = before + WRITE.format(here=str(HERE), root=str(HERE.parents[1]))
+    code = before + WRITE.format(root=str(HERE.parents[1]))
     command = [sys.executable, "-c", code, str(raw), str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"

@@ -12,8 +12,8 @@ Configure = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def configure(monkeypatch: pytest.MonkeyPatch) -> Configure:
-    """Makes a configuration for a model node; `own_networks.` stands among the allowed prefixes."""
-    allowed = (*targets.OWN_PREFIXES, "own_networks.")
+    """Makes a configuration for a model node; `tests.shapes.own_networks.` stands among the allowed prefixes."""
+    allowed = (*targets.OWN_PREFIXES, "tests.shapes.own_networks.")
     monkeypatch.setattr(targets, "allowed_prefixes", lambda: allowed)
 
     def make(model: dict[str, Any], **trainer: Any) -> dict[str, Any]:

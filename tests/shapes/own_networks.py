@@ -6,13 +6,6 @@ import torch
 from torch import Tensor, nn
 
 
-class Chain(nn.Sequential):
-    """Layers one after another, as a YAML lists them."""
-
-    def __init__(self, layers: list[nn.Module]) -> None:
-        super().__init__(*layers)
-
-
 class Residual(nn.Module):
     """One block whose output is added to its input, then three branches put side by side."""
 
@@ -94,9 +87,10 @@ class Unlucky(nn.Module):
 
 def own(name: str, **keywords: Any) -> dict[str, Any]:
     """The node of a network of one's own."""
-    return {"_target_": f"own_networks.{name}", **keywords}
+    return {"_target_": f"tests.shapes.own_networks.{name}", **keywords}
 
 
 def chain(*layers: tuple[str, dict[str, Any]]) -> dict[str, Any]:
     """The node of layers of torch, one after another."""
-    return own("Chain", layers=[{"_target_": f"torch.nn.{name}", **keywords} for name, keywords in layers])
+    nodes = [{"_target_": f"torch.nn.{name}", **keywords} for name, keywords in layers]
+    return {"_target_": "modules.models.chain.Chain", "layers": nodes}

@@ -6,7 +6,7 @@ from itertools import combinations
 from xml.etree import ElementTree
 
 import pytest
-from own_networks import own
+from tests.shapes.own_networks import own
 
 from modules.configuration.definitions import ROOT
 from modules.shapes.check import check_shapes

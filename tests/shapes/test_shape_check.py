@@ -1,6 +1,6 @@
 import pytest
 import torch
-from own_networks import chain, own
+from tests.shapes.own_networks import chain, own
 
 from modules.configuration.catalogue import names
 from modules.configuration.compose import compose

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from own_networks import chain
+from tests.shapes.own_networks import chain
 from rich.console import Console
 
 from modules.configuration.compose import compose

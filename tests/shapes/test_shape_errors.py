@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from own_networks import chain, own
+from tests.shapes.own_networks import chain, own
 
 from modules.configuration.compose import compose
 from modules.configuration.loader import origins

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from loopback import Site, serve
+from tests.sources.loopback import Site, serve
 
 from modules.configuration.errors import UserError
 from modules.sources.debian import DebianPackage

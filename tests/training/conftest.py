@@ -1,50 +1,13 @@
-"""A small dataset in real shards, and plans over it."""
+"""The small dataset in real shards."""
 
-import gzip
 import json
-import struct
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from in_memory import pictures
 
-from modules.configuration.compose import compose
-from modules.configuration.fingerprint import code_fingerprint
 from modules.configuration.settings import DataSettings, read
 from modules.datamodules.shard_writer import write_shards
-
-NUM_TRAINING = 960  # about 880 after the validation split
-
-
-def small_plan(recipe: str, *overrides: str) -> dict[str, Any]:
-    """A recipe over the small dataset: two epochs, checkpoints and points of the curves often."""
-    plan = compose(
-        [
-            f"recipe={recipe}",
-            "data=fashion_mnist",
-            "trainer.max_epochs=2",
-            "trainer.batch_size=16",
-            "trainer.block_steps=4",
-            "trainer.checkpoint_every_steps=8",
-            "trainer.log_every_steps=5",
-            "runtime.num_threads=1",
-            "runtime.accelerator=cpu",
-            "tracking=off",
-            *overrides,
-        ]
-    )
-    targets = [plan[section]["_target_"] for section in ("model", "task", "optimizer", "schedule")]
-    plan["code"] = code_fingerprint([target for target in targets if target.startswith("modules.")])
-    plan["cost"] = {"num_parameters": 0, "multiply_adds": 0}
-    return plan
-
-
-def write_idx(path: Path, array: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    header = struct.pack(f">BBBB{array.ndim}i", 0, 0, 8, array.ndim, *array.shape)
-    path.write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes()))
+from tests.training.small import NUM_TRAINING, pictures, small_plan, write_idx
 
 
 @pytest.fixture(scope="session")

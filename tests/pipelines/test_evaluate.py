@@ -1,0 +1,135 @@
+"""The evaluation of real weights on a real test split, and what happens to broken ones."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+from torch.nn import functional
+
+from modules.configuration.errors import UserError
+from modules.configuration.targets import build
+from modules.datamodules.shard_set import ShardSet
+from modules.registry.outcome import read_outcome
+from pipelines import evaluate
+from tests.pipelines.yard import CLASSES, DATASET, RECIPE, Yard
+
+COMMAND = [f"plan=build/plan/{RECIPE}.yaml"]
+
+
+@pytest.fixture
+def yard(evaluated_yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Yard:
+    """A copy whose run is tracked no more: these tests are about files."""
+    copied = evaluated_yard.copy(tmp_path / "yard")
+    shutil.rmtree(copied.folder / "runs")
+    summary = copied.weights.with_name("summary.json")
+    content = json.loads(summary.read_text()) | {"run_folder": "runs/gone"}
+    summary.write_text(json.dumps(content))
+    monkeypatch.chdir(copied.folder)
+    return copied
+
+
+def test_the_figures_are_those_of_the_weights_on_every_test_sample(evaluated_yard: Yard) -> None:
+    plan, folder = evaluated_yard.plan, evaluated_yard.evaluation
+    split = ShardSet.open(evaluated_yard.folder / "data" / "shards" / DATASET).split("test")
+    batch = split.read(numpy.arange(split.num_samples))
+    model = build(plan["model"])
+    model.load_state_dict(torch.load(evaluated_yard.weights, weights_only=True))
+    with torch.inference_mode():
+        logits = model.eval()(torch.from_numpy(batch["image"]).float() / 255)
+    truth, taken = torch.from_numpy(batch["label"]), logits.argmax(dim=1)
+
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["num_samples"] == split.num_samples > 50
+    assert metrics["accuracy"] == int((truth == taken).sum()) / split.num_samples
+    assert 0.4 < metrics["accuracy"] < 1  # it has learned something, and there are mistakes to look at
+    assert math.isclose(metrics["loss"], float(functional.cross_entropy(logits, truth)), rel_tol=1e-4)
+    assert list(metrics["per_class"]) == CLASSES
+    confusion = json.loads((folder / "confusion.json").read_text())
+    assert confusion["classes"] == CLASSES
+    for row, name in enumerate(CLASSES):
+        assert [sum(taken[truth == row] == column) for column in range(3)] == confusion["matrix"][row]
+        assert metrics["per_class"][name] == confusion["matrix"][row][row] / sum(confusion["matrix"][row])
+    of_index = dict(
+        zip(batch["index"].tolist(), zip(truth.tolist(), taken.tolist(), strict=True), strict=True)
+    )
+    for entry in json.loads((folder / "mistakes" / "mistakes.json").read_text()):
+        label, prediction = of_index[entry["index"]]
+        assert (entry["truth"], entry["prediction"]) == (CLASSES[label], CLASSES[prediction])
+        assert label != prediction and (folder / "mistakes" / entry["file"]).is_file()
+    filters = numpy.load(folder / "filters.npy")
+    assert filters.shape == (4, 1, 3, 3) and (filters == next(model.parameters()).detach().numpy()).all()
+
+
+def test_the_run_in_mlflow_gets_figures_and_pictures(evaluated_yard: Yard) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=evaluated_yard.plan["tracking"]["uri"])
+    experiment = client.get_experiment_by_name("trainyard")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test/accuracy"] == read_outcome(evaluated_yard.evaluation).metrics["accuracy"]
+    names = {Path(found.path).name for found in client.list_artifacts(run.info.run_id, "evaluate")}
+    assert names == {"metrics.json", "confusion.json", "confusion.png", "mistakes.png", "samples.png"}
+
+
+def test_the_same_weights_give_the_same_files(yard: Yard, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {file: file.read_bytes() for file in sorted(yard.evaluation.rglob("*")) if file.is_file()}
+    evaluate.main(COMMAND)
+    after = {file: file.read_bytes() for file in sorted(yard.evaluation.rglob("*")) if file.is_file()}
+    assert before == after
+    assert capsys.readouterr().out.startswith(f"{RECIPE}: accuracy 0.")
+
+
+def broken(yard: Yard, what: str) -> None:
+    weights = torch.load(yard.weights, weights_only=True)
+    match what:
+        case "truncated":
+            yard.weights.write_bytes(yard.weights.read_bytes()[:-100])
+        case "other model":
+            torch.save({"layer.weight": torch.zeros(3)}, yard.weights)
+        case "not numbers":
+            next(iter(weights.values())).fill_(math.nan)
+            torch.save(weights, yard.weights)
+        case "missing":
+            yard.weights.unlink()
+        case "no training":
+            yard.weights.with_name("summary.json").unlink()
+        case "no shards":
+            (yard.folder / "data" / "shards" / DATASET / "shards.json").unlink()
+        case "flipped bit":
+            shard = next((yard.folder / "data" / "shards" / DATASET).glob("test-*.tar"))
+            content = bytearray(shard.read_bytes())
+            content[len(content) // 2] ^= 1
+            shard.write_bytes(content)
+        case "foreign target":
+            yard.write_plan(yard.plan | {"model": {"_target_": "os.system", "command": "touch mark"}})
+        case "name outside":
+            yard.write_plan(yard.plan | {"name": "../../outside"})
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        *("truncated", "other model", "not numbers", "missing", "no training"),
+        *("no shards", "flipped bit", "foreign target", "name outside"),
+    ],
+)
+def test_what_is_broken_is_one_line_and_the_old_evaluation_stays(yard: Yard, what: str) -> None:
+    before = {file: file.read_bytes() for file in yard.evaluation.rglob("*") if file.is_file()}
+    broken(yard, what)
+    with pytest.raises(UserError) as raised:
+        evaluate.main(COMMAND)
+    assert "\n" not in str(raised.value)
+    assert before == {file: file.read_bytes() for file in yard.evaluation.rglob("*") if file.is_file()}
+    assert not (yard.folder / "mark").exists()
+    assert not list(yard.folder.parent.glob("outside*"))
+
+
+def test_a_plan_that_is_not_there_says_how_to_write_it(yard: Yard) -> None:
+    with pytest.raises(UserError, match=r"pipelines\.plan --all"):
+        evaluate.main(["plan=build/plan/nothing.yaml"])

@@ -1,0 +1,210 @@
+"""Predictions by registered versions and by files, and the same from MLflow's own server."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import torch
+from PIL import Image
+
+from modules.configuration.errors import UserError
+from modules.configuration.targets import build
+from modules.registry.versions import PROGRAM, Registry
+from pipelines import predict, promote
+from tests.pipelines.yard import CLASSES, RECIPE, Yard, environment
+
+# MLflow 3.17 warns of its own type hints when its scoring part is imported.
+pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
+
+
+@pytest.fixture(scope="module")
+def promoted_yard(evaluated_yard: Yard, tmp_path_factory: pytest.TempPathFactory) -> Yard:
+    folder = tmp_path_factory.mktemp("promoted")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yard = evaluated_yard.copy(folder / "yard")
+        os.chdir(yard.folder)
+        promote.main([f"plan=build/plan/{RECIPE}.yaml"])
+    finally:
+        os.chdir(before)
+    return yard
+
+
+@pytest.fixture
+def yard(promoted_yard: Yard, monkeypatch: pytest.MonkeyPatch) -> Yard:
+    monkeypatch.chdir(promoted_yard.folder)
+    return promoted_yard
+
+
+@pytest.fixture
+def tracking(yard: Yard) -> str:
+    return f"tracking={yard.plan['tracking']['uri']}"
+
+
+@pytest.fixture
+def pictures(yard: Yard) -> list[Path]:
+    folder = yard.folder / "data" / "raw" / f"{RECIPE}0"
+    return [folder / name / "003.png" for name in CLASSES]
+
+
+def eager(yard: Yard, picture: Path) -> list[float]:
+    """The probabilities of the weights themselves, without any part of the registry."""
+    model = build(yard.plan["model"])
+    model.load_state_dict(torch.load(yard.weights, weights_only=True))
+    pixels = torch.from_numpy(numpy.array(Image.open(picture))).float()[None, None] / 255
+    with torch.inference_mode():
+        return model.eval()(pixels).softmax(dim=1)[0].tolist()
+
+
+def predicted(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
+    capsys.readouterr()
+    predict.main([*arguments, "output=json"])
+    return json.loads(capsys.readouterr().out)
+
+
+def by_class(result: dict[str, Any]) -> list[float]:
+    found = {entry["class"]: entry["probability"] for entry in result["classes"]}
+    return [found[name] for name in CLASSES]
+
+
+@pytest.mark.parametrize("reference", [f"{RECIPE}@champion", f"{RECIPE}@1", RECIPE])
+def test_a_registered_version_answers_as_the_weights(
+    yard: Yard, tracking: str, pictures: list[Path], capsys: pytest.CaptureFixture[str], reference: str
+) -> None:
+    for picture in pictures:
+        (result,) = predicted(capsys, f"model={reference}", f"input={picture}", tracking)
+        assert by_class(result) == pytest.approx(eager(yard, picture), abs=1e-5)
+        probabilities = [entry["probability"] for entry in result["classes"]]
+        assert probabilities == sorted(probabilities, reverse=True)
+
+
+def test_a_file_answers_as_the_version_and_a_folder_as_its_pictures(
+    yard: Yard, tracking: str, pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = Registry(yard.plan["tracking"])
+    with registry.fetched(registry.resolve(RECIPE)) as folder:
+        shutil.copyfile(folder / PROGRAM, tmp_path / "net.pt2")
+    folder = pictures[0].parent
+    results = predicted(capsys, f"model={tmp_path / 'net.pt2'}", f"input={folder}", "top=3")
+    assert [Path(result["input"]).name for result in results] == [f"{number:03d}.png" for number in range(60)]
+    assert results[3] == predicted(capsys, f"model={RECIPE}", f"input={pictures[0]}", tracking)[0]
+    (best,) = predicted(capsys, f"model={tmp_path / 'net.pt2'}", f"input={pictures[0]}", "top=1")
+    assert best["classes"] == results[3]["classes"][:1]
+
+
+def test_people_get_a_table(tracking: str, pictures: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    predict.main([f"model={RECIPE}@champion", f"input={pictures[0]}", tracking])
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in CLASSES) and "%" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model=strips@champion"], "the registry has no model 'strips'. Did you mean stripes?"),
+        (["model=stripes@champoin"], "has no version or alias 'champoin'. Did you mean champion?"),
+        (["model=stripes@7"], "has no version or alias '7'"),
+        (["model=stripes@' or 1=1"], "has no version or alias"),
+        (["model=st'ripes"], "is no name for a model"),
+        (["model=..\n@x"], "is no name for a model"),
+        (["model=nowhere.pt2"], "nowhere.pt2 cannot be read"),
+        (["model=stripes", "input=nowhere.png"], "nowhere.png does not exist"),
+        (["model=stripes", "input=build"], "holds no picture"),
+        (["model=stripes", "input=mlflow.db"], "is no picture that can be read"),
+        (["model=stripes", "top=0"], "top=0"),
+        (["model=stripes", "output=xml"], "output=xml"),
+        (["modle=stripes"], "Did you mean model?"),
+    ],
+)
+def test_a_mistake_is_one_line_with_what_was_meant(
+    tracking: str, pictures: list[Path], arguments: list[str], message: str
+) -> None:
+    given = [tracking, *arguments]
+    if not any(argument.startswith("input=") for argument in arguments):
+        given.append(f"input={pictures[0]}")
+    with pytest.raises(UserError) as raised:
+        predict.main(given)
+    assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_the_whole_command_ends_with_status_two_and_no_traceback(yard: Yard, tracking: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.predict", "model=strips", "input=build/plan", tracking],
+        env=environment(),
+        cwd=yard.folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and done.stderr.startswith("error: ")
+
+
+def serving(yard: Yard, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """`mlflow models serve` on loopback, in a folder and a process that know nothing of this repository."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-P", "-m", "mlflow", "models", "serve", "-m", f"models:/{RECIPE}@champion"]
+    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    known = {name: value for name, value in environment().items() if name != "PYTHONPATH"}
+    known |= {"MLFLOW_TRACKING_URI": yard.plan["tracking"]["uri"], "MLFLOW_DISABLE_TELEMETRY": "true"}
+    known |= {"PATH": f"{Path(sys.executable).parent}:{known['PATH']}"}
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, env=known, cwd=folder, stdout=log, stderr=log, start_new_session=True
+        )
+    return process, f"http://127.0.0.1:{port}"
+
+
+def answer(address: str, inputs: list[Any]) -> list[list[float]]:
+    request = urllib.request.Request(
+        f"{address}/invocations",
+        data=json.dumps({"inputs": inputs}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)["predictions"]
+
+
+def wait_for(check: Callable[[], bool], process: subprocess.Popen[bytes], limit_s: float = 120) -> None:
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the server ended"
+        try:
+            if check():
+                return
+        except OSError:
+            pass
+        time.sleep(0.2)
+    raise AssertionError("the server did not answer in time")
+
+
+def test_mlflow_serves_the_same_answers(
+    yard: Yard, tracking: str, pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    process, address = serving(yard, tmp_path)
+    try:
+        wait_for(lambda: urllib.request.urlopen(f"{address}/ping", timeout=2).status == 200, process)
+        inputs = [(numpy.array(Image.open(picture))[None] / 255).tolist() for picture in pictures]
+        served = answer(address, inputs)
+        for picture, row in zip(pictures, served, strict=True):
+            (result,) = predicted(capsys, f"model={RECIPE}@champion", f"input={picture}", tracking)
+            assert row == pytest.approx(by_class(result), abs=1e-5)
+        assert answer(address, inputs[:1])[0] == pytest.approx(served[0], abs=1e-6)
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            answer(address, [[[0.0]]])
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)

@@ -1,0 +1,317 @@
+"""Promotion in a real MLflow: gates, champions, interruptions, registered files that were changed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+
+from modules.configuration.errors import UserError
+from modules.registry.outcome import Provenance, read_outcome, write_json
+from modules.registry.versions import PROGRAM, Registry, Version
+from modules.tracking.store import absolute_settings, open_store
+from pipelines import evaluate, promote
+from tests.pipelines.yard import CLASSES, RECIPE, SIDE, Yard, environment
+
+COMMAND = [f"plan=build/plan/{RECIPE}.yaml"]
+# MLflow 3.17 warns of its own type hints when its scoring part is imported.
+pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
+
+
+@pytest.fixture
+def yard(evaluated_yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Yard:
+    monkeypatch.chdir(tmp_path)
+    copied = evaluated_yard.copy(tmp_path / "yard")
+    monkeypatch.chdir(copied.folder)
+    return copied
+
+
+@pytest.fixture
+def champion_yard(yard: Yard) -> Yard:
+    """Version 1 is champion."""
+    assert promoted(yard)["champion"]
+    return yard
+
+
+def promoted(yard: Yard) -> dict[str, Any]:
+    promote.main(COMMAND)
+    return json.loads(yard.promotion.read_text())
+
+
+def gates(result: dict[str, Any]) -> dict[str, bool]:
+    return {gate["gate"]: gate["passed"] for gate in result["gates"]}
+
+
+def detail(result: dict[str, Any], name: str) -> str:
+    return next(gate["detail"] for gate in result["gates"] if gate["gate"] == name)
+
+
+def challenge(
+    yard: Yard, identity: str, metrics: dict[str, float] | None = None, **provenance: Any
+) -> dict[str, Any]:
+    """Another run with the same weights, as if it had been evaluated so; then its promotion."""
+    client, experiment_id = open_store(absolute_settings(yard.plan["tracking"]))
+    client.create_run(experiment_id, tags={"identity": identity})
+    outcome = read_outcome(yard.evaluation)
+    changed = Provenance(**{**vars(outcome.provenance), "identity": identity, **provenance})
+    write_json(vars(changed), yard.evaluation / "provenance.json")
+    write_json({**outcome.metrics, **(metrics or {})}, yard.evaluation / "metrics.json")
+    return promoted(yard)
+
+
+def registry(yard: Yard) -> Registry:
+    return Registry(yard.plan["tracking"])
+
+
+def champion(yard: Yard) -> Version:
+    found = registry(yard).champion(RECIPE)
+    assert found is not None
+    return found
+
+
+def test_the_first_version_is_registered_with_all_that_is_known_of_it(
+    yard: Yard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = promoted(yard)
+    assert (result["recipe"], result["model"], result["version"]) == (RECIPE, RECIPE, 1)
+    assert result["champion"] is True and result["previous"] is None
+    assert gates(result) == {"score": True, "served": True, "signature": True, "expected": True}
+    printed = capsys.readouterr().out
+    assert "stripes version 1: registered" in printed and "champion: stripes version 1" in printed
+
+    version, outcome = champion(yard), read_outcome(yard.evaluation)
+    assert version.tags["identity"] == outcome.provenance.identity
+    assert version.tags["data.test"] == outcome.provenance.data["test"]
+    assert version.tags["git_commit"] == "c" * 40 and version.tags["git_dirty"] == "false"
+    assert float(version.tags["test.accuracy"]) == outcome.metrics["accuracy"]
+    assert version.signature.classes == tuple(CLASSES) and version.signature.input_shape == (1, SIDE, SIDE)
+    assert version.run_id == result["run_id"]
+    with registry(yard).fetched(version) as folder:
+        import yaml
+        from mlflow.models import Model
+
+        model = Model.load(str(folder))
+        assert model.signature is not None and model.metadata is not None
+        assert model.signature.inputs.inputs[0].shape == (-1, 1, SIDE, SIDE)
+        assert model.metadata["classes"] == CLASSES
+        example = model.load_input_example(str(folder))
+        assert numpy.allclose(example[0], outcome.examples[0])
+        assert yaml.safe_load((folder / "plan.yaml").read_text()) == yard.plan
+
+
+def test_a_second_promotion_does_nothing_and_says_so(
+    champion_yard: Yard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = champion_yard.promotion.read_bytes()
+    champion_yard.promotion.unlink()  # as DVC does before it runs a stage again
+    before = registry(champion_yard).find(RECIPE, champion(champion_yard).tags["identity"])
+    capsys.readouterr()
+    promoted(champion_yard)
+    assert champion_yard.promotion.read_bytes() == first
+    assert "registered before, nothing to do" in capsys.readouterr().out
+    assert registry(champion_yard).find(RECIPE, champion(champion_yard).tags["identity"]) == before
+
+
+@pytest.mark.parametrize(("difference", "wins"), [(0.05, True), (0.0, False), (-0.05, False)])
+def test_only_a_better_challenger_becomes_champion(
+    champion_yard: Yard, difference: float, wins: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accuracy = read_outcome(champion_yard.evaluation).metrics["accuracy"]
+    result = challenge(champion_yard, "b" * 64, {"accuracy": accuracy + difference})
+    assert result["version"] == 2 and result["champion"] is wins
+    assert gates(result)["score"] is wins and result["previous"] == {"version": 1, "accuracy": accuracy}
+    assert champion(champion_yard).number == (2 if wins else 1)
+    assert ("the champion stays: gate score not passed" in capsys.readouterr().out) is not wins
+
+
+def test_a_score_below_the_expected_one_is_told_and_still_wins(yard: Yard) -> None:
+    yard.write_plan(yard.plan | {"expected": {"metric": "accuracy", "at_least": 0.999}})
+    result = promoted(yard)
+    assert gates(result)["expected"] is False and result["champion"] is True
+
+
+def test_other_classes_are_another_signature(champion_yard: Yard) -> None:
+    result = challenge(champion_yard, "b" * 64, {"accuracy": 1.0}, classes=CLASSES[::-1])
+    assert gates(result) == {"score": True, "served": True, "signature": False, "expected": True}
+    assert result["champion"] is False and "another order" in detail(result, "signature")
+
+
+def test_a_champion_of_other_data_is_measured_again_on_these(champion_yard: Yard) -> None:
+    old = read_outcome(champion_yard.evaluation).metrics["accuracy"]
+    champion_yard.write_shards(seed=5)
+    champion_yard.train(num_epochs=25)
+    evaluate.main(COMMAND)
+    fresh = read_outcome(champion_yard.evaluation)
+    assert fresh.metrics["accuracy"] > old + 0.1
+    result = promoted(champion_yard)
+    # The champion's own figure on the new pictures, counted by hand from its registered program.
+    from yard import DATASET
+
+    from modules.datamodules.shard_set import ShardSet
+    from modules.registry.export import load_program
+
+    split = ShardSet.open(champion_yard.folder / "data" / "shards" / DATASET).split("test")
+    batch = split.read(numpy.arange(split.num_samples))
+    with registry(champion_yard).fetched(registry(champion_yard).resolve(f"{RECIPE}@1")) as folder:
+        program, _ = load_program(folder / PROGRAM)
+        import torch
+
+        taken = program(torch.from_numpy(batch["image"]).float() / 255).argmax(dim=1).numpy()
+    measured = float((taken == batch["label"]).mean())
+    assert result["previous"] == {"version": 1, "accuracy": pytest.approx(measured)}
+    assert result["champion"] is True
+
+
+def test_a_champion_of_other_data_and_another_signature_cannot_be_compared(champion_yard: Yard) -> None:
+    result = challenge(
+        champion_yard, "b" * 64, {"accuracy": 1.0}, classes=CLASSES[::-1], data={"test": "0" * 64}
+    )
+    assert gates(result)["score"] is False and "no fair comparison" in detail(result, "score")
+    assert result["champion"] is False
+
+
+def _artifact_root(yard: Yard) -> str:
+    client, experiment_id = open_store(absolute_settings(yard.plan["tracking"]))
+    return client.get_experiment(experiment_id).artifact_location
+
+
+def newest_program(yard: Yard) -> Path:
+    return max(Path(_artifact_root(yard)).rglob("model.pt2"), key=lambda file: file.stat().st_mtime_ns)
+
+
+@pytest.mark.parametrize("name", ["model.pt2", "MLmodel"])
+def test_a_registered_file_that_was_changed_is_not_loaded(champion_yard: Yard, name: str) -> None:
+    file = newest_program(champion_yard)
+    file = file if name == "model.pt2" else file.parents[1] / "MLmodel"
+    file.write_bytes(file.read_bytes() + b"\n")
+    with (
+        pytest.raises(UserError, match="not those registered") as raised,
+        registry(champion_yard).fetched(champion(champion_yard)),
+    ):
+        pass
+    assert "Nothing of them was run" in str(raised.value)
+    # Such a champion cannot be measured on other data, so no one beats it by default.
+    result = challenge(champion_yard, "b" * 64, {"accuracy": 1.0}, data={"test": "0" * 64})
+    assert gates(result)["score"] is False and "cannot be run" in detail(result, "score")
+
+
+def interrupted_at(method: str) -> Callable[[pytest.MonkeyPatch], None]:
+    def arrange(patch: pytest.MonkeyPatch) -> None:
+        def stop(*_: Any, **__: Any) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(f"mlflow.MlflowClient.{method}", stop)
+
+    return arrange
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        *("log_model_artifacts", "finalize_logged_model", "create_model_version"),
+        *("set_registered_model_alias", "set_model_version_tag"),
+    ],
+)
+def test_an_interrupted_promotion_is_completed_by_the_next(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    with monkeypatch.context() as patch:
+        interrupted_at(method)(patch)
+        with pytest.raises(KeyboardInterrupt):
+            promote.main(COMMAND)
+    assert not yard.promotion.exists()
+    result = promoted(yard)
+    assert result["version"] == 1 and result["champion"] is True
+    assert champion(yard).tags["settled"] == "true"
+    client, experiment_id = open_store(absolute_settings(yard.plan["tracking"]))
+    assert len(client.search_logged_models([experiment_id])) == 1
+
+
+def test_a_killed_promotion_is_completed_by_the_next(yard: Yard) -> None:
+    """SIGKILL at several moments of the whole command, each in the state that the one before left."""
+    for delay_s in (4.0, 6.0, 8.0):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipelines.promote", *COMMAND],
+            env=environment(),
+            cwd=yard.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(delay_s)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    result = promoted(yard)
+    assert result["version"] == 1 and result["champion"] is True and champion(yard).number == 1
+
+
+def failed_line(yard: Yard, *overrides: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.promote", *COMMAND, *overrides],
+        env=environment(),
+        cwd=yard.folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and not yard.promotion.exists(), done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def test_a_tracker_that_is_down_is_one_line_and_nothing_is_left(yard: Yard) -> None:
+    up = yard.plan
+    yard.write_plan(up | {"tracking": up["tracking"] | {"uri": "http://127.0.0.1:9", "artifact_root": None}})
+    started = time.monotonic()
+    assert "the tracker http://127.0.0.1:9 does not do its part" in failed_line(yard)
+    assert time.monotonic() - started < 45
+    yard.write_plan(up)
+    assert promoted(yard)["champion"] is True
+
+
+def test_a_database_that_is_none_is_one_line(yard: Yard) -> None:
+    (yard.folder / "mlflow.db").write_bytes(b"no database" * 1000)
+    assert "does not do its part" in failed_line(yard)
+
+
+def test_no_tracker_no_registry(yard: Yard) -> None:
+    yard.write_plan(yard.plan | {"tracking": yard.plan["tracking"] | {"uri": None}})
+    with pytest.raises(UserError, match="tracking is off"):
+        promote.main(COMMAND)
+
+
+def test_a_run_that_the_tracker_does_not_know_is_to_be_sent_first(yard: Yard) -> None:
+    yard.train(num_epochs=1, tracked=False)
+    evaluate.main(COMMAND)
+    with pytest.raises(UserError, match=r"pipelines\.track drain"):
+        promote.main(COMMAND)
+
+
+def test_an_evaluation_of_other_weights_is_not_promoted(yard: Yard) -> None:
+    yard.weights.write_bytes(yard.weights.read_bytes() + b"\n")
+    with pytest.raises(UserError, match="of other weights"):
+        promote.main(COMMAND)
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "provenance.json", "examples.npy"])
+@pytest.mark.parametrize("content", [None, b"", b"[]"])
+def test_a_broken_evaluation_says_to_evaluate_again(yard: Yard, name: str, content: bytes | None) -> None:
+    file = yard.evaluation / name
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes(content)
+    with pytest.raises(UserError, match=r"pipelines\.evaluate plan="):
+        promote.main(COMMAND)
+
+
+def test_an_expected_metric_that_was_not_measured_is_named(yard: Yard) -> None:
+    yard.write_plan(yard.plan | {"expected": {"metric": "recall", "at_least": 0.5}})
+    with pytest.raises(UserError, match=r"expected\.metric=recall"):
+        promote.main(COMMAND)
