@@ -1,5 +1,6 @@
 """Hydra's and OmegaConf's refusals in one line: file or override, key, and what was probably meant."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,6 @@ from typing import Any
 
 import yaml
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import OmegaConf
 from omegaconf.errors import (
     ConfigKeyError,
     InterpolationKeyError,
@@ -17,7 +17,7 @@ from omegaconf.errors import (
 )
 
 from modules.configuration.errors import UserError
-from modules.configuration.loader import load, origins
+from modules.configuration.loader import before_overrides, load, origins
 from modules.configuration.names import nearest_key, suggest
 from modules.configuration.origins import shown
 
@@ -140,18 +140,17 @@ def _groups(conf: Path) -> list[str]:
 
 
 def _keys(overrides: list[str], conf: Path) -> list[str]:
-    """The keys of the same composition without the overrides that set single keys."""
-    choices = [
-        o
-        for o in overrides
-        if "/" in o.partition("=")[0] or o.lstrip("+~").partition("=")[0] in _groups(conf)
-    ]
+    """The keys that the files of the same composition hold."""
+    known = before_overrides(conf)
+    groups = _groups(conf)
+    choices = [override for override in overrides if override.lstrip("+~").partition("=")[0] in groups]
     for chosen in (choices, []):
-        try:
-            return list(_paths(OmegaConf.to_container(load(chosen, conf), resolve=False)))
-        except HYDRA_ERRORS:
-            continue
-    return []
+        if known:
+            break
+        with contextlib.suppress(*HYDRA_ERRORS):
+            load(chosen, conf)
+        known = before_overrides(conf)
+    return list(_paths(known))
 
 
 def _paths(value: Any, prefix: str = "") -> Iterator[str]:

@@ -31,7 +31,7 @@ OmegaConf.register_new_resolver("length", length, replace=True)
 
 
 class _Loader(ConfigLoaderImpl):
-    """Remembers the files of its last composition, which Hydra would have to look for anew."""
+    """Remembers its last composition: to explain a fault, Hydra would have to compose anew."""
 
     def __init__(self, conf: Path) -> None:
         version.setbase(VERSION_BASE)
@@ -39,9 +39,10 @@ class _Loader(ConfigLoaderImpl):
             JobRuntime.instance().set("name", "trainyard")
         super().__init__(create_config_search_path(str(conf)))
         self.composed: tuple[list[str], list[ResultDefault]] | None = None
+        self.before_overrides: Any = None
 
     def compose(self, root: str, overrides: list[str]) -> DictConfig:
-        self.composed = None
+        self.composed = self.before_overrides = None
         config = self.load_configuration(root, overrides, RunMode.RUN)
         if root == ROOT_CONFIG:
             self.composed = (overrides, self._defaults)
@@ -51,7 +52,9 @@ class _Loader(ConfigLoaderImpl):
         self, defaults: list[ResultDefault], repo: IConfigRepository
     ) -> DictConfig:
         self._defaults = defaults
-        return super()._compose_config_from_defaults_list(defaults, repo)
+        composed = super()._compose_config_from_defaults_list(defaults, repo)
+        self.before_overrides = OmegaConf.to_container(composed, resolve=False)
+        return composed
 
     def defaults(self, overrides: list[str]) -> list[ResultDefault]:
         if self.composed is not None and self.composed[0] == overrides:
@@ -82,3 +85,8 @@ def load(overrides: list[str], conf: Path, root: str = ROOT_CONFIG) -> DictConfi
 def origins(overrides: list[str], conf: Path) -> Origins:
     """The files and overrides that a composition is made of."""
     return Origins(layers_of(_loader(conf).defaults(list(overrides)), conf), tuple(overrides))
+
+
+def before_overrides(conf: Path) -> dict[str, Any]:
+    """What the files of the last composition hold, empty where it did not come so far."""
+    return {key: value for key, value in (_loader(conf).before_overrides or {}).items() if key != "hydra"}
