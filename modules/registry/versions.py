@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.configuration.errors import UserError
-from modules.configuration.names import suggest
+from modules.configuration.names import check_name, suggest
 from modules.registry.gates import Score, Signature
 from modules.tracking.store import absolute_settings, find_run, open_store
 
@@ -101,6 +101,7 @@ class Registry:
             UserError: naming the nearest model, alias or version there is.
         """
         name, _, which = reference.partition("@")
+        check_name("model", name)
         which = which or CHAMPION
         aliases = self._aliases(name)
         if aliases is None:
