@@ -12,15 +12,28 @@ once a block instead of once a batch are the hooks `on_train_batch_start` and `o
 latter finds the losses of all steps in `outputs["loss"]`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from pytorch_lightning import LightningModule
+from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.plugins.precision import DoublePrecision, HalfPrecision, MixedPrecision, Precision
+from pytorch_lightning.profilers import PassThroughProfiler
+from pytorch_lightning.strategies import SingleDeviceStrategy
+from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+_STEP_HOOKS = (
+    "backward",
+    "optimizer_step",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+)
+"""What Lightning calls between a loss and the next weights, on tasks and on callbacks."""
 
 
 @dataclass(frozen=True)
@@ -85,22 +98,56 @@ class Task(LightningModule):
         Returns:
             `loss`: the detached losses of the steps; under automatic optimisation the one loss to be stepped.
         """
-        if self.automatic_optimization:
-            self._set_learning_rate(self.global_step)
-            return {"loss": self.loss({name: values[0] for name, values in block.items()})}
-
-        optimizer = self.optimizers()
-        assert isinstance(optimizer, LightningOptimizer)
+        optimizer = self.trainer.optimizers[0]
         first_step = self.global_step
+        batches = _unstack(block)
+        if self.automatic_optimization:
+            self._set_learning_rate(optimizer, first_step)
+            return {"loss": self.loss(next(batches))}
+
+        step_with = self._step_directly if self._nobody_listens() else self._step_through_lightning
         losses = []
-        for position in range(len(next(iter(block.values())))):
-            self._set_learning_rate(first_step + position)
-            loss = self.loss({name: values[position] for name, values in block.items()})
-            optimizer.zero_grad()
-            self.manual_backward(loss)
-            optimizer.step()
+        for step, batch in enumerate(batches, first_step):
+            self._set_learning_rate(optimizer, step)
+            loss = self.loss(batch)
+            step_with(loss, optimizer)
             losses.append(loss.detach())
         return {"loss": torch.stack(losses)}
+
+    def _step_through_lightning(self, loss: Tensor, optimizer: Optimizer) -> None:
+        lightning_optimizer = self.optimizers()
+        assert isinstance(lightning_optimizer, LightningOptimizer)
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        lightning_optimizer.step()
+
+    def _step_directly(self, loss: Tensor, optimizer: Optimizer) -> None:
+        """What `_step_through_lightning` comes to where nobody listens, in a tenth of a millisecond less."""
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        progress.increment_ready()
+        optimizer.zero_grad()
+        loss.backward()
+        self.on_before_optimizer_step(optimizer)
+        optimizer.step()
+        progress.increment_completed()
+
+    def _nobody_listens(self) -> bool:
+        """Whether nothing but `Task` itself acts between a loss and the weights that it leads to."""
+        trainer = self.trainer
+        callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+        heard = any(is_overridden(hook, self, Task) for hook in _STEP_HOOKS) or any(
+            is_overridden(hook, callback, Callback)
+            for callback in callbacks
+            for hook in _STEP_HOOKS
+            if hasattr(Callback, hook)
+        )
+        return (
+            not heard
+            and type(trainer.strategy) is SingleDeviceStrategy
+            and type(trainer.precision_plugin) in (Precision, MixedPrecision, HalfPrecision, DoublePrecision)
+            and getattr(trainer.precision_plugin, "scaler", None) is None
+            and type(trainer.profiler) is PassThroughProfiler  # pyright: ignore[reportAttributeAccessIssue]
+        )
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         # Trainer(gradient_clip_val=...) is forbidden under manual optimisation. Gradients are unscaled here.
@@ -111,10 +158,16 @@ class Task(LightningModule):
         """The rate of the first parameter group at a step, counted from 0."""
         return self.trainer.optimizers[0].param_groups[0]["initial_lr"] * self._factor(step)
 
-    def _set_learning_rate(self, step: int) -> None:
+    def _set_learning_rate(self, optimizer: Optimizer, step: int) -> None:
         factor = self._factor(step)
-        for group in self.trainer.optimizers[0].param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
 
     def _factor(self, step: int) -> float:
         return self.optimisation.schedule(step / self.optimisation.num_steps)
+
+
+def _unstack(block: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """The batches of a block, in their order, without a copy."""
+    for fields in zip(*(stacked.unbind() for stacked in block.values()), strict=True):
+        yield dict(zip(block, fields, strict=True))

@@ -1,6 +1,8 @@
 """What a machine runs out of, said in one line with the mend."""
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -9,21 +11,33 @@ from modules.configuration.errors import UserError
 _DISK = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
-    errno.EFBIG: "a file is too large",
+    errno.EFBIG: "a file has reached the size that is allowed",
+    errno.EACCES: "there is no permission to write",
+    errno.EROFS: "the disk can only be read",
 }
 _MEMORY = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
-def explain(error: BaseException, batch_size: int) -> UserError | None:
-    """Finds the one line for an error of disk or memory, also where another error was raised from it.
+@contextmanager
+def explained(batch_size: int) -> Iterator[None]:
+    """Turns what a full disk or memory raises inside into the one line for it.
 
     Args:
-        error: what ended the training.
         batch_size: samples in one optimiser step.
 
-    Returns:
-        The error to show instead, or None if this one is of another kind.
+    Raises:
+        UserError: the disk or the memory is full.
     """
+    try:
+        yield
+    except (OSError, RuntimeError, MemoryError) as error:
+        if found := _explain(error, batch_size):
+            raise found from error
+        raise
+
+
+def _explain(error: BaseException, batch_size: int) -> UserError | None:
+    """Looks through the errors that led here as well: torch and Lightning raise others on top."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in _DISK:

@@ -22,7 +22,6 @@ from modules.configuration.targets import build
 from modules.tasks.task import Optimisation, Task
 from modules.training.checkpoint import AtomicCheckpointIO, CheckpointSaver
 from modules.training.curves import Curves, LossCurve, MetricSink
-from modules.training.faults import explain
 from modules.training.interruption import Interruption
 from modules.training.progress import ProgressDisplay
 from modules.training.random_state import RandomState, seed_all
@@ -87,7 +86,7 @@ def fit(
         samples_per_s.
 
     Raises:
-        UserError: the training diverged, or disk or memory is full; the last good checkpoint is kept.
+        UserError: the training diverged; the last good checkpoint is kept.
         Interrupted: a signal asked to stop; the state is in the checkpoint.
     """
     settings = read(TrainerSettings, plan["trainer"], "trainer")
@@ -136,9 +135,9 @@ def fit(
                 ckpt_path=checkpoint if checkpoint.exists() else None,
                 weights_only=True,
             )
-        except (OSError, RuntimeError, MemoryError) as error:
-            if explained := explain(error, settings.batch_size):
-                raise explained from error
+        except RuntimeError:
+            if interruption.repeated:  # torch hides what a signal handler raises while it writes a file
+                interruption.stop()
             raise
     figures = {
         "seconds": progress.seconds,
@@ -161,6 +160,7 @@ def _quiet_lightning() -> Iterator[None]:
         with warnings.catch_warnings():
             # Lightning 2.6 asks torch 2.13 for a tree in its old way.
             warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+            warnings.filterwarnings("ignore", message=".*have no `val_dataloader`")  # validation left out
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

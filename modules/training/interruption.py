@@ -30,6 +30,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
+        self.repeated = False
         self._previous: dict[signal.Signals, Any] = {}
 
     @property
@@ -42,6 +43,7 @@ class Interruption:
             raise Interrupted(self.received)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.repeated = self.requested
         self.stop()
         self.received = signal.Signals(number)
         print(

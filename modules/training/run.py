@@ -18,6 +18,7 @@ from modules.datamodules.shard_set import ShardSet
 from modules.tracking.tracker import Tracker
 from modules.training.checkpoint import save_tensors
 from modules.training.environment import environment, git_state
+from modules.training.faults import explained
 from modules.training.fit import fit
 from modules.training.interruption import Interrupted
 from modules.training.run_folder import RunFolder
@@ -60,31 +61,32 @@ def train(
         num_workers=runtime.num_loader_workers,
     )
     validation = EvaluationLoader(data.split("validation"), _VALIDATION_BATCH_SIZE)
-    write_if_changed(folder.plan, to_yaml(plan))
     facts = {**git_state(ROOT), **environment()}
-    tracker = _open_tracker(plan, identity, shards, folder, facts)
+    with explained(settings.batch_size):
+        write_if_changed(folder.plan, to_yaml(plan))
+        tracker = _open_tracker(plan, identity, shards, folder, facts)
     try:
-        task, curves, figures = fit(plan, training, validation, folder.checkpoint, tracker, console)
-        save_tensors(task.model.state_dict(), folder.weights)
-        summary = {
-            "recipe": plan["name"],
-            "identity": identity,
-            "run_folder": str(folder.path),
-            "seed": plan["seed"],
-            "status": "FINISHED",
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            **figures,
-            "num_parameters": plan["cost"]["num_parameters"],
-            "multiply_adds": plan["cost"]["multiply_adds"],
-            **facts,
-        }
-        folder.write("history.json", curves.history)
-        folder.write("summary.json", summary)
+        with explained(settings.batch_size):
+            task, curves, figures = fit(plan, training, validation, folder.checkpoint, tracker, console)
+            summary = {
+                "recipe": plan["name"],
+                "identity": identity,
+                "run_folder": str(folder.path),
+                "seed": plan["seed"],
+                "status": "FINISHED",
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                **figures,
+                "num_parameters": plan["cost"]["num_parameters"],
+                "multiply_adds": plan["cost"]["multiply_adds"],
+                **facts,
+            }
+            save_tensors(task.model.state_dict(), folder.weights)
+            folder.write("history.json", curves.history)
+            folder.write("summary.json", summary)
         tracker.artifact(folder.path / "summary.json")
     except BaseException as error:
         status = "KILLED" if isinstance(error, Interrupted | KeyboardInterrupt) else "FAILED"
-        reason = " ".join(f"{error}".split()) or type(error).__name__
-        _end(folder, tracker, status, reason)
+        _end(folder, tracker, status, " ".join(f"{error}".split()) or type(error).__name__)
         raise
     _end(folder, tracker, "FINISHED", "")
     return summary

@@ -48,7 +48,10 @@ class RunFolder:
         Raises:
             UserError: another process is training it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be made: {error.strerror}") from error
         try:
             with FileLock(self.path / ".lock", timeout=0):
                 yield

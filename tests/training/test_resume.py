@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import small_plan
 from pytorch_lightning import Callback
 from rich.console import Console
 
@@ -22,6 +21,7 @@ from modules.datamodules.shard_set import ShardSet
 from modules.training.checkpoint import save_tensors
 from modules.training.fit import fit
 from modules.training.interruption import Interrupted
+from tests.training.conftest import small_plan
 
 RECIPES = sorted(path.stem for path in Path("conf/recipe").glob("*.yaml"))
 

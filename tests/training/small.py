@@ -1,0 +1,54 @@
+"""A small dataset that is quickly learned, and plans over it."""
+
+import gzip
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from modules.configuration.compose import compose
+from modules.configuration.fingerprint import code_fingerprint
+
+NUM_TRAINING = 960  # about 880 after the validation split
+
+
+def small_plan(recipe: str, *overrides: str) -> dict[str, Any]:
+    """A recipe over the small dataset: two epochs, checkpoints and points of the curves often."""
+    plan = compose(
+        [
+            f"recipe={recipe}",
+            "data=fashion_mnist",
+            "trainer.max_epochs=2",
+            "trainer.batch_size=16",
+            "trainer.block_steps=4",
+            "trainer.checkpoint_every_steps=8",
+            "trainer.log_every_steps=5",
+            "runtime.num_threads=1",
+            "runtime.accelerator=cpu",
+            "tracking=none",
+            *overrides,
+        ]
+    )
+    targets = [plan[section]["_target_"] for section in ("model", "task", "optimizer", "schedule")]
+    plan["code"] = code_fingerprint([target for target in targets if target.startswith("modules.")])
+    plan["cost"] = {"num_parameters": 0, "multiply_adds": 0}
+    return plan
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = struct.pack(f">BBBB{array.ndim}i", 0, 0, 8, array.ndim, *array.shape)
+    path.write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes()))
+
+
+def pictures(num_samples: int, seed: int = 0) -> dict[str, Tensor]:
+    """Pictures that can be learned: a bright square whose place is the class."""
+    generator = torch.Generator().manual_seed(seed)
+    image = torch.randint(0, 128, (num_samples, 1, 28, 28), dtype=torch.uint8, generator=generator)
+    label = torch.randint(0, 10, (num_samples,), generator=generator)
+    for row, number in zip(image, label.tolist(), strict=True):
+        row[0, 2 * number : 2 * number + 6, 4:24] += 100
+    return {"image": image, "label": label}
