@@ -97,6 +97,7 @@ class Delivery:
         if next(read_events(self._folder / name, self.state.offsets.get(name, 0)), None) is None:
             return False
         remote = self._connected()  # may start the story over: look at the state after it
+        # A copy: what is not acknowledged in the end has not been recorded.
         replays = ReplayFilter(dict(self.state.latest), self.state.barrier, self.state.adding)
         rows: list[list[Any]] = []
 
@@ -136,8 +137,6 @@ class Delivery:
                 if not event["adding"]:
                     remote.begin(self.run["tags"], self.state.status)
                     self.state.status = "RUNNING"
-                elif self.state.status == "RUNNING":  # two cannot write at once: the one before has died
-                    self._terminate("KILLED", KILLED_REASON, event["time_ms"])
             case "parameters":
                 # MLflow lets no parameter change, and a resumed run may differ in threads or device.
                 known = set(self.state.parameters)

@@ -132,7 +132,8 @@ class RemoteRun:
             self.refuse(what, str(error))
 
     def _is_refusal(self, error: Exception) -> bool:
-        refused = getattr(error, "error_code", "") in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
+        # BAD_REQUEST is no refusal: it is what MLflow calls a broken database.
+        refused = getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE"
         return refused and _is_there(self._client, self.run_id)
 
 

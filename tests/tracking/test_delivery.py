@@ -1,6 +1,7 @@
 """What is sent, sent again, refused and resumed, against a real SQLite store."""
 
 import math
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,26 @@ def test_files_that_cannot_go_hold_up_no_metric(folder: Path, sqlite: Settings, 
     assert (run.curves, run.info.status) == ({"loss": [(0, 0.5)]}, "FINISHED")
     assert drain(folder, patience_s=0) == ""
     assert recorded(sqlite, IDENTITY).files == ["file.txt"]
+
+
+def test_an_addition_that_fails_at_first_arrives_later(folder: Path, sqlite: Settings, recorded: Recorded):
+    session(folder, sqlite, range(5))
+    drain(folder, patience_s=0)
+    tracker = Tracker.reopen(folder)
+    delivery = Delivery(folder, read_run(folder) or {})
+    delivery.send()
+    tracker.metric("test/accuracy", 0.9, 5)
+    tracker.finish(wait_s=0)
+    with sqlite3.connect(sqlite["uri"].removeprefix("sqlite:///")) as database:
+        database.execute(
+            "CREATE TRIGGER away BEFORE INSERT ON metrics BEGIN SELECT RAISE(ABORT, 'away'); END"
+        )
+    with pytest.raises(Exception, match="away"):
+        delivery.send()
+    database.execute("DROP TRIGGER away")
+    database.close()
+    delivery.send()
+    assert recorded(sqlite, IDENTITY).curves["test/accuracy"] == [(5, 0.9)]
 
 
 def test_a_corrupt_state_is_made_anew(folder: Path, sqlite: Settings, recorded: Recorded):
