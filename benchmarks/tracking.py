@@ -5,7 +5,7 @@ python -m benchmarks.tracking
 (a) one value recorded, its share of writing the spool included, against an append to a list and against
 MLflow on SQLite: `log_metric` one by one, and `log_batch` by the thousand; and many calls one by one;
 (b) a loop whose steps are a matrix product and one recorded value, with no tracker, the spool alone
-(`tracking=off`), a tracker that takes everything and one that is down. MLflow's process has started up.
+(`tracking=none`), a tracker that takes everything and one that is down. MLflow's process has started up.
 The sides take turns, round by round, and their medians are compared.
 """
 
@@ -79,7 +79,7 @@ def compare_values(folder: Path, rounds: int, clock: Callable[[], float]) -> Non
                 for _ in range(NUM_VALUES):
                     values.append(0.5)
                 return (clock() - began) / NUM_VALUES
-            case "Tracker.metric, tracking=off" | "Tracker.metric":
+            case "Tracker.metric, tracking=none" | "Tracker.metric":
                 tracker = up if side == "Tracker.metric" else off
                 for number in range(step, step + NUM_VALUES):
                     tracker.metric("train/loss", 0.5, number)
@@ -94,7 +94,7 @@ def compare_values(folder: Path, rounds: int, clock: Callable[[], float]) -> Non
                 client.log_batch(run_id, metrics=batch)
                 return (clock() - began) / ROWS
 
-    sides = ["list.append", "Tracker.metric, tracking=off", "Tracker.metric"]
+    sides = ["list.append", "Tracker.metric, tracking=none", "Tracker.metric"]
     sides += ["MLflow log_metric", "MLflow log_batch"]
     seconds = in_turns(sides, timed, rounds)
     print(f"one value recorded, median of {rounds} rounds (target {TARGET_US:g} us)")
@@ -125,7 +125,7 @@ def single_calls(tracker: Tracker, step: int) -> list[float]:
 def compare_loops(folder: Path, rounds: int, clock: Callable[[], float]) -> None:
     """Speed of a loop that records a value at every step, in parts of the same loop without a tracker."""
     uris = {
-        "tracking=off": None,
+        "tracking=none": None,
         "tracker up": f"sqlite:///{folder / 'mlflow.db'}",
         "tracker down": "http://127.0.0.1:9",
     }

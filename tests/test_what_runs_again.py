@@ -1,0 +1,95 @@
+"""`dvc repro` trains again the recipes that an edit reaches, and no other: real DVC on a small yard of its own."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.pipelines.yard import CLASSES, draw_stripes
+
+ROOT = Path(__file__).parents[1]
+
+SOURCE = "_target_: modules.sources.folder.LocalFolder\nname: stripes\npath: {path}\nlicence: CC0-1.0\n"
+DATA = f"""
+defaults: [/source@source: stripes, _self_]
+name: stripes
+title: Stripes
+reader: {{_target_: modules.datamodules.formats.picture_folder.PictureFolderReader}}
+fields:
+  image: {{dtype: uint8, shape: [1, 12, 12], axes: [channel, height, width], units: grey level}}
+  label: {{dtype: int64, shape: [], axes: [], units: class number, classes: [{", ".join(CLASSES)}]}}
+splits: {{test: {{from: train, fraction: 0.2}}, validation: {{from: train, fraction: 0.1}}}}
+samples_per_record: 50
+"""
+RECIPE = """# @package _global_
+# {name} on stripes.
+defaults:
+  - override /data: stripes
+  - override /model: {model}
+  - override /tracking: none
+name: {name}
+model: {{{sizes}}}
+trainer: {{max_epochs: 1, batch_size: 20}}
+expected: {{metric: accuracy, at_least: 0.3}}
+"""
+
+
+def command(yard: Path, *arguments: str) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run(arguments, cwd=yard, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def trained_by_repro(yard: Path) -> set[str]:
+    """The recipes that `dvc repro` trains now."""
+    output = command(yard, "dvc", "repro", "train@small_lenet", "train@small_perceptron")
+    return set(re.findall(r"Running stage 'train@(\w+)'", output))
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+@pytest.mark.timeout(900)
+def test_an_edit_trains_again_what_it_reaches_and_nothing_else(tmp_path: Path) -> None:
+    yard = tmp_path / "yard"
+    for part in ("conf", "modules", "pipelines"):
+        shutil.copytree(ROOT / part, yard / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("constraints.txt", "dvc.yaml", ".dvcignore"):
+        shutil.copy(ROOT / part, yard / part)
+    draw_stripes(tmp_path / "stripes", seed=0)
+    (yard / "conf/source/stripes.yaml").write_text(SOURCE.format(path=tmp_path / "stripes"))
+    (yard / "conf/data/stripes.yaml").write_text(DATA)
+    for recipe in (yard / "conf/recipe").glob("*.yaml"):
+        recipe.unlink()
+    for name, model, sizes in (
+        ("small_lenet", "convolutional/lenet", "num_filters: [4], kernel_size: 3, hidden_sizes: [8]"),
+        ("small_perceptron", "feedforward/perceptron", "hidden_sizes: [8]"),
+    ):
+        text = RECIPE.format(name=name, model=model, sizes=sizes)
+        (yard / f"conf/recipe/{name}.yaml").write_text(text)
+    edit(yard / "conf/config.yaml", "recipe: lenet", "recipe: small_lenet")
+    command(yard, "git", "init", "-q")
+    command(yard, "dvc", "init", "-q")
+    command(yard, sys.executable, "-m", "pipelines.plan", "--catalogue")
+
+    assert trained_by_repro(yard) == {"small_lenet", "small_perceptron"}
+    assert trained_by_repro(yard) == set()
+
+    pooling = yard / "modules/bricks/pooling.py"
+    edit(pooling, "self.pooling = POOLINGS", "self.kind = kind\n        self.pooling = POOLINGS")
+    assert trained_by_repro(yard) == {"small_lenet"}
+
+    edit(pooling, "Less resolution, more tolerance", "More tolerance, less resolution")
+    assert trained_by_repro(yard) == set()
+
+    edit(yard / "conf/model/feedforward/perceptron.yaml", "dropout: 0.0", "dropout: 0.1")
+    assert trained_by_repro(yard) == {"small_perceptron"}
