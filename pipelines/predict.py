@@ -3,6 +3,8 @@
 python -m pipelines.predict model=lenet@champion input=picture.png
 python -m pipelines.predict model=lenet@3 input=pictures/ output=json
 python -m pipelines.predict model=program.pt2 input=picture.png
+python -m pipelines.predict model=lenet input=picture.png output=request |
+    curl -d @- -H 'Content-Type: application/json' http://127.0.0.1:5001/invocations
 
 A picture is fitted to what the model learned: made grey or colour, its middle cut to the wanted proportions
 and resized, laid on white where it is transparent. It is never inverted: a model that learned white on black
@@ -26,14 +28,14 @@ class Arguments:
     Args:
         model: name@champion, name@version or the path of a .pt2 file.
         input: a picture or a folder of pictures.
-        output: table for people, json for machines.
+        output: table for people, json for machines, request = what to send to `mlflow models serve`.
         top: how many classes to name.
         tracking: where the registry is: a file of conf/tracking or an MLflow URI.
     """
 
     model: str
     input: str
-    output: Literal["table", "json"] = "table"
+    output: Literal["table", "json", "request"] = "table"
     top: int = 3
     tracking: str = "sqlite"
 
@@ -42,14 +44,18 @@ def main(argv: list[str]) -> None:
     """Predicts one picture or a folder of them."""
     chosen = arguments(argv, Arguments, __doc__ or "")
     from modules.configuration.errors import UserError
-    from modules.registry.pictures import find_pictures, picture_inputs
 
     if chosen.top < 1:
         raise UserError(f"top={chosen.top} names no class", "Give 1 or more.")
-    files = find_pictures(Path(chosen.input))
+    program, description = _load(chosen.model, chosen.tracking)
     import torch
 
-    program, description = _load(chosen.model, chosen.tracking)
+    from modules.registry.pictures import find_pictures, picture_inputs
+
+    files = find_pictures(Path(chosen.input))
+    if chosen.output == "request":
+        print(json.dumps({"inputs": picture_inputs(files, description.input_shape).tolist()}))
+        return
     results = []
     for start in range(0, len(files), BATCH_SIZE):
         group = files[start : start + BATCH_SIZE]
@@ -70,14 +76,18 @@ def main(argv: list[str]) -> None:
 
 
 def _load(model: str, tracking: str) -> tuple[Any, Any]:
-    from modules.registry.export import load_program
     from modules.registry.versions import PROGRAM, Registry
 
-    if model.endswith(".pt2") or "/" in model:
-        return load_program(Path(model))
-    registry = Registry(_tracking_settings(tracking))
     with ExitStack() as stack:
-        return load_program(stack.enter_context(registry.fetched(registry.resolve(model))) / PROGRAM)
+        if model.endswith(".pt2") or "/" in model:
+            file = Path(model)
+        else:
+            registry = Registry(_tracking_settings(tracking))
+            file = stack.enter_context(registry.fetched(registry.resolve(model))) / PROGRAM
+        # Imports torch: only now, when the model is known to be there.
+        from modules.registry.export import load_program
+
+        return load_program(file)
 
 
 def _tracking_settings(tracking: str) -> dict[str, Any]:
@@ -95,7 +105,7 @@ def _show(results: list[dict[str, Any]]) -> None:
 
     table = Table(box=None, padding=(0, 1))
     for heading, side in (("picture", "left"), ("class", "left"), ("probability", "right"), ("", "left")):
-        table.add_column(heading, justify=side)  # pyright: ignore[reportArgumentType]
+        table.add_column(heading, justify=side, overflow="fold")  # pyright: ignore[reportArgumentType]
     for result in results:
         name = result["input"]
         for entry in result["classes"]:

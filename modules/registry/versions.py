@@ -19,7 +19,7 @@ from typing import Any
 from modules.configuration.errors import UserError
 from modules.configuration.names import check_name, suggest
 from modules.registry.gates import Score, Signature
-from modules.tracking.store import absolute_settings, find_run, open_store
+from modules.tracking.store import SQLITE, absolute_settings, find_run, open_store
 
 CHAMPION = "champion"
 PROGRAM = "data/model.pt2"
@@ -70,6 +70,12 @@ class Registry:
             raise UserError("tracking is off, so there is no registry", "Choose a tracker: tracking=sqlite.")
         self._settings = absolute_settings(settings)
         self.uri: str = self._settings["uri"]
+        database = Path(self.uri.removeprefix(SQLITE))
+        if self.uri.startswith(SQLITE) and not database.is_file():
+            raise UserError(
+                f"{database} is not there, so nothing is registered",
+                "Train and promote a recipe (make run), or send what waits: python -m pipelines.track drain.",
+            )
         with self._answering():
             self._client, self._experiment_id = open_store(self._settings)
 

@@ -142,6 +142,15 @@ def test_a_mistake_is_one_line_with_what_was_meant(
     assert message in str(raised.value) and "\n" not in str(raised.value)
 
 
+def test_a_registry_that_is_not_there_is_not_made(
+    pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"mlflow\.db is not there"):
+        predict.main([f"model={RECIPE}", f"input={pictures[0]}"])
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_whole_command_ends_with_status_two_and_no_traceback(yard: Yard, tracking: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pipelines.predict", "model=strips", "input=build/plan", tracking],
@@ -199,7 +208,11 @@ def test_mlflow_serves_the_same_answers(
     process, address = serving(yard, tmp_path)
     try:
         wait_for(lambda: urllib.request.urlopen(f"{address}/ping", timeout=2).status == 200, process)
-        inputs = [(numpy.array(Image.open(picture))[None] / 255).tolist() for picture in pictures]
+        inputs = []
+        for picture in pictures:
+            predict.main([f"model={RECIPE}", f"input={picture}", tracking, "output=request"])
+            inputs += json.loads(capsys.readouterr().out)["inputs"]
+        assert numpy.allclose(inputs, [numpy.array(Image.open(picture))[None] / 255 for picture in pictures])
         served = answer(address, inputs)
         for picture, row in zip(pictures, served, strict=True):
             (result,) = predicted(capsys, f"model={RECIPE}@champion", f"input={picture}", tracking)
