@@ -26,6 +26,8 @@ from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from modules.configuration.errors import UserError
+
 _STEP_HOOKS = (
     "backward",
     "optimizer_step",
@@ -86,6 +88,13 @@ class Task(LightningModule):
         optimizer = self.optimisation.build_optimizer(self.model.parameters())
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        fused = getattr(optimizer, "_step_supports_amp_scaling", False)
+        if scaled and fused and self.optimisation.gradient_clip_norm is not None:
+            raise UserError(
+                "a fused optimizer unscales gradients too late for trainer.gradient_clip_norm under 16-mixed",
+                "Set optimizer.fused=false or trainer.precision=bf16-mixed",
+            )
         return optimizer
 
     def training_step(self, block: dict[str, Tensor], block_index: int) -> dict[str, Tensor]:
@@ -152,7 +161,8 @@ class Task(LightningModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         # Trainer(gradient_clip_val=...) is forbidden under manual optimisation. Gradients are unscaled here.
         if self.optimisation.gradient_clip_norm is not None:
-            self.trainer.precision_plugin.clip_gradients(optimizer, self.optimisation.gradient_clip_norm)
+            plugin = self.trainer.precision_plugin
+            plugin.clip_grad_by_norm(optimizer, self.optimisation.gradient_clip_norm)
 
     def learning_rate(self, step: int) -> float:
         """The rate of the first parameter group at a step, counted from 0."""

@@ -10,6 +10,7 @@ hyper-parameters) is refused.
 
 import os
 import pickle
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from modules.training.interruption import Interruption
 # What `Trainer.save_checkpoint` writes for a task without hyper-parameters; nothing else is ever looked at.
 _REQUIRED = {"state_dict", "loops", "callbacks", "optimizer_states", "global_step", "epoch"}
 _OPTIONAL = {"lr_schedulers", "pytorch-lightning_version", "MixedPrecision"}
+# What torch raises where bytes are missing or changed.
+_DAMAGE = (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError, IndexError)
 _PLAIN = (str, bytes, int, float, bool, type(None), Tensor)
 
 
@@ -90,17 +93,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     except FileNotFoundError as error:
         raise UserError(f"there is no checkpoint {path}") from error
-    except (
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        TypeError,
-        IndexError,
-    ) as error:
-        raise UserError(f"checkpoint {path} is damaged: {str(error).splitlines()[0]}", mend) from error
+    except _DAMAGE as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"checkpoint {path} is damaged: {reason}", mend) from error
     if not isinstance(checkpoint, dict) or not checkpoint.keys() >= _REQUIRED:
         raise UserError(f"{path} is not a checkpoint of a training", mend)
     if unknown := sorted(map(str, checkpoint.keys() - _REQUIRED - _OPTIONAL)):
@@ -113,9 +108,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _first_not_plain(value: Any) -> str | None:
-    if isinstance(value, dict):
+    if type(value) in (dict, OrderedDict):
         return next(filter(None, map(_first_not_plain, [*value.keys(), *value.values()])), None)
-    if isinstance(value, list | tuple):
+    if type(value) in (list, tuple):
         return next(filter(None, map(_first_not_plain, value)), None)
     return None if type(value) in _PLAIN else type(value).__name__
 

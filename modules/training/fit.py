@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 from torch import Tensor
 
+from modules.configuration.errors import UserError
 from modules.configuration.settings import RuntimeSettings, TrainerSettings, read
 from modules.configuration.targets import build
 from modules.tasks.task import Optimisation, Task
@@ -86,7 +88,7 @@ def fit(
         samples_per_s.
 
     Raises:
-        UserError: the training diverged; the last good checkpoint is kept.
+        UserError: the training diverged, and the last good checkpoint is kept; or Lightning cannot train so.
         Interrupted: a signal asked to stop; the state is in the checkpoint.
     """
     settings = read(TrainerSettings, plan["trainer"], "trainer")
@@ -112,22 +114,31 @@ def fit(
             curves.flush()
 
         saver = CheckpointSaver(checkpoint, settings.checkpoint_every_steps, before_save, interruption)
-        trainer = Trainer(
-            accelerator=runtime.accelerator,
-            devices=1,
-            precision=settings.precision,
-            max_epochs=settings.max_epochs,
-            limit_val_batches=0 if validation is None else None,
-            num_sanity_val_steps=0,
-            logger=curves,
-            log_every_n_steps=max(1, min(len(training), settings.log_every_steps // settings.block_steps)),
-            callbacks=[EpochOrder(training), RandomState(plan["seed"]), losses, progress, saver, *callbacks],
-            # Signals and requeueing are handled here, not by Lightning's SLURM support.
-            plugins=[AtomicCheckpointIO(), LightningEnvironment()],
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
         try:
+            trainer = Trainer(
+                accelerator=runtime.accelerator,
+                devices=1,
+                precision=settings.precision,
+                max_epochs=settings.max_epochs,
+                limit_val_batches=0 if validation is None else None,
+                num_sanity_val_steps=0,
+                logger=curves,
+                log_every_n_steps=max(
+                    1, min(len(training), settings.log_every_steps // settings.block_steps)
+                ),
+                callbacks=[
+                    EpochOrder(training),
+                    RandomState(plan["seed"]),
+                    losses,
+                    progress,
+                    saver,
+                    *callbacks,
+                ],
+                # Signals and requeueing are handled here, not by Lightning's SLURM support.
+                plugins=[AtomicCheckpointIO(), LightningEnvironment()],
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            )
             trainer.fit(
                 task,
                 train_dataloaders=training,
@@ -135,6 +146,8 @@ def fit(
                 ckpt_path=checkpoint if checkpoint.exists() else None,
                 weights_only=True,
             )
+        except MisconfigurationException as error:
+            raise UserError(" ".join(str(error).split())) from error
         except RuntimeError:
             if interruption.repeated:  # torch hides what a signal handler raises while it writes a file
                 interruption.stop()
