@@ -89,7 +89,7 @@ assert not {{"torch", "mlflow", "pytorch_lightning", "hydra"}} & set(sys.modules
 
 def test_dashboard_of_what_is_no_local_store(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(UserError, match="tracking=sqlite"):
-        open_dashboard("off", 5000)
+        open_dashboard("none", 5000)
     with pytest.raises(SystemExit):
         open_dashboard("server", 5000)
     assert "http://127.0.0.1:5000" in capsys.readouterr().out
