@@ -58,10 +58,13 @@ def show(found: list[Backlog]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("run", "folder", "status", "tracker", box=None, header_style="bold")
+    table = Table("run", box=None, header_style="bold")
+    table.add_column("folder", overflow="fold")
+    table.add_column("status")
+    table.add_column("tracker", no_wrap=True)
     table.add_column("sent", justify="right")
     table.add_column("left", justify="right")
-    table.add_column("why")
+    table.add_column("why", overflow="fold")
     colours = {"FINISHED": "green", "RUNNING": "cyan", "FAILED": "red", "KILLED": "yellow"}
     for backlog in found:
         table.add_row(

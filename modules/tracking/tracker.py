@@ -126,13 +126,24 @@ class Tracker:
         self._write({"event": "tag", "name": name, "value": str(value)})
 
     def artifact(self, path: Path, folder: str = "") -> None:
-        """Hands a copy of a file, or of a folder's files, to the run, below `folder` there."""
+        """Hands a copy of a file, or of a folder's files, to the run, below `folder` there.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
         path = Path(path)
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file():
-                below = file.relative_to(path).parent.as_posix() if path.is_dir() else "."
-                target = "/".join(part for part in (folder.strip("/"), below) if part not in ("", "."))
-                self._write({"event": "artifact", "path": keep_file(self._folder, file), "folder": target})
+        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        for file in files:
+            below = file.relative_to(path).parent.as_posix() if path.is_dir() else "."
+            target = "/".join(part for part in (folder.strip("/"), below) if part not in ("", "."))
+            try:
+                kept = keep_file(self._folder, file)
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                _say(f"{file} is not handed on: {error.strerror}")
+                continue
+            self._write({"event": "artifact", "path": kept, "folder": target})
 
     def flush(self) -> None:
         """Returns when everything so far is safe on disk; to be called before a checkpoint is written."""

@@ -96,7 +96,8 @@ def _open_tracker(
     plan: dict[str, Any], identity: str, shards: Path, folder: RunFolder, facts: dict[str, str]
 ) -> Tracker:
     hashes = {f"data.{split}": " ".join(values) for split, values in shard_hashes(shards).items()}
-    tags = {"recipe": plan["name"], "dataset": plan["data"]["name"], **hashes, **facts}
+    code = {"code_fingerprint": plan["code"]["fingerprint"]}
+    tags = {"recipe": plan["name"], "dataset": plan["data"]["name"], **code, **hashes, **facts}
     run = {"name": plan["name"], "identity": identity, "tags": tags}
     tracker = Tracker(folder.tracking, plan["tracking"], run)
     tracked = ("name", "seed", "model", "task", "optimizer", "schedule", "trainer", "runtime")

@@ -109,6 +109,22 @@ def test_files_are_kept_as_they_were(tmp_path: Path):
     ]
 
 
+def test_a_file_that_is_not_there_is_an_error(tmp_path: Path):
+    tracker = Tracker(tmp_path, OFF, RUN)
+    with pytest.raises(FileNotFoundError):
+        tracker.artifact(tmp_path / "none.txt")
+    tracker.finish()
+
+
+def test_a_file_that_finds_no_room_stops_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    (tmp_path / "a.txt").write_text("a")
+    tracker = Tracker(tmp_path / "tracking", OFF, RUN)
+    (tmp_path / "tracking" / "artifacts").write_text("a file where the folder should be")
+    tracker.artifact(tmp_path / "a.txt")
+    tracker.finish()
+    assert "a.txt is not handed on" in capfd.readouterr().err
+
+
 def test_a_full_disk_stops_nothing_and_loses_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     tracker = Tracker(tmp_path, OFF, RUN)
     descriptor = tracker._writer._descriptor
