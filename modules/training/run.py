@@ -60,7 +60,9 @@ def train(
         plan["seed"],
         num_workers=runtime.num_loader_workers,
     )
-    validation = EvaluationLoader(data.split("validation"), _VALIDATION_BATCH_SIZE)
+    validation = None
+    if "validation" in data.splits:
+        validation = EvaluationLoader(data.split("validation"), _VALIDATION_BATCH_SIZE)
     facts = {**git_state(ROOT), **environment()}
     with explained(settings.batch_size):
         write_if_changed(folder.plan, to_yaml(plan))
