@@ -8,7 +8,6 @@ locked is of no concern to it: what could not be sent stays in the spool.
 import os
 import posixpath
 import re
-import subprocess
 import sys
 import threading
 import time
@@ -20,12 +19,10 @@ from typing import Any
 from filelock import Timeout
 
 from modules.configuration.errors import UserError
+from modules.tracking.drainer_process import DrainerProcess
 from modules.tracking.folder import (
-    LOG,
     RUN,
     DrainState,
-    drainer_lock,
-    is_held,
     keep_file,
     read_run,
     write_json,
@@ -38,7 +35,6 @@ from modules.tracking.store import absolute_settings
 STATUSES = ("FINISHED", "FAILED", "KILLED")
 FLUSH_EVERY_S = 1.0
 WRITER_WAIT_S = 5.0
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class Tracker:
@@ -90,10 +86,8 @@ class Tracker:
         self._names: set[str] = set()
         self._writer = SpoolWriter(folder / EVENTS)
         self._writing = threading.RLock()
-        self._drainer: subprocess.Popen[bytes] | None = None
-        self._drainer_started_s = -float("inf")
-        self._drainer_pause_s = 5.0
-        self._warned = False
+        self._drainer = None if self._settings["uri"] is None else DrainerProcess(folder)
+        self._warnings: set[str] = set()
         self._finished = threading.Event()
         self._write({"event": "start", "adding": adding, "time_ms": _now_ms()})
         self._tend_drainer()
@@ -141,14 +135,13 @@ class Tracker:
             except FileNotFoundError:
                 raise
             except OSError as error:
-                _say(f"{file} is not handed on: {error.strerror}")
+                self._warn(f"{file} is not handed on: {error.strerror}")
                 continue
             self._write({"event": "artifact", "path": kept, "folder": target})
 
     def flush(self) -> None:
         """Returns when everything so far is safe on disk; to be called before a checkpoint is written."""
-        self._write()
-        if not self._warned:
+        if self._write():
             self._writer.sync()
 
     def finish(self, status: str = "FINISHED", reason: str = "", wait_s: float | None = None) -> bool:
@@ -173,9 +166,11 @@ class Tracker:
         size = self._writer.size()
         self._writer.close()
         self._lock.release()
-        if self._settings["uri"] is None:
+        if self._drainer is None:
             return True
-        return self._wait_for_drainer(size, self._settings["drain_timeout_s"] if wait_s is None else wait_s)
+        return self._wait_for(
+            self._drainer, size, self._settings["drain_timeout_s"] if wait_s is None else wait_s
+        )
 
     @staticmethod
     def run_id(folder: Path, wait_s: float = 0.0) -> str | None:
@@ -191,18 +186,17 @@ class Tracker:
                 return None
             time.sleep(0.05)
 
-    def _write(self, *events: dict[str, Any]) -> None:
+    def _write(self, *events: dict[str, Any]) -> bool:
         """Moves buffered values, then `events`, to the spool; what a full disk refuses waits in memory."""
         with self._writing:
             rows = [self._rows.popleft() for _ in range(len(self._rows))]
             chunks = [rows[start : start + ROWS_PER_EVENT] for start in range(0, len(rows), ROWS_PER_EVENT)]
             try:
                 self._writer.write(*({"event": "metrics", "rows": chunk} for chunk in chunks), *events)
-                self._warned = False
             except OSError as error:
-                if not self._warned:
-                    _say(f"{self._folder / EVENTS}: {error.strerror}; what is recorded waits in memory")
-                self._warned = True
+                self._warn(f"{self._folder / EVENTS}: {error.strerror}; what is recorded waits in memory")
+                return False
+        return True
 
     def _keep_flushing(self) -> None:
         while not self._finished.wait(FLUSH_EVERY_S):
@@ -210,32 +204,21 @@ class Tracker:
             self._tend_drainer()
 
     def _tend_drainer(self) -> None:
-        """Starts the drainer, and starts it again, ever more rarely, should it have died."""
-        if self._settings["uri"] is None or (self._drainer is not None and self._drainer.poll() is None):
-            return
-        if time.monotonic() - self._drainer_started_s < self._drainer_pause_s or is_held(
-            drainer_lock(self._folder)
-        ):
-            return
-        self._drainer_started_s = time.monotonic()
-        self._drainer_pause_s = min(2 * self._drainer_pause_s, 300.0)
         try:
-            with (self._folder / LOG).open("ab") as log:
-                self._drainer = subprocess.Popen(
-                    [sys.executable, "-m", "modules.tracking.drainer", str(self._folder)],
-                    cwd=REPOSITORY,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,  # neither Ctrl-C nor the terminal's end reaches it
-                )
-            threading.Thread(target=self._drainer.wait, daemon=True).start()  # leaves no zombie behind
+            if self._drainer is not None:
+                self._drainer.tend()
         except OSError as error:
-            _say(f"the drainer cannot start: {error.strerror}")
+            self._warn(f"the drainer cannot start: {error.strerror}")
 
-    def _wait_for_drainer(self, size: int, wait_s: float) -> bool:
+    def _warn(self, line: str) -> None:
+        """Says each thing once."""
+        if line not in self._warnings:
+            self._warnings.add(line)
+            print(f"tracking: {line}", file=sys.stderr, flush=True)
+
+    def _wait_for(self, drainer: DrainerProcess, size: int, wait_s: float) -> bool:
         deadline = time.monotonic() + wait_s
-        self._drainer_pause_s = 5.0
+        drainer.hurry()
         while True:
             state = DrainState.load(self._folder)
             if state is not None and state.uri == self._settings["uri"] and state.holds_all(size):
@@ -245,7 +228,9 @@ class Tracker:
             self._tend_drainer()
             time.sleep(0.05)
         why = state.error if state is not None and state.error else "the tracker did not take it in time"
-        _say(f"the rest stays in {self._folder}: {why}. Send it with `python -m pipelines.track drain`.")
+        self._warn(
+            f"the rest stays in {self._folder}: {why}. Send it with `python -m pipelines.track drain`."
+        )
         return False
 
 
@@ -257,7 +242,3 @@ def _is_metric_name(name: str) -> bool:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _say(line: str) -> None:
-    print(f"tracking: {line}", file=sys.stderr, flush=True)

@@ -12,6 +12,7 @@ import pytest
 
 from modules.configuration.definitions import ROOT
 from modules.configuration.errors import UserError
+from modules.tracking.drainer_process import DrainerProcess
 from modules.tracking.tracker import Tracker
 from pipelines.track import main, open_dashboard
 
@@ -29,7 +30,7 @@ def settings_for(uri: str | None, folder: Path) -> dict[str, Any]:
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Runs that nothing has drained yet: one with a tracker, one without, one whose tracker is away."""
-    monkeypatch.setattr(Tracker, "_tend_drainer", lambda self: None)
+    monkeypatch.setattr(DrainerProcess, "tend", lambda self: None)
     uris = {
         "tracked": f"sqlite:///{tmp_path / 'mlflow.db'}",
         "off": None,

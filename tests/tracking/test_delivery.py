@@ -11,6 +11,7 @@ import pytest
 from modules.configuration.errors import UserError
 from modules.tracking.delivery import Delivery
 from modules.tracking.drainer import drain
+from modules.tracking.drainer_process import DrainerProcess
 from modules.tracking.folder import DrainState, read_run
 from modules.tracking.store import open_store
 from modules.tracking.tracker import Tracker
@@ -24,7 +25,7 @@ Recorded = Callable[[Settings, str], Any]
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tracking folder whose spool is drained when the test says so."""
-    monkeypatch.setattr(Tracker, "_tend_drainer", lambda self: None)
+    monkeypatch.setattr(DrainerProcess, "tend", lambda self: None)
     return tmp_path / "tracking"
 
 
