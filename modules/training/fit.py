@@ -25,6 +25,7 @@ from modules.tasks.task import Optimisation, Task
 from modules.training.checkpoint import AtomicCheckpointIO, CheckpointSaver
 from modules.training.curves import Curves, LossCurve, MetricSink
 from modules.training.interruption import Interruption
+from modules.training.memory import keep_freed_memory
 from modules.training.progress import ProgressDisplay
 from modules.training.random_state import RandomState, seed_all
 
@@ -94,6 +95,7 @@ def fit(
     settings = read(TrainerSettings, plan["trainer"], "trainer")
     runtime = read(RuntimeSettings, plan["runtime"], "runtime")
     num_steps = training.steps_per_epoch * settings.max_epochs
+    keep_freed_memory()
     task = build_task(plan)
     task.optimise_with(
         Optimisation(
