@@ -1,5 +1,6 @@
 """SIGTERM and SIGINT as a request to save and stop, instead of a loss of work."""
 
+import os
 import signal
 import sys
 import threading
@@ -31,6 +32,7 @@ class Interruption:
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self.repeated = False
+        self._process = os.getpid()
         self._previous: dict[signal.Signals, Any] = {}
 
     @property
@@ -43,6 +45,8 @@ class Interruption:
             raise Interrupted(self.received)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            return  # a loader's worker: Ctrl-C reaches all of a terminal's processes, this one decides
         self.repeated = self.requested
         self.stop()
         self.received = signal.Signals(number)

@@ -153,6 +153,19 @@ def test_signals_end_it_saved_and_the_same_command_goes_on(yard: Path, tmp_path:
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
 
+def test_interrupt_from_a_terminal_reaches_the_loaders_workers_too(yard: Path) -> None:
+    arguments = ["recipe=neuron", "trainer.max_epochs=50", *LONG, "runtime.num_loader_workers=2"]
+    process = start(yard, *arguments, limit=os.setsid)
+    while not list(yard.glob("runs/*/checkpoints/last.ckpt")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    status, _, err = finish(process)
+    assert status == 130, err
+    assert err.count("saving at the end of this block") == 1
+    assert "Traceback" not in err
+
+
 def test_full_disk_keeps_the_last_good_checkpoint(yard: Path) -> None:
     arguments = ["recipe=lenet", *SMALL]
     signalled(yard, signal.SIGTERM, *arguments)
