@@ -31,6 +31,9 @@ def run(main: Callable[[list[str]], object]) -> NoReturn:
     Args:
         main: takes the command line without the program's name; an int that it returns is the exit status.
     """
+    # Read when torch is loaded. Threads that wait for each other sleep: beside any other busy process on the
+    # same cores, spinning made two threads ten times slower than one.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         status = main(sys.argv[1:])
         sys.stdout.flush()
