@@ -1,4 +1,4 @@
-"""`dvc repro` trains again the recipes that an edit reaches, and no other: real DVC on a small yard of its own."""
+"""`dvc repro` trains again the recipes that an edit reaches, and no other: real DVC on a small yard."""
 
 import os
 import re

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.datamodules.numbered import settings, write_raw
 
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.shard_writer import write_shards
+from tests.datamodules.numbered import settings, write_raw
 
 
 @pytest.fixture(scope="session")

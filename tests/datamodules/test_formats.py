@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.datamodules.numbered import settings
 from PIL import Image
 
 from modules.configuration.errors import UserError
@@ -19,6 +18,7 @@ from modules.datamodules.formats.picture_folder import PictureFolderReader
 from modules.datamodules.shard_loader import EvaluationLoader, TrainingLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.shard_writer import write_shards
+from tests.datamodules.numbered import settings
 
 IMAGE = FieldSettings("uint8", [1, 2, 2], ["channel", "height", "width"], "level")
 LABEL = FieldSettings("int64", [], [], "class number", ["0", "1"])

@@ -11,11 +11,11 @@ import torch
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from tests.datamodules.numbered import NUM_CLASSES, numbers_of
 
 from modules.configuration.errors import UserError
 from modules.datamodules.shard_loader import EvaluationLoader, TrainingLoader
 from modules.datamodules.shard_set import ShardSet
+from tests.datamodules.numbered import NUM_CLASSES, numbers_of
 
 Make = Callable[..., ShardSet]
 shapes = {

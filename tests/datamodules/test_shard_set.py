@@ -15,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from tests.datamodules.numbered import numbers_of, picture, settings, write_raw
 
 from modules.configuration.errors import UserError
 from modules.datamodules.encodings import encode
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.shard_writer import write_shards
+from tests.datamodules.numbered import numbers_of, picture, settings, write_raw
 
 Make = Callable[..., ShardSet]
 

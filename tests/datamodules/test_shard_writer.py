@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.datamodules.numbered import numbers_of, settings, write_raw
 from webdataset.compat import WebDataset
 
 from modules.configuration.errors import UserError
@@ -23,6 +22,7 @@ from modules.datamodules.samples import ArraySamples
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.shard_writer import split_samples, write_shards
 from modules.sources.cache import sha256_of
+from tests.datamodules.numbered import numbers_of, settings, write_raw
 
 HERE = Path(__file__).parent
 CUTS = {"validation": {"from": "train", "fraction": 0.2}, "test": {"from": "train", "fraction": 0.3}}

@@ -1,4 +1,4 @@
-"""Every model under conf/model, found by glob: it learns, it is saved whole, and it computes what it computed.
+"""Every model under conf/model, found by glob: it learns, it is saved whole, it computes what it computed.
 
 After a change of arithmetic that is meant, write the golden losses anew with
 `TRAINYARD_WRITE_GOLDEN=1 python -m pytest tests/models`.

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from tests.pipelines.yard import RECIPE, Yard, make_yard
 
 

@@ -51,9 +51,7 @@ class Yard:
         """Other pictures of the same classes."""
         raw = self.folder / "data" / "raw" / f"{DATASET}{seed}"
         draw_stripes(raw, seed)
-        write_shards(
-            read(DataSettings, self.plan["data"]), raw, self.folder / "data" / "shards" / DATASET
-        )
+        write_shards(read(DataSettings, self.plan["data"]), raw, self.folder / "data" / "shards" / DATASET)
 
     def train(self, num_epochs: int, tracked: bool = True) -> str:
         """Trains for a moment, leaves what `train` leaves, and gives the run's identity."""
@@ -77,7 +75,12 @@ class Yard:
             tags = {"git_commit": "c" * 40, "git_dirty": "false"}
             run = {"name": RECIPE, "identity": identity, "tags": tags}
             Tracker(run_folder / "tracking", plan["tracking"], run).finish()
-        summary = {"recipe": RECIPE, "identity": identity, "run_folder": str(run_folder), "steps": num_epochs * len(loader)}
+        summary = {
+            "recipe": RECIPE,
+            "identity": identity,
+            "run_folder": str(run_folder),
+            "steps": num_epochs * len(loader),
+        }
         self.weights.with_name("summary.json").write_text(json.dumps(summary))
         return identity
 
@@ -121,7 +124,12 @@ def make_yard(folder: Path) -> Yard:
     data = {
         "name": DATASET,
         "title": "Stripes",
-        "source": {"_target_": "modules.sources.folder.LocalFolder", "name": DATASET, "path": "x", "licence": "CC0"},
+        "source": {
+            "_target_": "modules.sources.folder.LocalFolder",
+            "name": DATASET,
+            "path": "x",
+            "licence": "CC0",
+        },
         "reader": {"_target_": "modules.datamodules.formats.picture_folder.PictureFolderReader"},
         "fields": {
             "image": {
@@ -132,15 +140,29 @@ def make_yard(folder: Path) -> Yard:
             },
             "label": {"dtype": "int64", "shape": [], "axes": [], "units": "class number", "classes": CLASSES},
         },
-        "splits": {"test": {"from": "train", "fraction": 0.4}, "validation": {"from": "train", "fraction": 0.1}},
+        "splits": {
+            "test": {"from": "train", "fraction": 0.4},
+            "validation": {"from": "train", "fraction": 0.1},
+        },
         "samples_per_record": 10,
     }
-    plan = compose(["recipe=lenet", "model.num_filters=[4]", "model.kernel_size=3", "model.hidden_sizes=[16]", "model.dropout=0.0"])
+    plan = compose(
+        [
+            "recipe=lenet",
+            "model.num_filters=[4]",
+            "model.kernel_size=3",
+            "model.hidden_sizes=[16]",
+            "model.dropout=0.0",
+        ]
+    )
     plan["model"] |= {"input_shape": [1, SIDE, SIDE], "num_classes": len(CLASSES)}
     plan["task"] |= {"num_classes": len(CLASSES)}
     plan |= {"name": RECIPE, "data": data, "tracking": tracking(folder)}
     plan |= {"expected": {"metric": "accuracy", "at_least": 0.4}}
-    plan |= {"code": {"fingerprint": "0" * 64, "files": {}}, "cost": {"num_parameters": 1, "multiply_adds": 1}}
+    plan |= {
+        "code": {"fingerprint": "0" * 64, "files": {}},
+        "cost": {"num_parameters": 1, "multiply_adds": 1},
+    }
     yard.write_plan(plan)
     yard.write_shards(seed=0)
     yard.train(num_epochs=8)

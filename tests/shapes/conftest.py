@@ -12,7 +12,7 @@ Configure = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def configure(monkeypatch: pytest.MonkeyPatch) -> Configure:
-    """Makes a configuration for a model node; `tests.shapes.own_networks.` stands among the allowed prefixes."""
+    """Makes a configuration for a model node; those of `tests.shapes.own_networks` are allowed."""
     allowed = (*targets.OWN_PREFIXES, "tests.shapes.own_networks.")
     monkeypatch.setattr(targets, "allowed_prefixes", lambda: allowed)
 

@@ -6,12 +6,12 @@ from itertools import combinations
 from xml.etree import ElementTree
 
 import pytest
-from tests.shapes.own_networks import own
 
 from modules.configuration.definitions import ROOT
 from modules.shapes.check import check_shapes
 from modules.shapes.layout import lay_out
 from modules.shapes.picture import network_svg
+from tests.shapes.own_networks import own
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 import pytest
 import torch
-from tests.shapes.own_networks import chain, own
 
 from modules.configuration.catalogue import names
 from modules.configuration.compose import compose
@@ -8,6 +7,7 @@ from modules.configuration.errors import UserError
 from modules.configuration.targets import build
 from modules.shapes.check import check_shapes
 from modules.shapes.mismatch import ShapeError
+from tests.shapes.own_networks import chain, own
 
 
 @pytest.mark.parametrize("recipe", names("recipe"))

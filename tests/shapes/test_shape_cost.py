@@ -1,6 +1,5 @@
 import pytest
 import torch
-from tests.shapes.own_networks import chain
 from rich.console import Console
 
 from modules.configuration.compose import compose
@@ -8,6 +7,7 @@ from modules.configuration.targets import build
 from modules.shapes.check import check_shapes
 from modules.shapes.cost import measure_multiply_adds_per_s
 from modules.shapes.table import bytes_text, shape_table
+from tests.shapes.own_networks import chain
 
 
 def most_bytes(config) -> int:

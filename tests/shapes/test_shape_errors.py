@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.shapes.own_networks import chain, own
 
 from modules.configuration.compose import compose
 from modules.configuration.loader import origins
 from modules.configuration.origins import CONF, Layer, Origins
 from modules.shapes.check import check_shapes
 from modules.shapes.mismatch import ShapeError
+from tests.shapes.own_networks import chain, own
 
 FLATTEN, RELU = ("Flatten", {}), ("ReLU", {})
 

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.sources.loopback import Site, serve
 
 from modules.configuration.errors import UserError
 from modules.sources.debian import DebianPackage
 from modules.sources.folder import LocalFolder
 from modules.sources.npm import NpmPackage
 from modules.sources.pypi import PyPiPackage
+from tests.sources.loopback import Site, serve
 
 
 @pytest.fixture

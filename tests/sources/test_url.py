@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.sources.loopback import Site, serve
 
 from modules.configuration.errors import UserError
 from modules.sources.url import Url
+from tests.sources.loopback import Site, serve
 
 CONTENT = os.urandom(700_000)
 
