@@ -16,14 +16,15 @@ import torch
 from pytorch_lightning import Callback
 from rich.console import Console
 
+from modules.configuration.origins import CONF
 from modules.datamodules.shard_loader import EvaluationLoader, TrainingLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.training.checkpoint import save_tensors
 from modules.training.fit import fit
 from modules.training.interruption import Interrupted
-from tests.training.conftest import small_plan
+from tests.training.small import small_plan
 
-RECIPES = sorted(path.stem for path in Path("conf/recipe").glob("*.yaml"))
+RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
 
 
 class Report(Callback):
