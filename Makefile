@@ -34,13 +34,16 @@ report: $(VENV)/.run ## write the report anew and say where it is
 clean: ## remove what was trained and built; data, runs and the tracking store stay
 	rm -rf build dvc.lock
 
+# Only what pyproject.toml asks for is installed, not the project: it is used from its root.
+DEPENDENCIES = python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*project$(1), sep='\n')"
+
 $(VENV)/.run: pyproject.toml constraints.txt
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV) || { echo "error: $(PYTHON) with venv is missing. Run: sudo apt-get install python3.11-venv, or name another: make PYTHON=python3.12" >&2; exit 2; }
 	@echo "Setting up $(VENV): about two minutes, once."
-	@$(PIP) --editable .
+	@$(call DEPENDENCIES,['dependencies']) > $(VENV)/requirements.txt && $(PIP) --requirement $(VENV)/requirements.txt
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
 	@echo "Setting up the tools for tests."
-	@$(PIP) --editable '.[dev]'
+	@$(call DEPENDENCIES,['optional-dependencies']['dev']) > $(VENV)/requirements-dev.txt && $(PIP) --requirement $(VENV)/requirements-dev.txt
 	@touch $@

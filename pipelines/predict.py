@@ -107,7 +107,7 @@ def _show(results: list[dict[str, Any]]) -> None:
     for heading, side in (("picture", "left"), ("class", "left"), ("probability", "right"), ("", "left")):
         table.add_column(heading, justify=side, overflow="fold")  # pyright: ignore[reportArgumentType]
     for result in results:
-        name = result["input"]
+        name = Path(result["input"]).name
         for entry in result["classes"]:
             bar = "█" * round(20 * entry["probability"])
             table.add_row(Text(name), Text(entry["class"]), f"{entry['probability']:.1%}", Text(bar, "cyan"))

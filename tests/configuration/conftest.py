@@ -4,13 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from modules.configuration.definitions import ROOT
-
-# A loaded machine makes no test wrong.
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ shapes = {
     "world_size": st.integers(1, 4),
     "seed": st.integers(0, 2**32 - 1),
 }
-many = examples(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = examples(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def steps(loader: TrainingLoader) -> list[list[int]]:

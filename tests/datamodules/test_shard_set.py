@@ -250,7 +250,7 @@ def test_a_header_that_lies_about_its_size_is_refused(folder: Path) -> None:
             read_all(folder)
 
 
-@examples(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.integers(0, 10_239), st.integers(0, 255)), min_size=1, max_size=4))
 def test_any_bytes_give_whole_samples_or_a_refusal(folder: Path, changes: list[tuple[int, int]]) -> None:
     write_tar(folder, members(0) | members(1))
@@ -282,7 +282,7 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path] + [place for key, item in inner for place in _places(item, (*path, key))]
 
 
-@examples(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), value=VALUES)
 def test_any_shards_json_is_read_or_refused(folder: Path, data: st.DataObject, value: Any) -> None:
     path = folder / "shards.json"

@@ -208,7 +208,7 @@ def test_a_truncated_file_is_refused(good: bytes, length: int) -> None:
         vetted(good[: length % len(good)], "net.pt2")
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 @given(st.integers(0, 2**20), st.integers(0, 7))
 def test_a_flipped_bit_is_found_or_harmless(good: bytes, place: int, bit: int) -> None:
     data = bytearray(good)
@@ -220,7 +220,7 @@ def test_a_flipped_bit_is_found_or_harmless(good: bytes, place: int, bit: int) -
     assert found == unpacked(good)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner)
                     | st.dictionaries(st.text(), inner), max_leaves=8))  # fmt: skip
 def test_any_other_graph_is_one_line(good: bytes, tmp_path: Path, graph: object) -> None:
