@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from modules.configuration.command import arguments, run
-from modules.configuration.errors import UserError
 
 RUNS = Path("runs")
 DATA = Path("data/shards")
@@ -45,27 +44,19 @@ def main(argv: list[str]) -> None:
 def _train_overrides(argv: list[str]) -> None:
     from modules.configuration.hydra_command import compose_and_run, job_origins
 
-    failures: list[UserError] = []
-    num_jobs = 0
-
     def job(config: dict[str, Any]) -> None:
         from pipelines.plan import make_plan
 
-        nonlocal num_jobs
-        num_jobs += 1
-        try:
-            _train(make_plan(config, job_origins()), publish=None)
-        except UserError as error:
-            if not sweep:
-                raise
-            # The other points of a sweep go on; a failure is said when it happens and again at the end.
-            failures.append(error)
-            print(f"error: job {num_jobs}: {' '.join(str(error).split())}", file=sys.stderr)
+        _train(make_plan(config, job_origins()), publish=None)
 
-    sweep = not {"-m", "--multirun"}.isdisjoint(argv)
-    compose_and_run(job, argv, __doc__ or "")
-    if failures:
-        raise UserError(f"{len(failures)} of {num_jobs} jobs failed: {failures[0].problem}", failures[0].mend)
+    def check(config: dict[str, Any], overrides: list[str]) -> None:
+        from modules.configuration.loader import origins
+        from modules.configuration.origins import CONF
+        from modules.shapes.check import check_shapes
+
+        check_shapes(config, origins(overrides, CONF))
+
+    compose_and_run(job, argv, __doc__ or "", check)
 
 
 def _train(plan: dict[str, Any], publish: Path | None) -> None:

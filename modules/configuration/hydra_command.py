@@ -31,13 +31,20 @@ What it would cost
   python -m pipelines.plan recipe=lenet"""
 
 
-def compose_and_run(task: Callable[[dict[str, Any]], object], argv: list[str], help: str = "") -> None:
+Check = Callable[[dict[str, Any], list[str]], object]
+"""Refuses a configuration, composed of the given overrides, by a `UserError`."""
+
+
+def compose_and_run(
+    task: Callable[[dict[str, Any]], object], argv: list[str], help: str = "", check: Check | None = None
+) -> None:
     """Composes the configuration that the command line asks for and hands it over, checked and plain.
 
     Args:
         task: called with it; under `-m` once for each point of the sweep.
         argv: the command line without the program's name.
         help: what `--help` shows above recipes, groups and flags.
+        check: a further check, made of every point of a sweep before the first one runs.
 
     Raises:
         UserError: naming the file or override and the key at fault.
@@ -57,7 +64,10 @@ def compose_and_run(task: Callable[[dict[str, Any]], object], argv: list[str], h
         return
     answers = (chosen.cfg, chosen.info, chosen.hydra_help, chosen.shell_completion)
     if not any(answers):
-        (check_points if chosen.multirun else _check_one)(chosen.overrides)
+        if chosen.multirun:
+            check_points(chosen.overrides, check)
+        else:
+            _check_one(chosen.overrides)
     _run(task, argv, chosen.overrides, sweep=bool(chosen.multirun))
 
 
@@ -91,15 +101,18 @@ def _run(
 
     refused: list[UserError] = []
     broken: list[Exception] = []
+    num_jobs = 0
 
     def job(config: DictConfig) -> None:
+        nonlocal num_jobs
+        num_jobs += 1
         try:
             task(resolve(config, _job_overrides()))
         except UserError as error:
             # Kept for later: Hydra would print lines of its own, and the other points of a sweep go on.
             refused.append(error)
             if sweep:
-                print(one_line(error), file=sys.stderr)
+                print(one_line(UserError(f"job {num_jobs}: {error}")), file=sys.stderr)
         except Exception as error:
             broken.append(error)
             raise
@@ -120,7 +133,7 @@ def _run(
         if not full_errors:
             del os.environ["HYDRA_FULL_ERROR"]
     if refused and sweep:
-        raise UserError(f"{len(refused)} points of the sweep failed", "The others are done")
+        raise UserError(f"{len(refused)} of {num_jobs} jobs failed: {refused[0].problem}", refused[0].mend)
     if refused:
         raise refused[0]
 
@@ -141,15 +154,19 @@ def _job_overrides() -> list[str]:
     return [str(override) for override in given or []]
 
 
-def _check_one(overrides: list[str]) -> None:
+def _check_one(overrides: list[str]) -> dict[str, Any]:
     """Composes and checks at once: Hydra composes twice before it says a word."""
     from modules.configuration.compose import compose
 
-    compose([override for override in overrides if not override.lstrip("+~").startswith("hydra")])
+    return compose([override for override in overrides if not override.lstrip("+~").startswith("hydra")])
 
 
-def check_points(overrides: list[str]) -> None:
+def check_points(overrides: list[str], check: Check | None = None) -> None:
     """Composes and checks every point that a grid of overrides such as `seed=1,2` spans.
+
+    Args:
+        overrides: the command line's.
+        check: what else to check of each point.
 
     Raises:
         UserError: the first point at fault.
@@ -167,9 +184,12 @@ def check_points(overrides: list[str]) -> None:
     if any(override.key_or_group == "hydra/sweeper" for override in parsed):
         return  # another sweeper chooses its points as it goes
     own = [override for override in parsed if not override.is_hydra_override()]
-    for batch in BasicSweeper.split_arguments(own, max_batch_size=None):
-        for point in batch:
-            _check_one(list(point))
+    points = [list(point) for batch in BasicSweeper.split_arguments(own, None) for point in batch]
+    # All are composed first: a key that is wrong is told at once, a further check may take its time.
+    configs = [_check_one(point) for point in points]
+    if check is not None:
+        for config, point in zip(configs, points, strict=True):
+            check(config, point)
 
 
 def _refuse(message: str) -> Any:

@@ -52,9 +52,9 @@ def test_a_refusal_inside_one_point_does_not_stop_the_others(capsys: pytest.Capt
         if config["seed"] == 1:
             raise UserError("too small", "Take more")
 
-    with pytest.raises(UserError, match="1 points of the sweep failed"):
+    with pytest.raises(UserError, match=r"1 of 2 jobs failed: too small\. Take more"):
         compose_and_run(task, ["-m", "seed=1,2"])
-    assert seen == [1, 2] and "error: too small. Take more\n" in capsys.readouterr().err
+    assert seen == [1, 2] and "error: job 1: too small. Take more\n" in capsys.readouterr().err
 
 
 def test_a_bug_of_the_task_stays_a_bug() -> None:

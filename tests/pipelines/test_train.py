@@ -231,6 +231,13 @@ def test_wrong_shapes_are_refused_before_anything_is_made(yard: Path) -> None:
     assert not (yard / "runs").exists()
 
 
+def test_every_point_of_a_sweep_has_its_shapes_checked_before_the_first_is_trained(yard: Path) -> None:
+    status, _, err = train(yard, "-m", "recipe=lenet", "model.kernel_size=3,19", *SMALL)
+    assert status == 2
+    assert "a window of kernel_size=19 does not fit" in last_line(err)
+    assert not (yard / "runs").exists()
+
+
 def test_sweep_goes_on_after_a_failed_job_and_tells_of_it(yard: Path) -> None:
     sweep = ["-m", "recipe=neuron", "optimizer=sgd", "optimizer.lr=0.01,1e30,0.02", *SMALL]
     status, _, err = train(yard, *sweep)
