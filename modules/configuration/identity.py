@@ -2,7 +2,8 @@
 
 It covers the resolved configuration, the shards' hashes, the fingerprint of the code and the pinned
 environment. Where a run happens and where it is tracked do not change its result, nor does the score
-expected of it; so `runtime`, `tracking`, `allowed_targets` and `expected` are left out, and so is every path.
+expected of it; so `runtime`, `sweep`, `tracking`, `allowed_targets` and `expected` are left out, and so is
+every path.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from modules.configuration.definitions import ROOT
 from modules.configuration.errors import UserError
 from modules.configuration.names import check_name
 
-WITHOUT_EFFECT = ("runtime", "tracking", "allowed_targets", "expected", "code", "cost")
+WITHOUT_EFFECT = ("runtime", "sweep", "tracking", "allowed_targets", "expected", "code", "cost")
 
 
 def identity(

@@ -8,7 +8,9 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from modules.configuration.errors import KeyFault, UserError
+from modules.configuration.execution import RuntimeSettings, SweepSettings
 from modules.configuration.names import check_name
+from modules.configuration.ranges import at_least
 from modules.configuration.signatures import check_node
 
 Node = dict[str, Any]
@@ -48,7 +50,7 @@ class FieldSettings:
             )
         for size in self.shape:
             if isinstance(size, int):
-                _at_least(1, "shape", size)
+                at_least(1, "shape", size)
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
             raise KeyFault("classes", "holds a name twice")
 
@@ -98,7 +100,7 @@ class DataSettings:
             _name(f"fields.{field}", "field", field)
         for split in self.splits:
             _name(f"splits.{split}", "split", split)
-        _at_least(1, "samples_per_record", self.samples_per_record)
+        at_least(1, "samples_per_record", self.samples_per_record)
 
 
 @dataclass(frozen=True)
@@ -125,31 +127,11 @@ class TrainerSettings:
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "block_steps", "checkpoint_every_steps", "log_every_steps"):
-            _at_least(1, name, getattr(self, name))
+            at_least(1, name, getattr(self, name))
         if self.gradient_clip_norm is not None and self.gradient_clip_norm <= 0:
             raise KeyFault(
                 "gradient_clip_norm", f"{self.gradient_clip_norm} is not above 0", "null does not clip"
             )
-
-
-@dataclass(frozen=True)
-class RuntimeSettings:
-    """Where training runs; no bit of the result depends on it but for num_threads and accelerator.
-
-    Attributes:
-        accelerator: Lightning's name of the device; auto takes what is there.
-        num_threads: threads of arithmetic; null is one for each core.
-        num_loader_workers: processes that read data beside the training process; 0 reads in it.
-    """
-
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
-    num_threads: int | None
-    num_loader_workers: int
-
-    def __post_init__(self) -> None:
-        if self.num_threads is not None:
-            _at_least(1, "num_threads", self.num_threads)
-        _at_least(0, "num_loader_workers", self.num_loader_workers)
 
 
 @dataclass(frozen=True)
@@ -171,8 +153,8 @@ class TrackingSettings:
     drain_timeout_s: float
 
     def __post_init__(self) -> None:
-        _at_least(0, "system_metrics_every_s", self.system_metrics_every_s)
-        _at_least(0, "drain_timeout_s", self.drain_timeout_s)
+        at_least(0, "system_metrics_every_s", self.system_metrics_every_s)
+        at_least(0, "drain_timeout_s", self.drain_timeout_s)
 
 
 @dataclass(frozen=True)
@@ -205,6 +187,7 @@ class Settings:
     schedule: Node
     trainer: TrainerSettings
     runtime: RuntimeSettings
+    sweep: SweepSettings
     tracking: TrackingSettings
     seed: int
     allowed_targets: list[str]
@@ -257,11 +240,6 @@ def _nested(hint: Any, value: Any, key: str) -> Any:
     if get_origin(hint) is dict and is_dataclass(get_args(hint)[1]):
         return {name: _construct(get_args(hint)[1], item, f"{key}.{name}") for name, item in value.items()}
     return value
-
-
-def _at_least(bound: int, key: str, value: float) -> None:
-    if value < bound:
-        raise KeyFault(key, f"{value} is below {bound}")
 
 
 def _name(key: str, kind: str, value: str) -> None:

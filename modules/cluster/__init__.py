@@ -1,0 +1,1 @@
+"""Clusters: how the yard reaches machines."""

@@ -1,0 +1,1 @@
+"""Sweeps: points of a search space, trained side by side, each once."""
