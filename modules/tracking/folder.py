@@ -67,6 +67,11 @@ class DrainState:
         except (OSError, ValueError, TypeError):
             return None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the tracker knows how the run ended."""
+        return self.status not in ("", "RUNNING")
+
     def holds_all(self, size: int) -> bool:
         """Whether the first `size` bytes of events, and the files they name, have reached the tracker."""
         return self.offsets.get(EVENTS, 0) >= size and not self.artifacts

@@ -76,6 +76,14 @@ def read_events(path: Path, offset: int = 0) -> Iterator[tuple[dict[str, Any] | 
             yield (event if isinstance(event, dict) and "event" in event else None), offset
 
 
+def followed(folder: Path) -> dict[Path, None]:
+    """Tracking folders of the runs that a sweep's spool says to deliver too, in order."""
+    names = (
+        event["folder"] for event, _ in read_events(folder / EVENTS) if event and event["event"] == "follow"
+    )
+    return {Path(os.path.normpath(folder / name)): None for name in names}
+
+
 class ReplayFilter:
     """Tells the steps that a resumed run plays again from those that are new.
 

@@ -44,17 +44,21 @@ class Tracker:
         folder: the run's tracking folder, made if missing. A folder that holds a run goes on with it.
         settings: the section `tracking` of the configuration.
         run: {"name", "identity", "tags": {name: value}}.
+        deliver: whether a process of this run's own brings the spool to the tracker. False only writes the
+            spool, and leaves it to a SweepTracker that follows this folder: a trial costs no process.
 
     Raises:
         UserError: the settings name no usable store, or another process is writing this spool.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any], run: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, settings: dict[str, Any], run: dict[str, Any], deliver: bool = True
+    ) -> None:
         folder = Path(folder).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         known = read_run(folder) or {"spool": uuid.uuid4().hex}
         description = {**run, "spool": known["spool"], "settings": absolute_settings(settings)}
-        self._open(folder, description, adding=False)
+        self._open(folder, description, adding=False, deliver=deliver)
 
     @classmethod
     def reopen(cls, folder: Path) -> "Tracker":
@@ -68,10 +72,10 @@ class Tracker:
         if description is None:
             raise UserError(f"{folder} holds no tracked run", "Train it first.")
         tracker = cls.__new__(cls)
-        tracker._open(folder, description, adding=True)
+        tracker._open(folder, description, adding=True, deliver=True)
         return tracker
 
-    def _open(self, folder: Path, description: dict[str, Any], adding: bool) -> None:
+    def _open(self, folder: Path, description: dict[str, Any], adding: bool, deliver: bool) -> None:
         self._folder = folder
         self._settings = description["settings"]
         self._lock = writer_lock(folder)
@@ -86,10 +90,10 @@ class Tracker:
         self._names: set[str] = set()
         self._writer = SpoolWriter(folder / EVENTS)
         self._writing = threading.RLock()
-        self._drainer = None if self._settings["uri"] is None else DrainerProcess(folder)
+        self._drainer = DrainerProcess(folder) if deliver and self._settings["uri"] is not None else None
         self._warnings: set[str] = set()
         self._finished = threading.Event()
-        self._write({"event": "start", "adding": adding, "time_ms": _now_ms()})
+        self._write({"event": "start", "adding": adding, "time_ms": now_ms()})
         self._tend_drainer()
         self._thread = threading.Thread(target=self._keep_flushing, name="tracking", daemon=True)
         self._thread.start()
@@ -153,7 +157,7 @@ class Tracker:
             wait_s: seconds to wait at most; the setting `drain_timeout_s` if not given.
 
         Returns:
-            Whether the tracker has everything (also where there is no tracker).
+            Whether the tracker has everything (also where there is no tracker, or others deliver).
         """
         if status not in STATUSES:
             raise ValueError(f"{status!r} is none of {', '.join(STATUSES)}")
@@ -161,7 +165,7 @@ class Tracker:
             return True
         self._finished.set()
         self._thread.join()
-        self._write({"event": "finish", "status": status, "reason": reason, "time_ms": _now_ms()})
+        self._write({"event": "finish", "status": status, "reason": reason, "time_ms": now_ms()})
         self.flush()
         size = self._writer.size()
         self._writer.close()
@@ -219,19 +223,22 @@ class Tracker:
     def _wait_for(self, drainer: DrainerProcess, size: int, wait_s: float) -> bool:
         deadline = time.monotonic() + wait_s
         drainer.hurry()
-        while True:
-            state = DrainState.load(self._folder)
-            if state is not None and state.uri == self._settings["uri"] and state.holds_all(size):
-                return True
+        while why := self._why_left(size):
             if time.monotonic() >= deadline:
-                break
+                self._warn(
+                    f"the rest stays in {self._folder}: {why}. Send it with `python -m pipelines.track drain`."
+                )
+                return False
             self._tend_drainer()
             time.sleep(0.05)
-        why = state.error if state is not None and state.error else "the tracker did not take it in time"
-        self._warn(
-            f"the rest stays in {self._folder}: {why}. Send it with `python -m pipelines.track drain`."
-        )
-        return False
+        return True
+
+    def _why_left(self, size: int) -> str:
+        """Why the tracker lacks something of the first `size` bytes of the spool; empty if it has all."""
+        state = DrainState.load(self._folder)
+        if state is not None and state.uri == self._settings["uri"] and state.holds_all(size):
+            return ""
+        return state.error if state is not None and state.error else "the tracker did not take it in time"
 
 
 def _is_metric_name(name: str) -> bool:
@@ -240,5 +247,6 @@ def _is_metric_name(name: str) -> bool:
     return bool(plain) and name != "." and not name.startswith(("..", "/"))
 
 
-def _now_ms() -> int:
+def now_ms() -> int:
+    """Milliseconds since 1970, as MLflow counts time."""
     return time.time_ns() // 1_000_000
