@@ -16,6 +16,7 @@ from modules.configuration.errors import UserError
 from modules.tracking.folder import DrainState
 from modules.tracking.remote_run import RemoteRun
 from modules.tracking.spool import EVENTS, ROWS_PER_EVENT, SYSTEM, ReplayFilter, read_events
+from modules.tracking.store import Stores
 
 KILLED_REASON = "the process ended without a word (SIGKILL, out of memory, power)"
 
@@ -28,20 +29,27 @@ class Delivery:
     Args:
         folder: a tracking folder that a Tracker has opened.
         run: what `read_run` says of it.
+        stores: connections to share with other deliveries.
 
     Attributes:
         run: the same.
+        place: the tracker's URI and the experiment there.
         state: how far the tracker has come.
+        parent_id: MLflow's id of the run that becomes this one's parent, should this one be new.
     """
 
-    def __init__(self, folder: Path, run: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, run: dict[str, Any], stores: Stores | None = None) -> None:
         self._folder = folder
+        self._stores = stores or Stores()
         self._remote: RemoteRun | None = None
         self.run = run
-        place = (run["settings"]["uri"], run["settings"]["experiment"])
+        self.place = (run["settings"]["uri"], run["settings"]["experiment"])
+        self.parent_id = ""
         state = DrainState.load(folder)
         # Another tracker than before is told the whole story.
-        self.state = state if state and (state.uri, state.experiment) == place else DrainState(*place)
+        self.state = (
+            state if state and (state.uri, state.experiment) == self.place else DrainState(*self.place)
+        )
 
     def send(self) -> bool:
         """Sends what the spool holds now: values, facts and statuses first, then files.
@@ -64,6 +72,7 @@ class Delivery:
     def pause(self, error: Exception) -> None:
         """Notes why the tracker does not take the rest, and lets go of it."""
         self._remote = None
+        self._stores.forget()
         line = str(error) if isinstance(error, UserError) else f"{self.state.uri}: {_spoken(error)}"
         if line != self.state.error:
             self.state.error = line
@@ -84,7 +93,8 @@ class Delivery:
         if self._remote is None:
             event, _ = next(read_events(self._folder / EVENTS), (None, 0))
             started_ms = event["time_ms"] if event else time.time_ns() // 1_000_000
-            remote = RemoteRun(self.run["settings"], self.run, self.state.run_id, started_ms)
+            store = self._stores.open(self.run["settings"])
+            remote = RemoteRun(store, self.run, self.state.run_id, started_ms, self.parent_id)
             if self.state.run_id not in ("", remote.run_id):
                 logger.warning("the tracker has lost run %s: it is told everything again", self.state.run_id)
                 self.state = DrainState(self.state.uri, self.state.experiment)

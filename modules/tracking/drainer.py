@@ -17,12 +17,13 @@ from typing import Any
 import psutil
 from filelock import Timeout
 
-from modules.tracking.delivery import Delivery
+from modules.tracking.family import Family
 from modules.tracking.folder import drainer_lock, is_held, read_run, writer_lock
 from modules.tracking.store import limit_patience
 from modules.tracking.system_metrics import SystemMonitor
 
 IDLE_S = 0.2
+FAMILY_IDLE_S = 1.0  # many spools that grow are read in larger bites
 RETRY_S = (0.5, 5.0)  # first and longest pause after a failure
 
 
@@ -37,7 +38,7 @@ def drain(folder: Path, patience_s: float) -> str:
         Why something is left; empty if nothing is.
     """
     limit_patience()
-    delivery: Delivery | None = None
+    family = Family(folder)
     monitor: SystemMonitor | None = None
     pause_s = RETRY_S[0]
     give_up_s: float | None = None
@@ -45,32 +46,29 @@ def drain(folder: Path, patience_s: float) -> str:
         run = read_run(folder)
         if run is None or run["settings"]["uri"] is None:
             return ""
-        if delivery is None or run != delivery.run:
-            delivery = Delivery(folder, run)
         alive = is_held(writer_lock(folder))
         if alive and monitor is None:
             monitor = _watch(folder, run)
         elif monitor is not None and not alive:
             monitor.stop()
             monitor = None
-        try:
-            sent = delivery.send()
-            if not sent and not alive:
-                delivery.finish_unspoken()
-                return ""
-        except Exception as error:  # whatever it is, training must not notice, and the spool is safe
-            delivery.pause(error)
-            if alive:
+        sent = family.send()
+        if family.error and not sent:
+            if not family.is_over:
                 give_up_s = None
             else:
                 give_up_s = give_up_s or time.monotonic() + patience_s
                 if time.monotonic() >= give_up_s:
-                    return delivery.state.error
+                    return family.error
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, RETRY_S[1])
             continue
         pause_s, give_up_s = RETRY_S[0], None
-        if not sent:
+        if not sent and family.is_over:
+            return ""
+        if family.num_children and not family.is_over:
+            time.sleep(FAMILY_IDLE_S)
+        elif not sent:
             time.sleep(IDLE_S)
 
 

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.configuration.errors import UserError
-from modules.tracking.store import IDENTITY_TAG, SPOOL_TAG, open_store, runs_with_tag
+from modules.tracking.store import IDENTITY_TAG, SPOOL_TAG, runs_with_tag
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-MAX_PARAMETERS = 100  # MLflow's limit for one request
+MAX_PARAMETERS = MAX_TAGS = 100  # MLflow's limits for one request
 MAX_TAG = 8000  # and of a tag's length
 MLFLOW_TAGS = {"git_commit": "mlflow.source.git.commit"}  # ours, and those that MLflow's pages look for
+PARENT_TAG = "mlflow.parentRunId"
 REASON_TAG = "reason"
 
 logger = logging.getLogger(__name__)
@@ -29,10 +30,11 @@ class RemoteRun:
     """One run at the tracker, found or created.
 
     Args:
-        settings: the tracking settings, paths absolute.
+        store: client and experiment, as `open_store` gives them.
         run: the run as its Tracker described it.
         run_id: MLflow's id, if it is known. A store that has lost it gets a new run.
         started_ms: when the run began.
+        parent_id: MLflow's id of the run below which a new one is created, if any.
 
     Attributes:
         run_id: MLflow's id.
@@ -43,23 +45,31 @@ class RemoteRun:
         mlflow.exceptions.MlflowException: the tracker is away; so may every method.
     """
 
-    def __init__(self, settings: dict[str, Any], run: dict[str, Any], run_id: str, started_ms: int) -> None:
-        self._client, self._experiment_id = open_store(settings)
+    def __init__(
+        self,
+        store: tuple["MlflowClient", str],
+        run: dict[str, Any],
+        run_id: str,
+        started_ms: int,
+        parent_id: str = "",
+    ) -> None:
+        self._client, self._experiment_id = store
         self._spool = run["spool"]
         self.num_refused = 0
         if run_id and _is_there(self._client, run_id):
             self.run_id = run_id
             return
         known = runs_with_tag(self._client, self._experiment_id, SPOOL_TAG, self._spool)
-        self.run_id = known[0] if known else self._create(run, started_ms)
+        self.run_id = known[0] if known else self._create(run, started_ms, parent_id)
 
-    def _create(self, run: dict[str, Any], started_ms: int) -> str:
+    def _create(self, run: dict[str, Any], started_ms: int, parent_id: str) -> str:
         tags = {
             IDENTITY_TAG: run["identity"],
             SPOOL_TAG: self._spool,
             "mlflow.user": _user(),
             "mlflow.source.name": "trainyard",
             "mlflow.source.type": "LOCAL",
+            **({PARENT_TAG: parent_id} if parent_id else {}),
         }
         created = self._client.create_run(
             self._experiment_id, start_time=started_ms, tags=tags, run_name=run["name"]
@@ -71,10 +81,8 @@ class RemoteRun:
         if status_before not in ("", "RUNNING"):
             self.set_tag(REASON_TAG, f"resumed after {status_before}")
         self._client.update_run(self.run_id, status="RUNNING")
-        for name, value in tags.items():
-            self.set_tag(name, value)
-            if name in MLFLOW_TAGS:
-                self.set_tag(MLFLOW_TAGS[name], value)
+        known = {MLFLOW_TAGS[name]: value for name, value in tags.items() if name in MLFLOW_TAGS}
+        self._set_tags({**tags, **known})
 
     def terminate(self, status: str, reason: str, time_ms: int) -> None:
         """The training has ended."""
@@ -109,6 +117,20 @@ class RemoteRun:
         for start in range(0, len(parameters), MAX_PARAMETERS):
             chunk = parameters[start : start + MAX_PARAMETERS]
             self._say("parameters", lambda chunk=chunk: self._client.log_batch(self.run_id, params=chunk))
+
+    def _set_tags(self, values: dict[str, str]) -> None:
+        """Sets tags at once; should one be refused, the others still arrive."""
+        from mlflow.entities import RunTag
+
+        tags = [RunTag(name, str(value)[:MAX_TAG]) for name, value in values.items()]
+        try:
+            for start in range(0, len(tags), MAX_TAGS):
+                self._client.log_batch(self.run_id, tags=tags[start : start + MAX_TAGS])
+        except Exception as error:
+            if not self._is_refusal(error):
+                raise
+            for name, value in values.items():
+                self.set_tag(name, value)
 
     def set_tag(self, name: str, value: str) -> None:
         """Sets a tag, cut to what MLflow takes."""

@@ -14,6 +14,7 @@ from typing import Any
 
 EVENTS = "spool.jsonl"  # written by the training process
 SYSTEM = "system.jsonl"  # written by the drainer, which watches the training process
+FOLLOWED = "followed.jsonl"  # of a sweep: the tracking folders of its trials
 ROWS_PER_EVENT = 1000  # MLflow takes at most 1000 metrics in one request
 
 
@@ -76,12 +77,11 @@ def read_events(path: Path, offset: int = 0) -> Iterator[tuple[dict[str, Any] | 
             yield (event if isinstance(event, dict) and "event" in event else None), offset
 
 
-def followed(folder: Path) -> dict[Path, None]:
-    """Tracking folders of the runs that a sweep's spool says to deliver too, in order."""
-    names = (
-        event["folder"] for event, _ in read_events(folder / EVENTS) if event and event["event"] == "follow"
-    )
-    return {Path(os.path.normpath(folder / name)): None for name in names}
+def read_followed(folder: Path, offset: int = 0) -> Iterator[tuple[Path, int]]:
+    """Yields the folders that a sweep's tracking folder follows, from byte `offset` of their list on."""
+    for event, end in read_events(folder / FOLLOWED, offset):
+        if event is not None:
+            yield Path(os.path.normpath(folder / event["folder"])), end
 
 
 class ReplayFilter:

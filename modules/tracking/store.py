@@ -102,6 +102,24 @@ def _open(settings: dict[str, Any]) -> tuple["MlflowClient", str]:
     return client, experiment.experiment_id
 
 
+class Stores:
+    """Connections that are kept: each one that is opened asks the tracker for its experiment."""
+
+    def __init__(self) -> None:
+        self._opened: dict[tuple[str, str], tuple[MlflowClient, str]] = {}
+
+    def open(self, settings: dict[str, Any]) -> tuple["MlflowClient", str]:
+        """As `open_store`, once for each tracker and experiment."""
+        place = settings["uri"], settings["experiment"]
+        if place not in self._opened:
+            self._opened[place] = open_store(settings)
+        return self._opened[place]
+
+    def forget(self) -> None:
+        """Something is wrong: look again."""
+        self._opened.clear()
+
+
 def find_run(client: "MlflowClient", experiment_id: str, identity: str) -> str | None:
     """MLflow's id of the newest run with this identity; None if the tracker has none."""
     return next(iter(runs_with_tag(client, experiment_id, IDENTITY_TAG, identity)[::-1]), None)

@@ -1,8 +1,8 @@
 """Tracker of a sweep: one run with its trials' runs below it, and one process that delivers them all.
 
 Trials record with `Tracker(..., deliver=False)`, on whatever node, into spools on the shared storage. The one
-drainer, on the driver's node, reads them there. Which spools it reads is itself an event in the sweep's
-spool, so that a drainer or a driver that was killed and started again goes on where it was.
+drainer, on the driver's node, reads them there. Which spools it follows is a list on disk, so that a drainer
+or a driver that was killed and started again goes on where it was.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import Any
 from filelock import Timeout
 
 from modules.tracking.folder import DrainState, read_run, writer_lock
-from modules.tracking.spool import EVENTS, SpoolWriter, followed, read_events
+from modules.tracking.spool import EVENTS, FOLLOWED, SpoolWriter, read_events, read_followed
 from modules.tracking.tracker import STATUSES, WRITER_WAIT_S, Tracker, now_ms
 
 
@@ -32,7 +32,7 @@ class SweepTracker(Tracker):
         UserError: the settings name no usable store, or another process is recording this sweep.
 
     Example:
-        >>> tracker = SweepTracker(sweep.folder / "tracking", plan["tracking"], {"name": ..., "identity": ...})
+        >>> tracker = SweepTracker(sweep.folder / "tracking", settings, {"name": ..., "identity": ...})
         >>> tracker.follow(run_folder.tracking)  # then, in a worker: Tracker(..., deliver=False)
         >>> tracker.metric("best/validation/accuracy", 0.91, step=num_ended)
         >>> tracker.conclude(run_folder.tracking, "FAILED", "the worker died of signal 11")
@@ -40,8 +40,9 @@ class SweepTracker(Tracker):
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any], run: dict[str, Any]) -> None:
-        self._followed = followed(Path(folder).absolute())
+        self._followed = {followed for followed, _ in read_followed(Path(folder).absolute())}
         super().__init__(folder, settings, run)
+        self._list = SpoolWriter(self._folder / FOLLOWED)
 
     def follow(self, folder: Path) -> None:
         """Has the run in `folder` delivered too, as a child of this one; once it is followed, does nothing.
@@ -54,8 +55,11 @@ class SweepTracker(Tracker):
         """
         folder = Path(os.path.normpath(Path(folder).absolute()))
         if folder not in self._followed:
-            self._followed[folder] = None
-            self._write({"event": "follow", "folder": os.path.relpath(folder, self._folder)})
+            self._followed.add(folder)
+            try:
+                self._list.write({"event": "follow", "folder": os.path.relpath(folder, self._folder)})
+            except OSError as error:
+                self._warn(f"{self._folder / FOLLOWED}: {error.strerror}; runs to deliver wait in memory")
 
     def conclude(self, folder: Path, status: str, reason: str = "") -> None:
         """Says how a trial's run ended whose process cannot say it any more: it crashed or was killed.
@@ -82,13 +86,12 @@ class SweepTracker(Tracker):
     def _why_left(self, size: int) -> str:
         if why := super()._why_left(size):
             return why
-        left = [folder for folder in self._followed if not _is_delivered(folder)]
-        self._followed = dict.fromkeys(left)  # the next look is at these alone
-        if not left:
+        self._followed = {folder for folder in self._followed if not _is_delivered(folder)}
+        if not self._followed:
             return ""
-        state = DrainState.load(left[0])
-        why = state.error if state is not None and state.error else "the tracker did not take it in time"
-        return f"{len(left):,} runs of its trials are not delivered, {why}"
+        errors = {state.error for folder in self._followed if (state := DrainState.load(folder))}
+        why = next(iter(errors - {""}), "the tracker did not take it in time")
+        return f"{len(self._followed):,} of its trials are not delivered, {why}"
 
 
 def _is_delivered(folder: Path) -> bool:

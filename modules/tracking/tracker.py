@@ -35,6 +35,7 @@ from modules.tracking.store import absolute_settings
 STATUSES = ("FINISHED", "FAILED", "KILLED")
 FLUSH_EVERY_S = 1.0
 WRITER_WAIT_S = 5.0
+DRAIN = "Send it with `python -m pipelines.track drain`."
 
 
 class Tracker:
@@ -225,9 +226,7 @@ class Tracker:
         drainer.hurry()
         while why := self._why_left(size):
             if time.monotonic() >= deadline:
-                self._warn(
-                    f"the rest stays in {self._folder}: {why}. Send it with `python -m pipelines.track drain`."
-                )
+                self._warn(f"the rest stays in {self._folder}: {why}. {DRAIN}")
                 return False
             self._tend_drainer()
             time.sleep(0.05)
