@@ -23,12 +23,12 @@ class Arguments:
     Args:
         plan: the recipe's plan, build/plan/<recipe>.yaml.
         build: folder of what the verbs write.
-        data: folder of the datasets' shards.
+        data: folder of the datasets' shards; by default data/shards in the plan's runtime.storage.
     """
 
     plan: str
     build: str = "build"
-    data: str = "data/shards"
+    data: str | None = None
 
 
 def main(argv: list[str]) -> None:
@@ -49,9 +49,8 @@ def main(argv: list[str]) -> None:
     # Opened before torch is imported: the process that talks to MLflow starts up meanwhile.
     tracker = Tracker.reopen(tracking) if (tracking / "run.json").is_file() else None
     try:
-        evaluation = _evaluate(
-            plan, summary, trained, Path(chosen.data), Path(chosen.build) / "evaluate", tracker
-        )
+        data = Path(chosen.data or Path(plan["runtime"]["storage"]) / "data" / "shards")
+        evaluation = _evaluate(plan, summary, trained, data, Path(chosen.build) / "evaluate", tracker)
     finally:
         if tracker is not None:
             tracker.finish()

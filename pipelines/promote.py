@@ -23,12 +23,12 @@ class Arguments:
     Args:
         plan: the recipe's plan, build/plan/<recipe>.yaml.
         build: folder of what the verbs write.
-        data: folder of the datasets' shards.
+        data: folder of the datasets' shards; by default data/shards in the plan's runtime.storage.
     """
 
     plan: str
     build: str = "build"
-    data: str = "data/shards"
+    data: str | None = None
 
 
 def main(argv: list[str]) -> None:
@@ -52,7 +52,8 @@ def main(argv: list[str]) -> None:
     registry = Registry(plan["tracking"])
     promotion = decided(registry, name, outcome.provenance.identity)
     if promotion is None:
-        promotion = _promote(registry, plan, weights, outcome, Path(chosen.data))
+        data = Path(chosen.data or Path(plan["runtime"]["storage"]) / "data" / "shards")
+        promotion = _promote(registry, plan, weights, outcome, data)
     result = {
         "recipe": name,
         "model": promotion.version.name,

@@ -15,8 +15,6 @@ from typing import Any
 
 from modules.configuration.command import arguments, run
 
-RUNS = Path("runs")
-DATA = Path("data/shards")
 BUILD = Path("build/train")
 
 
@@ -63,12 +61,14 @@ def _train(plan: dict[str, Any], publish: Path | None) -> None:
     from rich.console import Console
 
     from modules.configuration.identity import identity
+    from modules.configuration.settings import RuntimeSettings, read
     from modules.training.run_folder import RunFolder
 
     console = Console(stderr=True)
-    shards = DATA / plan["data"]["name"]
+    storage = Path(read(RuntimeSettings, plan["runtime"], "runtime").storage)
+    shards = storage / "data" / "shards" / plan["data"]["name"]
     number = identity(plan, shards)
-    folder = RunFolder(RUNS / number[:16])
+    folder = RunFolder(storage / "runs" / number[:16])
     with folder.held():
         if folder.finished():
             print(f"{plan['name']}: already trained, nothing to do")

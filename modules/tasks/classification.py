@@ -4,6 +4,8 @@ Label smoothing after Szegedy et al. 2016, section 7 (arXiv 1512.00567); `label_
 epsilon.
 """
 
+from typing import ClassVar, Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -25,6 +27,11 @@ class Classification(Task):
         label_smoothing: share of the target's probability spread evenly over all classes.
         augmentation: changes the pictures of each batch in training; None = pictures as they are.
     """
+
+    measures: ClassVar[dict[str, Literal["max", "min"]]] = {
+        "validation/loss": "min",
+        "validation/accuracy": "max",
+    }
 
     def __init__(
         self,

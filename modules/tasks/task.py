@@ -14,6 +14,7 @@ latter finds the losses of all steps in `outputs["loss"]`.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -62,7 +63,12 @@ class Task(LightningModule):
 
     Args:
         model: the network whose weights are learned.
+
+    Attributes:
+        measures: what validation logs, and whether more or less of it is better.
     """
+
+    measures: ClassVar[dict[str, Literal["max", "min"]]] = {}
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()

@@ -176,6 +176,8 @@ def _quiet_lightning() -> Iterator[None]:
             # Lightning 2.6 asks torch 2.13 for a tree in its old way.
             warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
             warnings.filterwarnings("ignore", message=".*have no `val_dataloader`")  # validation left out
+            # On a cluster's login node; processes are started by other means here.
+            warnings.filterwarnings("ignore", message="The `srun` command is available")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -1,11 +1,13 @@
 """A run from its plan to its results: data, tracker, training, and an honest word on how it ended."""
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
+from pytorch_lightning import Callback
 from rich.console import Console
 
 from modules.configuration.definitions import ROOT
@@ -30,7 +32,13 @@ _KILLED_WAIT_S = 5.0
 
 
 def train(
-    plan: dict[str, Any], identity: str, shards: Path, folder: RunFolder, console: Console
+    plan: dict[str, Any],
+    identity: str,
+    shards: Path,
+    folder: RunFolder,
+    console: Console,
+    callbacks: Sequence[Callback] = (),
+    data: ShardSet | None = None,
 ) -> dict[str, Any]:
     """Trains a plan in its folder, from its checkpoint on if there is one.
 
@@ -40,6 +48,8 @@ def train(
         shards: the folder of its dataset.
         folder: held by this process.
         console: where progress is shown.
+        callbacks: Lightning callbacks of one's own.
+        data: the shards, where they are open already.
 
     Returns:
         The summary, as it lies in summary.json.
@@ -52,7 +62,7 @@ def train(
     runtime = read(RuntimeSettings, plan["runtime"], "runtime")
     if runtime.num_threads is not None:
         torch.set_num_threads(runtime.num_threads)
-    data = ShardSet.open(shards, read(DataSettings, plan["data"], "data"))
+    data = data or ShardSet.open(shards, read(DataSettings, plan["data"], "data"))
     training = TrainingLoader(
         data.split("train"),
         settings.batch_size,
@@ -69,7 +79,9 @@ def train(
         tracker = _open_tracker(plan, identity, shards, folder, facts)
     try:
         with explained(settings.batch_size):
-            task, curves, figures = fit(plan, training, validation, folder.checkpoint, tracker, console)
+            task, curves, figures = fit(
+                plan, training, validation, folder.checkpoint, tracker, console, callbacks
+            )
             summary = {
                 "recipe": plan["name"],
                 "identity": identity,

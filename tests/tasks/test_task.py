@@ -15,7 +15,10 @@ from modules.tasks.task import Optimisation
 
 BATCH_SIZE, NUM_STEPS = 8, 12
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*LeafSpec:FutureWarning", "ignore:.*does not have many workers", "ignore:.*val_dataloader"
+    "ignore:.*LeafSpec:FutureWarning",
+    "ignore:.*does not have many workers",
+    "ignore:.*val_dataloader",
+    "ignore:The `srun` command",
 )
 
 

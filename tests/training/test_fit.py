@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from modules.configuration.errors import UserError
+from modules.configuration.origins import CONF
 from modules.datamodules.shard_loader import EvaluationLoader, TrainingLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.tasks.task import Task
@@ -69,6 +70,12 @@ def test_curves_hold_what_was_trained(small_shards: Path, tmp_path: Path) -> Non
     assert len(lines) == 2  # no terminal: one line for each epoch
     assert "epoch 2/2" in lines[1]
     assert "validation/accuracy" in lines[1]
+
+
+@pytest.mark.parametrize("recipe", sorted(path.stem for path in (CONF / "recipe").glob("*.yaml")))
+def test_a_task_measures_what_it_says(recipe: str, small_shards: Path, tmp_path: Path) -> None:
+    task, curves, _ = train(small_plan(recipe, "trainer.max_epochs=1"), small_shards, tmp_path / "last.ckpt")
+    assert {name for name in curves.history if not name.startswith("train/")} == task.measures.keys()
 
 
 def test_a_terminal_gets_a_bar(small_shards: Path, tmp_path: Path) -> None:
