@@ -6,23 +6,16 @@ python -m pipelines.plan --list         name the recipes
 python -m pipelines.plan --catalogue    write conf/catalogue.yaml, which dvc.yaml reads
 """
 
-import hashlib
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from modules.configuration.command import run
 from modules.configuration.errors import UserError
 from modules.configuration.names import suggest
-
-if TYPE_CHECKING:
-    from modules.configuration.origins import Origins
-    from modules.shapes.check import ShapeReport
+from modules.shapes.plan import named_targets, with_costs
 
 FLAGS = ("--all", "--list", "--catalogue", "--help")
-BUILT = ("model", "task", "optimizer", "schedule")
-TRAINING = ("modules.training.fit", "modules.datamodules.shard_loader")
 SHARDING = ("modules.datamodules.shard_writer",)
 VERBS = ("evaluate", "promote", "report")
 
@@ -46,50 +39,6 @@ def main(argv: list[str]) -> None:
             _write_all(Path("build/plan"))
         case _:
             _show(argv)
-
-
-def make_plan(config: dict[str, Any], origins: "Origins | None" = None) -> dict[str, Any]:
-    """The plan of a resolved configuration.
-
-    Args:
-        config: from `compose`.
-        origins: what it was composed of, so that an error of shape names file and line.
-
-    Returns:
-        The configuration, and with it `code`, what it runs, and `cost`, what it takes.
-
-    Raises:
-        UserError: a shape does not agree, or code cannot be read.
-    """
-    from modules.shapes.check import check_shapes
-
-    return _with_costs(config, check_shapes(config, origins))
-
-
-def training_code(config: dict[str, Any]) -> dict[str, Any]:
-    """The fingerprint of the code that may change a training's result, and of the pinned environment."""
-    from modules.configuration.definitions import ROOT
-    from modules.configuration.fingerprint import code_fingerprint
-    from modules.configuration.identity import pinned_environment
-
-    pins = "\n".join(pinned_environment(ROOT / "constraints.txt"))
-    code = code_fingerprint([*_targets([config[section] for section in BUILT]), *TRAINING])
-    return code | {"environment": hashlib.sha256(pins.encode()).hexdigest()}
-
-
-def _with_costs(config: dict[str, Any], report: "ShapeReport") -> dict[str, Any]:
-    cost = report.cost
-    totals = {"memory_bytes": cost.memory_bytes, "step_multiply_adds": cost.step_multiply_adds}
-    return config | {"code": training_code(config), "cost": asdict(cost) | totals}
-
-
-def _targets(value: Any) -> list[str]:
-    if isinstance(value, list):
-        return [target for item in value for target in _targets(item)]
-    if not isinstance(value, dict):
-        return []
-    inner = [target for item in value.values() for target in _targets(item)]
-    return [value["_target_"], *inner] if "_target_" in value else inner
 
 
 def _list() -> None:
@@ -172,9 +121,9 @@ def _write_all(out: Path) -> None:
     files: dict[str, str] = {}
     for name in names("source"):
         node = source(name)
-        files[f"sources/{name}.yaml"] = to_yaml(node | {"code": code_fingerprint(_targets(node))})
+        files[f"sources/{name}.yaml"] = to_yaml(node | {"code": code_fingerprint(named_targets(node))})
     for name, data in datasets.items():
-        code = code_fingerprint([*_targets(data["reader"]), *SHARDING])
+        code = code_fingerprint([*named_targets(data["reader"]), *SHARDING])
         files[f"datasets/{name}.yaml"] = to_yaml(data | {"code": code})
     for verb in VERBS:
         files[f"verbs/{verb}.yaml"] = to_yaml({"code": code_fingerprint([f"pipelines.{verb}"])})
@@ -192,7 +141,7 @@ def _recipe_files(configs: dict[str, dict[str, Any]]) -> dict[str, str]:
     files = {}
     for recipe, config in configs.items():
         report = check_shapes(config, origins([f"recipe={recipe}"], CONF))
-        files[f"{recipe}.yaml"] = to_yaml(_with_costs(config, report))
+        files[f"{recipe}.yaml"] = to_yaml(with_costs(config, report))
         files[f"{recipe}.svg"] = network_svg(report)
         cost = report.cost
         print(f"{recipe}: {cost.num_parameters:,} parameters, {cost.multiply_adds:,} multiply-adds")

@@ -43,7 +43,7 @@ def _train_overrides(argv: list[str]) -> None:
     from modules.configuration.hydra_command import compose_and_run, job_origins
 
     def job(config: dict[str, Any]) -> None:
-        from pipelines.plan import make_plan
+        from modules.shapes.plan import make_plan
 
         _train(make_plan(config, job_origins()), publish=None)
 

@@ -5,6 +5,7 @@ A section such as model, which names its class by `_target_`, is checked against
 """
 
 from dataclasses import dataclass, fields, is_dataclass
+from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from modules.configuration.errors import KeyFault, UserError
@@ -178,6 +179,7 @@ class Settings:
         name: of the recipe.
         seed: of every random draw.
         allowed_targets: prefixes of `_target_` allowed besides the yard's own; set in conf/config.yaml alone.
+        sweep: None in a plan: a recipe's plan is the same however it is searched.
     """
 
     data: DataSettings
@@ -187,12 +189,12 @@ class Settings:
     schedule: Node
     trainer: TrainerSettings
     runtime: RuntimeSettings
-    sweep: SweepSettings
     tracking: TrackingSettings
     seed: int
     allowed_targets: list[str]
     name: str
     expected: ExpectedSettings
+    sweep: SweepSettings | None = None
 
     def __post_init__(self) -> None:
         _name("name", "recipe", self.name)
@@ -235,6 +237,8 @@ def _construct(section: Any, values: dict[str, Any], key: str) -> Any:
 
 
 def _nested(hint: Any, value: Any, key: str) -> Any:
+    if isinstance(hint, UnionType) and isinstance(value, dict):
+        hint = next((kind for kind in get_args(hint) if is_dataclass(kind)), hint)
     if is_dataclass(hint) and isinstance(value, dict):
         return _construct(hint, value, key)
     if get_origin(hint) is dict and is_dataclass(get_args(hint)[1]):

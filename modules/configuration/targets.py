@@ -47,8 +47,11 @@ def _allowed_prefixes(root_file: Path, _mtime_ns: int) -> tuple[str, ...]:
 
 def own_allowed_targets(root_file: Path = ROOT_FILE) -> list[str]:
     """`allowed_targets` as the root file has it."""
-    if not root_file.is_file():
-        return []
+    return list(_own_allowed_targets(root_file, root_file.stat().st_mtime_ns)) if root_file.is_file() else []
+
+
+@functools.lru_cache(maxsize=16)
+def _own_allowed_targets(root_file: Path, _mtime_ns: int) -> tuple[str, ...]:
     prefixes = (yaml.safe_load(root_file.read_text()) or {}).get("allowed_targets") or []
     for prefix in prefixes if isinstance(prefixes, list) else [prefixes]:
         if not isinstance(prefix, str) or not all(p.isidentifier() for p in prefix.rstrip(".").split(".")):
@@ -56,7 +59,7 @@ def own_allowed_targets(root_file: Path = ROOT_FILE) -> list[str]:
                 f"{root_file}: allowed_targets: {prefix!r} is no package name",
                 "Write a list such as [my_package.models.]",
             )
-    return list(prefixes)
+    return tuple(prefixes)
 
 
 def check_targets(key: str, value: Any, allowed: tuple[str, ...] | None = None) -> None:

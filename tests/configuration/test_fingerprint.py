@@ -66,7 +66,7 @@ def test_every_kind_of_import_is_followed(code: Path) -> None:
 
 
 def test_only_what_counts_is_in_a_recipes_fingerprint() -> None:
-    from pipelines.plan import training_code
+    from modules.shapes.plan import training_code
 
     files = {name: training_code(compose([f"recipe={name}"]))["files"] for name in ("lenet", "perceptron")}
     assert "modules/training/fit.py" in files["lenet"]
