@@ -69,6 +69,47 @@ class Curves(Logger):
             self.sink.flush()
 
 
+class MeanLosses:
+    """Points of the training's loss and learning rate, each a mean over so many steps.
+
+    Args:
+        curves: where the points go.
+        every_steps: steps that one point is the mean of.
+        learning_rate: the rate of a step, counted from 0.
+    """
+
+    def __init__(self, curves: Curves, every_steps: int, learning_rate: Callable[[int], float]) -> None:
+        self.curves = curves
+        self.every_steps = every_steps
+        self.learning_rate = learning_rate
+        self._sum = 0.0
+        self._count = 0
+
+    def add(self, losses: list[float], last_step: int) -> None:
+        """Takes in the losses of the steps that end with `last_step`, counted from 1.
+
+        Raises:
+            UserError: a loss is not a finite number.
+        """
+        for step, loss in enumerate(losses, last_step - len(losses) + 1):
+            if not math.isfinite(loss):
+                raise diverged(step, f"the loss is {loss}", self.learning_rate(step - 1))
+            self._sum += loss
+            self._count += 1
+            if step % self.every_steps == 0:
+                self.curves.add("train/loss", self._sum / self._count, step)
+                self.curves.add("train/learning_rate", self.learning_rate(step - 1), step)
+                self._sum, self._count = 0.0, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        history = {name: [list(point) for point in points] for name, points in self.curves.history.items()}
+        return {"history": history, "sum": self._sum, "count": self._count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.curves.history = state["history"]
+        self._sum, self._count = state["sum"], state["count"]
+
+
 class LossCurve(Callback):
     """Records the mean loss and the learning rate every so many steps, and stops a training that diverges.
 
@@ -80,13 +121,9 @@ class LossCurve(Callback):
 
     def __init__(self, task: Task, curves: Curves, every_steps: int) -> None:
         self.task = task
-        self.curves = curves
-        self.every_steps = every_steps
-        self.last_loss = math.nan
+        self.means = MeanLosses(curves, every_steps, task.learning_rate)
         self._waiting: list[torch.Tensor] = []
         self._num_waiting = 0
-        self._sum = 0.0
-        self._count = 0
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -97,7 +134,7 @@ class LossCurve(Callback):
         # A block of one step is not worth a transfer of its own.
         if (
             len(losses) > 1
-            or self._num_waiting >= self.every_steps
+            or self._num_waiting >= self.means.every_steps
             or batch_idx + 1 == trainer.num_training_batches
         ):
             self.take_in(trainer)
@@ -112,16 +149,7 @@ class LossCurve(Callback):
             return
         losses = torch.cat(self._waiting).tolist()
         self._waiting, self._num_waiting = [], 0
-        for step, loss in enumerate(losses, trainer.global_step - len(losses) + 1):
-            if not math.isfinite(loss):
-                raise diverged(step, f"the loss is {loss}", self.task.learning_rate(step - 1))
-            self._sum += loss
-            self._count += 1
-            if step % self.every_steps == 0:
-                self.last_loss = self._sum / self._count
-                self.curves.add("train/loss", self.last_loss, step)
-                self.curves.add("train/learning_rate", self.task.learning_rate(step - 1), step)
-                self._sum, self._count = 0.0, 0
+        self.means.add(losses, trainer.global_step)
 
     def check_weights(self, trainer: Trainer) -> None:
         """Before a checkpoint: the loss of the last step says nothing about the weights that this step made.
@@ -135,12 +163,10 @@ class LossCurve(Callback):
             raise diverged(step, "a weight is not a finite number", self.task.learning_rate(step - 1))
 
     def state_dict(self) -> dict[str, Any]:
-        history = {name: [list(point) for point in points] for name, points in self.curves.history.items()}
-        return {"history": history, "sum": self._sum, "count": self._count}
+        return self.means.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.curves.history = state_dict["history"]
-        self._sum, self._count = state_dict["sum"], state_dict["count"]
+        self.means.load_state_dict(state_dict)
 
 
 def diverged(step: int, what: str, learning_rate: float) -> UserError:

@@ -51,10 +51,15 @@ class RandomState(Callback):
 
 def seed_all(seed: int, stream: int) -> None:
     """Starts all generators anew: stream 0 draws the initial weights, stream n the n-th epoch."""
-    mixed = int(np.random.SeedSequence([seed, stream]).generate_state(1)[0])
+    mixed = stream_seed(seed, stream)
     random.seed(mixed)
     np.random.seed(mixed)
     torch.manual_seed(mixed)
+
+
+def stream_seed(seed: int, stream: int) -> int:
+    """What `seed_all` starts the generators from."""
+    return int(np.random.SeedSequence([seed, stream]).generate_state(1)[0])
 
 
 def _set_states(states: dict[str, Any]) -> None:

@@ -17,8 +17,10 @@ from modules.configuration.plans import to_yaml, write_if_changed
 from modules.configuration.settings import DataSettings, RuntimeSettings, TrainerSettings, read
 from modules.datamodules.shard_loader import EvaluationLoader, TrainingLoader
 from modules.datamodules.shard_set import ShardSet
+from modules.tasks.task import Task
 from modules.tracking.tracker import Tracker
 from modules.training.checkpoint import save_tensors
+from modules.training.curves import Curves
 from modules.training.environment import environment, git_state
 from modules.training.faults import explained
 from modules.training.fit import fit
@@ -26,7 +28,7 @@ from modules.training.interruption import Interrupted
 from modules.training.run_folder import RunFolder
 
 # Validation keeps no gradients: larger batches fit, and cost less a sample.
-_VALIDATION_BATCH_SIZE = 500
+VALIDATION_BATCH_SIZE = 500
 # Whoever sends SIGTERM seldom waits longer than half a minute before SIGKILL.
 _KILLED_WAIT_S = 5.0
 
@@ -72,55 +74,74 @@ def train(
     )
     validation = None
     if "validation" in data.splits:
-        validation = EvaluationLoader(data.split("validation"), _VALIDATION_BATCH_SIZE)
+        validation = EvaluationLoader(data.split("validation"), VALIDATION_BATCH_SIZE)
     facts = {**git_state(ROOT), **environment()}
     with explained(settings.batch_size):
         write_if_changed(folder.plan, to_yaml(plan))
-        tracker = _open_tracker(plan, identity, shards, folder, facts)
+        tracker = open_tracker(plan, identity, shards, folder, facts)
     try:
         with explained(settings.batch_size):
             task, curves, figures = fit(
                 plan, training, validation, folder.checkpoint, tracker, console, callbacks
             )
-            summary = {
-                "recipe": plan["name"],
-                "identity": identity,
-                "run_folder": str(folder.path),
-                "seed": plan["seed"],
-                "status": "FINISHED",
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                **figures,
-                "num_parameters": plan["cost"]["num_parameters"],
-                "multiply_adds": plan["cost"]["multiply_adds"],
-                **facts,
-            }
-            save_tensors(task.model.state_dict(), folder.weights)
-            folder.write("history.json", curves.history)
-            folder.write("summary.json", summary)
+            summary = write_results(folder, plan, identity, task, curves, {**figures, **facts})
         tracker.artifact(folder.path / "summary.json")
     except BaseException as error:
         status = "KILLED" if isinstance(error, Interrupted | KeyboardInterrupt) else "FAILED"
-        _end(folder, tracker, status, " ".join(f"{error}".split()) or type(error).__name__)
+        end_run(folder, tracker, status, " ".join(f"{error}".split()) or type(error).__name__)
         raise
-    _end(folder, tracker, "FINISHED", "")
+    end_run(folder, tracker, "FINISHED", "")
     return summary
 
 
-def _open_tracker(
-    plan: dict[str, Any], identity: str, shards: Path, folder: RunFolder, facts: dict[str, str]
+def write_results(
+    folder: RunFolder,
+    plan: dict[str, Any],
+    identity: str,
+    task: Task,
+    curves: Curves,
+    figures: dict[str, Any],
+    status: str = "FINISHED",
+) -> dict[str, Any]:
+    """Writes weights, history and summary of a run that ended well; returns the summary."""
+    summary = {
+        "recipe": plan["name"],
+        "identity": identity,
+        "run_folder": str(folder.path),
+        "seed": plan["seed"],
+        "status": status,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "num_parameters": plan["cost"]["num_parameters"],
+        "multiply_adds": plan["cost"]["multiply_adds"],
+        **figures,
+    }
+    save_tensors(task.model.state_dict(), folder.weights)
+    folder.write("history.json", curves.history)
+    folder.write("summary.json", summary)
+    return summary
+
+
+def open_tracker(
+    plan: dict[str, Any],
+    identity: str,
+    shards: Path,
+    folder: RunFolder,
+    facts: dict[str, str],
+    deliver: bool = True,
 ) -> Tracker:
+    """The tracker of a run, told all that is known before its first step."""
     hashes = {f"data.{split}": " ".join(values) for split, values in shard_hashes(shards).items()}
     code = {"code_fingerprint": plan["code"]["fingerprint"]}
     tags = {"recipe": plan["name"], "dataset": plan["data"]["name"], **code, **hashes, **facts}
     run = {"name": plan["name"], "identity": identity, "tags": tags}
-    tracker = Tracker(folder.tracking, plan["tracking"], run)
+    tracker = Tracker(folder.tracking, plan["tracking"], run, deliver)
     tracked = ("name", "seed", "model", "task", "optimizer", "schedule", "trainer", "runtime")
     tracker.parameters({key: plan[key] for key in tracked})
     tracker.artifact(folder.plan)
     return tracker
 
 
-def _end(folder: RunFolder, tracker: Tracker, status: str, reason: str) -> None:
+def end_run(folder: RunFolder, tracker: Tracker, status: str, reason: str) -> None:
     """Tells tracker and folder how the run ended; a full disk must not hide why."""
     try:
         tracker.finish(status, reason, wait_s=_KILLED_WAIT_S if status == "KILLED" else None)
