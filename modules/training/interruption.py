@@ -30,28 +30,37 @@ class Interruption:
     at once."""
 
     def __init__(self) -> None:
-        self.received: signal.Signals | None = None
+        self._asked: Interrupted | None = None
         self.repeated = False
         self._process = os.getpid()
         self._previous: dict[signal.Signals, Any] = {}
 
     @property
     def requested(self) -> bool:
-        return self.received is not None
+        return self._asked is not None
+
+    def request(self, stop: Interrupted) -> None:
+        """Asks from within for what a signal asks for from outside.
+
+        Args:
+            stop: what to raise.
+        """
+        self._asked = stop
 
     def stop(self) -> None:
-        """Raises `Interrupted` if a signal has come."""
-        if self.received is not None:
-            raise Interrupted(self.received)
+        """Raises `Interrupted` if it has been asked for."""
+        if self._asked is not None:
+            raise self._asked
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:
             return  # a loader's worker: Ctrl-C reaches all of a terminal's processes, this one decides
         self.repeated = self.requested
         self.stop()
-        self.received = signal.Signals(number)
+        received = signal.Signals(number)
+        self.request(Interrupted(received))
         print(
-            f"\n{self.received.name}: saving at the end of this block; once more stops at once",
+            f"\n{received.name}: saving at the end of this block; once more stops at once",
             file=sys.stderr,
         )
 

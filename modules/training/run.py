@@ -41,6 +41,7 @@ def train(
     console: Console,
     callbacks: Sequence[Callback] = (),
     data: ShardSet | None = None,
+    deliver: bool = True,
 ) -> dict[str, Any]:
     """Trains a plan in its folder, from its checkpoint on if there is one.
 
@@ -52,6 +53,7 @@ def train(
         console: where progress is shown.
         callbacks: Lightning callbacks of one's own.
         data: the shards, where they are open already.
+        deliver: whether a process of this run's own brings its metrics to the tracker.
 
     Returns:
         The summary, as it lies in summary.json.
@@ -78,7 +80,7 @@ def train(
     facts = {**git_state(ROOT), **environment()}
     with explained(settings.batch_size):
         write_if_changed(folder.plan, to_yaml(plan))
-        tracker = open_tracker(plan, identity, shards, folder, facts)
+        tracker = open_tracker(plan, identity, shards, folder, facts, deliver)
     try:
         with explained(settings.batch_size):
             task, curves, figures = fit(
