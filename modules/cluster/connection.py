@@ -1,6 +1,17 @@
-"""The connection to Ray: a cluster that is there, or one of its own on this machine."""
+"""The connection to Ray: a cluster that is there, or one of its own on this machine.
 
+A Ray of its own keeps every socket on loopback and wants a token all the same. Whether a cluster answers and
+takes the token is asked by one small call first: Ray's own driver would try for minutes.
+"""
+
+import os
+
+from modules.cluster.token import ensure_token, find_token
+from modules.configuration.errors import UserError
 from modules.configuration.execution import RuntimeSettings
+
+_PATIENCE_S = 5.0
+LOOPBACK = "127.0.0.1"
 
 
 def connect(runtime: RuntimeSettings, num_cpus: int | None = None) -> None:
@@ -8,19 +19,140 @@ def connect(runtime: RuntimeSettings, num_cpus: int | None = None) -> None:
 
     Args:
         runtime: its `address` says which.
-        num_cpus: cores of a cluster of its own; by default all.
+        num_cpus: cores of a cluster of its own; by default all, and no fewer than the workers need.
+
+    Raises:
+        UserError: no cluster answers, it refuses the token, or it has less than the workers need.
     """
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else a worker without GPUs warns
     import ray
 
     if ray.is_initialized():
         return
+    _read_environment()
+    stay_on_loopback()
     if runtime.address is None:
-        ray.init(
-            address="local",
-            num_cpus=num_cpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            object_store_memory=150_000_000,
-        )
+        _start(runtime, num_cpus)
     else:
-        ray.init(address=runtime.address, log_to_driver=False)
+        _join(runtime)
+
+
+def _start(runtime: RuntimeSettings, num_cpus: int | None) -> None:
+    import ray
+    from ray._private.accelerators import get_accelerator_manager_for_resource
+
+    ensure_token()
+    manager = get_accelerator_manager_for_resource("GPU")
+    num_gpus = manager.get_current_node_num_accelerators() if manager else 0
+    needed = runtime.num_workers * runtime.gpus_per_worker
+    if needed > num_gpus:
+        raise UserError(
+            f"runtime: {runtime.num_workers} workers want {needed:g} GPUs, this machine has {num_gpus}",
+            "Lower runtime.gpus_per_worker",
+        )
+    # More workers than cores train slower, and right.
+    cores = num_cpus or max(os.cpu_count() or 1, round(runtime.num_workers * runtime.cpus_per_worker + 0.5))
+    ray.init(
+        address="local",
+        num_cpus=cores,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        _node_ip_address=LOOPBACK,
+    )
+
+
+def _join(runtime: RuntimeSettings) -> None:
+    import ray
+    from ray._private.services import canonicalize_bootstrap_address
+
+    try:
+        address = canonicalize_bootstrap_address(runtime.address)
+    except (ConnectionError, ValueError):
+        address = None
+    if address is None or "://" in address:
+        near = " and no Ray runs here" if runtime.address == "auto" else ""
+        raise UserError(
+            f"runtime.address={runtime.address}{near}",
+            "Name the head of a cluster: runtime.address=host:6379",
+        )
+    check_head(address)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (RuntimeError, ConnectionError, ValueError) as error:
+        raise UserError(
+            f"the cluster at {address} cannot be joined: {' '.join(str(error).split())}"
+        ) from error
+    _check_resources(runtime, ray.cluster_resources())
+
+
+def check_head(address: str) -> None:
+    """Asks the head of a cluster whether it is there, takes the token and runs the same Ray.
+
+    Args:
+        address: host:port of its global control service.
+
+    Raises:
+        UserError: it does not.
+    """
+    import grpc
+    import ray
+    from ray.core.generated.gcs_service_pb2 import CheckAliveRequest
+    from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
+
+    token = find_token() if os.environ.get("RAY_AUTH_MODE") == "token" else None
+    headers = (("authorization", f"Bearer {token}"),) if token else ()
+    with grpc.insecure_channel(address) as channel:
+        try:
+            reply = NodeInfoGcsServiceStub(channel).CheckAlive(
+                CheckAliveRequest(), timeout=_PATIENCE_S, metadata=headers
+            )
+        except grpc.RpcError as error:
+            code = error.code()  # pyright: ignore[reportAttributeAccessIssue]
+            if code == grpc.StatusCode.UNAUTHENTICATED:
+                raise refused_token(f"the cluster at {address}", token) from None
+            raise UserError(f"no Ray cluster answers at {address} ({code.name})") from None
+    if reply.ray_version != ray.__version__:
+        raise UserError(
+            f"the cluster at {address} runs Ray {reply.ray_version}, this is {ray.__version__}",
+            f"Install there: ray[default,train,tune]=={ray.__version__}",
+        )
+
+
+def refused_token(who: str, token: str | None) -> UserError:
+    """The fault of a token that a cluster does not take."""
+    if token is None:
+        return UserError(
+            f"{who} wants a token and there is none",
+            "Copy the head's ~/.ray/auth_token here, or set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH",
+        )
+    return UserError(f"{who} refuses the token", "It must equal the head's ~/.ray/auth_token")
+
+
+def _check_resources(runtime: RuntimeSettings, there: dict[str, float]) -> None:
+    """Refuses what would wait for ever."""
+    wanted = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
+    for resource, each in wanted.items():
+        needed = runtime.num_workers * each
+        if needed > there.get(resource, 0):
+            raise UserError(
+                f"runtime: {runtime.num_workers} workers want {needed:g} {resource}s,"
+                f" the cluster has {there.get(resource, 0):g}",
+                f"Lower runtime.num_workers or runtime.{resource.lower()}s_per_worker",
+            )
+
+
+def _read_environment() -> None:
+    """Lets Ray see RAY_AUTH_MODE although it may have been imported before that was set."""
+    from ray._raylet import Config
+
+    Config.initialize("")
+
+
+def stay_on_loopback() -> None:
+    """Leaves 127.0.0.1 what it is: Ray takes it for this machine's outward address, and listens there."""
+    from ray._private import services
+
+    services.resolve_ip_for_localhost = lambda host: host
