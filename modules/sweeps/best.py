@@ -1,20 +1,61 @@
 """best.yaml: the plan of a sweep's best trial, which `python -m pipelines.train plan=...` trains as it is."""
 
+import shlex
 from pathlib import Path
 
+from modules.configuration.plans import to_yaml, write_if_changed
 from modules.sweeps.ledger import Event, Ledger
+from modules.sweeps.points import overrides_of
 from modules.sweeps.search import Mode
 from modules.sweeps.setup import Sweep
+from modules.sweeps.space import Point
+
+_SCHEDULE = """\
+# Its numbers changed while it was trained (population based training), and its weights came from others on
+# the way: trained from the start with the last numbers alone, as this plan does, it may end elsewhere.
+"""
 
 
 def best_trial(events: list[Event], mode: Mode) -> Event | None:
-    """The `ended` event of the best trial that was trained to its end; None while there is none."""
+    """The `ended` event of the best of the trials that were trained to their end; None while there is none."""
     ended = [event for event in events if event["event"] == "ended" and event["value"] is not None]
     whole = [event for event in ended if event["status"] in ("FINISHED", "REUSED")]
     sign = 1 if mode == "max" else -1
     return max(whole, key=lambda event: (sign * event["value"], -event["trial"]), default=None)
 
 
+def point_of(events: list[Event], trial: int) -> Point:
+    """The point of a trial; where it changed on the way, the last."""
+    points = [event["point"] for event in events if event["event"] == "asked" and event["trial"] == trial]
+    for event in events:
+        if event["event"] == "report" and event["trial"] == trial and isinstance(event["decision"], dict):
+            points.append(event["decision"]["point"])
+    return points[-1]
+
+
+def command_line(sweep: Sweep, point: Point) -> str:
+    """The command that trains a point on its own."""
+    overrides = [*sweep.space.fixed, *overrides_of(point)]
+    own = [override for override in overrides if not override.lstrip("+~").startswith("sweep")]
+    return f"python -m pipelines.train {shlex.join(own)}"
+
+
 def write_best(sweep: Sweep, ledger: Ledger) -> Path | None:
     """Writes best.yaml beside the ledger, if it differs; None while no trial was trained to its end."""
-    raise NotImplementedError
+    events = ledger.events()
+    best = best_trial(events, sweep.mode)
+    if best is None:
+        return None
+    point = point_of(events, best["trial"])
+    plan = sweep.plan_of(point)
+    num_trials = sum(event["event"] == "asked" for event in events)
+    better = {"max": "most", "min": "least"}[sweep.mode]
+    header = (
+        f"# {sweep.metric} {best['value']:.6g}, the {better} of {num_trials} trials: number {best['trial']}.\n"
+        f"# {command_line(sweep, point)}\n"
+    )
+    if sweep.settings.scheduler == "pbt":
+        header += _SCHEDULE
+    path = sweep.folder / "best.yaml"
+    write_if_changed(path, header + to_yaml(plan | {"name": f"{plan['name']}_best"}))
+    return path

@@ -37,7 +37,7 @@ def make_search(space: Space, settings: SweepSettings, mode: Mode) -> Search:
         return TreeParzenSearch(space, settings.num_trials, settings.seed, mode)
     if settings.search == "random" and space.points is None:
         return ListedSearch(random_points(space, settings.seed), settings.num_trials)
-    return ListedSearch(iter(space.grid()), settings.num_trials)
+    return ListedSearch(space.grid(), settings.num_trials)
 
 
 class ListedSearch:

@@ -8,6 +8,7 @@ interval is written with six significant digits, and means just what is written.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
@@ -47,8 +48,19 @@ class Axis:
 
     @property
     def ends(self) -> tuple[str, ...]:
-        """All listed values, or the two ends of the interval."""
-        return self.values if self.values is not None else tuple(map(self.text, self.interval))
+        """The least and the greatest number, or all listed values where they are no numbers."""
+        if self.values is None:
+            return tuple(map(self.text, self.interval))
+        if all(map(_is_number, self.values)):
+            return min(self.values, key=float), max(self.values, key=float)
+        return self.values
+
+    @property
+    def is_real(self) -> bool:
+        """Whether it holds real numbers, not whole ones alone."""
+        if self.values is None:
+            return not self.integer
+        return all(map(_is_number, self.values)) and not all(map(_is_whole, self.values))
 
     def rounded(self, value: float) -> float:
         """The number that `text` writes: six significant digits, inside the interval."""
@@ -90,12 +102,23 @@ class Space:
         lengths = [None if axis.values is None else len(axis.values) for axis in self.axes]
         return None if None in lengths else math.prod(length or 0 for length in lengths)
 
-    def grid(self) -> "list[Point]":
-        """Every point in Hydra's order; of an interval its two ends."""
+    def grid(self) -> Iterator[Point]:
+        """Every point, in Hydra's order; there is no grid of intervals."""
         if self.points is not None:
-            return list(self.points)
+            return iter(self.points)
         keys = [axis.key for axis in self.axes]
-        return [dict(zip(keys, texts, strict=True)) for texts in product(*(axis.ends for axis in self.axes))]
+        return (
+            dict(zip(keys, texts, strict=True))
+            for texts in product(*(axis.values or () for axis in self.axes))
+        )
+
+    def varied(self) -> tuple[Axis, ...]:
+        """The axes; of listed points, the keys in which they differ."""
+        if self.points is None:
+            return self.axes
+        keys = dict.fromkeys(key for point in self.points for key in point)
+        values = {key: dict.fromkeys(point[key] for point in self.points if key in point) for key in keys}
+        return tuple(Axis(key, tuple(texts)) for key, texts in values.items())
 
 
 def parse(overrides: list[str]) -> Space:
@@ -124,13 +147,24 @@ def parse(overrides: list[str]) -> Space:
 
 def from_points(points: list[list[str]]) -> Space:
     """A space of listed points, each given by its overrides; what all of them share is fixed."""
-    pairs = [dict(text.partition("=")[::2] for text in point) for point in points]
+    pairs = [{text.partition("=")[0]: text.partition("=")[2] for text in point} for point in points]
     shared = {key: value for key, value in pairs[0].items() if all(pair.get(key) == value for pair in pairs)}
     fixed = tuple(
         f"{key}={value}" if value or not key.startswith("~") else key for key, value in shared.items()
     )
     own = tuple({key: value for key, value in pair.items() if key not in shared} for pair in pairs)
     return Space((), fixed, own)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _is_whole(text: str) -> bool:
+    return text.lstrip("-").isdecimal()
 
 
 def _axis(key: str, override: "Override") -> Axis:

@@ -1,0 +1,136 @@
+"""Plans of the points of a space: composed fast, shapes checked once for all points that share them.
+
+A point is composed from a copy of what its choice of files gives, not by Hydra from the start. Its shapes are
+known already if another point has the same data, model, task and batch. Numbers such as a learning rate or a
+dropout seldom reach a shape: where a network has the same shapes at both ends of all of them, it is taken to
+have these in between.
+"""
+
+import json
+from typing import Any
+
+from omegaconf import DictConfig
+
+from modules.configuration.compose import compose, resolve
+from modules.configuration.errors import UserError
+from modules.configuration.explain import HYDRA_ERRORS
+from modules.configuration.loader import changed, load, origins
+from modules.configuration.origins import CONF
+from modules.sweeps.space import Point, Space
+
+SHAPED = ("data", "recipe", "model", "task", "optimizer", "trainer")
+"""The sections that a shape may depend on."""
+
+
+class PointPlans:
+    """
+    Args:
+        space: whose points are composed.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._configurations: dict[tuple[tuple[str, str], ...], dict[str, Any]] = {}
+        self._loaded: dict[tuple[str, ...], DictConfig] = {}
+        self._codes: dict[str, dict[str, Any]] = {}
+        self._checked: dict[str, dict[str, Any] | UserError] = {}
+        self._families: dict[tuple[str | None, ...], dict[str, Any] | None] = {}
+        axes = [axis for axis in space.varied() if section(axis.key) in SHAPED]
+        self._numbers = [axis for axis in axes if axis.is_real]
+        self._others = [axis for axis in axes if not axis.is_real]
+
+    def configuration(self, point: Point) -> dict[str, Any]:
+        """The resolved configuration of a point, every key of it checked.
+
+        Raises:
+            UserError: naming the override, file or key at fault.
+        """
+        known = tuple(point.items())
+        if known not in self._configurations:
+            self._configurations[known] = self._compose(point)
+        return self._configurations[known]
+
+    def _compose(self, point: Point) -> dict[str, Any]:
+        own = overrides_of(point)
+        overrides = [*self._space.fixed, *own]
+        choices = tuple(override for override in own if is_choice(override))
+        try:
+            if choices not in self._loaded:
+                self._loaded[choices] = load([*self._space.fixed, *choices], CONF)
+            values = [override for override in own if override not in choices]
+            return resolve(changed(self._loaded[choices], values), overrides)
+        except HYDRA_ERRORS:
+            # The same fault from Hydra's own composition, which knows how to explain it.
+            return compose(overrides)
+
+    def plan(self, point: Point) -> dict[str, Any]:
+        """The plan of a point.
+
+        Raises:
+            UserError: it is impossible.
+        """
+        config = self.configuration(point)
+        cost = self._family(point) or self._cost(point)
+        own = {key: value for key, value in config.items() if key != "sweep"}
+        return own | {"code": self.code(config), "cost": cost}
+
+    def code(self, config: dict[str, Any]) -> dict[str, Any]:
+        """What `training_code` says of a configuration."""
+        from modules.shapes.plan import named_targets, training_code
+
+        targets = " ".join(named_targets(config))
+        if targets not in self._codes:
+            self._codes[targets] = training_code(config)
+        return self._codes[targets]
+
+    def _family(self, point: Point) -> dict[str, Any] | None:
+        """The cost of all points that differ from this one in real numbers alone; None if it differs too."""
+        if not self._numbers:
+            return None
+        family = tuple(point.get(axis.key) for axis in self._others)
+        if family not in self._families:
+            corners = [point | {axis.key: axis.ends[end] for axis in self._numbers} for end in (0, -1)]
+            try:
+                low, high = map(self._cost, corners)
+                self._families[family] = low if low == high else None
+            except UserError:
+                self._families[family] = None
+        return self._families[family]
+
+    def _cost(self, point: Point) -> dict[str, Any]:
+        from modules.shapes.check import check_shapes
+        from modules.shapes.plan import cost_of
+
+        config = self.configuration(point)
+        trainer = {key: config["trainer"][key] for key in ("batch_size", "precision")}
+        parts = [
+            config["data"]["fields"],
+            *(config[part] for part in ("model", "task", "optimizer")),
+            trainer,
+        ]
+        key = json.dumps(parts, sort_keys=True)
+        if key not in self._checked:
+            overrides = [*self._space.fixed, *overrides_of(point)]
+            try:
+                self._checked[key] = cost_of(check_shapes(config, origins(overrides, CONF)))
+            except UserError as error:
+                self._checked[key] = error
+        found = self._checked[key]
+        if isinstance(found, UserError):
+            raise UserError(found.problem, found.mend) from found
+        return found
+
+
+def overrides_of(point: Point) -> list[str]:
+    """A point as overrides."""
+    return [f"{key}={value}" if value or not key.startswith("~") else key for key, value in point.items()]
+
+
+def is_choice(override: str) -> bool:
+    """Whether an override chooses a file of a group."""
+    return (CONF / override.lstrip("+~").partition("=")[0].partition("@")[0]).is_dir()
+
+
+def section(key: str) -> str:
+    """The part of the configuration that an override is for."""
+    return key.lstrip("+~").partition("@")[0].partition(".")[0]
