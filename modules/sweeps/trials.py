@@ -1,0 +1,275 @@
+"""The trials of a sweep as its ledger tells them: every change is written there before it is acted on.
+
+Search and scheduler are state machines without a clock, so playing the ledger back puts them, too, where they
+were when the last driver ended.
+"""
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modules.configuration.errors import UserError
+from modules.configuration.identity import identity
+from modules.sweeps.ledger import Event, Ledger
+from modules.sweeps.scheduler import Decision, Exploit, make_scheduler
+from modules.sweeps.search import make_search
+from modules.sweeps.setup import Sweep
+from modules.sweeps.space import Point
+
+ENDED = ("FINISHED", "REUSED", "STOPPED", "FAILED", "REFUSED")
+
+
+@dataclass
+class Trial:
+    """One trial.
+
+    Attributes:
+        number: 0, 1, 2... in the order in which they were asked for.
+        point: what sets it apart; of a population's member, at present.
+        identity: of its run.
+        status: WAITING, RUNNING, or one of `ENDED`.
+        curve: the metric after each epoch that was reported.
+        answers: what was decided after each of these epochs.
+        exploit: the epoch and the donor of the last takeover, if its checkpoint is not yet handed over.
+        num_starts: how often it was started.
+        num_lost: how often its worker died.
+        value: of the metric, once ended.
+        reason: why it ended so; empty if it was simply trained.
+        seconds: that it was trained for.
+        started_s: when it was last started.
+        plan: once it is composed.
+    """
+
+    number: int
+    point: Point
+    identity: str
+    status: str = "WAITING"
+    curve: dict[int, float] = field(default_factory=dict)
+    answers: dict[int, str] = field(default_factory=dict)
+    exploit: tuple[int, int] | None = None
+    num_starts: int = 0
+    num_lost: int = 0
+    value: float | None = None
+    reason: str = ""
+    seconds: float = 0.0
+    started_s: float = 0.0
+    plan: dict[str, Any] | None = None
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs were reported."""
+        return max(self.curve, default=0)
+
+    @property
+    def last(self) -> float | None:
+        """The metric after the last of them."""
+        return self.curve[self.epoch] if self.curve else None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in ENDED
+
+
+class Trials:
+    """All trials of a sweep.
+
+    Args:
+        sweep: whose they are.
+        ledger: held by this process; what it holds is played back.
+
+    Raises:
+        UserError: the ledger is another sweep's.
+    """
+
+    def __init__(self, sweep: Sweep, ledger: Ledger) -> None:
+        self.sweep = sweep
+        self.ledger = ledger
+        self.best: Trial | None = None
+        self._search = make_search(sweep.space, sweep.settings, sweep.mode)
+        self._scheduler = make_scheduler(sweep.settings, sweep.space, sweep.mode, sweep.max_epochs)
+        self._trials: list[Trial] = []
+        self._first_of: dict[str, int] = {}
+        self._shards = shards_of(sweep.runtime.storage, sweep.base)
+        events = ledger.events()
+        if not events:
+            about = {"identity": sweep.identity, "overrides": sweep.overrides}
+            ledger.append({"event": "sweep", **about, "metric": sweep.metric, "mode": sweep.mode})
+        elif events[0].get("identity") != sweep.identity:
+            raise self._other_ledger()
+        for event in events[1:]:
+            self._play_back(event)
+
+    def __len__(self) -> int:
+        return len(self._trials)
+
+    def __getitem__(self, number: int) -> Trial:
+        return self._trials[number]
+
+    def __iter__(self) -> Iterator[Trial]:
+        return iter(self._trials)
+
+    @property
+    def is_population(self) -> bool:
+        """Whether trials change their points on the way."""
+        return self.sweep.settings.scheduler == "pbt"
+
+    @property
+    def num_ended(self) -> int:
+        """How many trials have ended."""
+        return sum(trial.has_ended for trial in self._trials)
+
+    def counts(self) -> Counter[str]:
+        """How many trials have each status."""
+        return Counter(trial.status for trial in self._trials)
+
+    def folder(self, trial: Trial) -> Path:
+        """Where the trial's run lies: where any command would train it, except for a population's member."""
+        if self.is_population:
+            return (self.sweep.folder / "members" / str(trial.number)).absolute()
+        return Path(self.sweep.runtime.storage).absolute() / "runs" / trial.identity[:16]
+
+    def same_run(self, trial: Trial) -> Trial | None:
+        """An earlier trial that comes to the same run."""
+        first = self._trials[self._first_of[trial.identity]]
+        return first if first is not trial else None
+
+    def ask(self) -> Trial | None:
+        """The next trial, its plan composed; REFUSED where its point is impossible; None if there is none."""
+        point = self._search.ask()
+        if point is None:
+            return None
+        number = len(self._trials)
+        try:
+            plan = self.sweep.plan_of(point)
+        except UserError as error:
+            trial = self._add(number, point, "")
+            reason = " ".join(str(error).split())
+            asked = {"event": "asked", "trial": number, "point": point, "identity": ""}
+            self._end(trial, "REFUSED", None, reason)
+            self.ledger.append(asked, {"event": "refused", "trial": number, "reason": reason})
+            return trial
+        trial = self._add(number, point, self._identity(number, plan))
+        trial.plan = plan
+        self.ledger.append({"event": "asked", "trial": number, "point": point, "identity": trial.identity})
+        return trial
+
+    def plan(self, trial: Trial) -> dict[str, Any]:
+        """The plan of a trial's present point."""
+        if trial.plan is None:
+            trial.plan = self.sweep.plan_of(trial.point)
+        return trial.plan
+
+    def start(self, trials: list[Trial], node: str) -> None:
+        """Says that trials are about to be sent to a worker."""
+        for trial in trials:
+            trial.status, trial.started_s = "RUNNING", time.time()
+            trial.num_starts += 1
+        self.ledger.append(
+            *(
+                {"event": "started", "trial": trial.number, "attempt": trial.num_starts, "node": node}
+                for trial in trials
+            )
+        )
+
+    def report(self, trial: Trial, epoch: int, step: int, metrics: dict[str, float]) -> Decision:
+        """What becomes of a trial after an epoch; an epoch that is known is not counted again."""
+        if epoch in trial.answers:
+            return "stop" if trial.answers[epoch] == "stop" else "continue"
+        value = metrics[self.sweep.metric]
+        decision = self._scheduler.decide(trial.number, epoch, value)
+        told = decision
+        if isinstance(decision, Exploit):
+            told = {"copy_from": decision.copy_from, "point": decision.point}
+        event = {"event": "report", "trial": trial.number, "epoch": epoch, "step": step}
+        self.ledger.append({**event, "metrics": metrics, "decision": told})
+        self._take_in(trial, epoch, value, told)
+        return decision
+
+    def end(self, trial: Trial, status: str, value: float | None, reason: str = "") -> bool:
+        """Says how a trial ended; returns whether it is the best so far."""
+        if trial.status == "RUNNING":
+            trial.seconds = time.time() - trial.started_s
+        event = {"event": "ended", "trial": trial.number, "status": status, "value": value}
+        self.ledger.append({**event, "reason": reason, "seconds": round(trial.seconds, 3)})
+        return self._end(trial, status, value, reason)
+
+    def lose(self, trial: Trial, reason: str, node_died: bool) -> None:
+        """Says that a trial's worker died; it waits to be started again."""
+        event = {"event": "lost", "trial": trial.number, "attempt": trial.num_starts, "reason": reason}
+        self.ledger.append({**event, "node_died": node_died})
+        self._lose(trial, node_died)
+
+    def rest(self, trial: Trial) -> None:
+        """A trial keeps its state and waits for a worker; nothing of it is to be written down."""
+        trial.status = "WAITING"
+
+    def _add(self, number: int, point: Point, run: str) -> Trial:
+        trial = Trial(number, point, run)
+        self._trials.append(trial)
+        self._first_of.setdefault(run, number)
+        self._scheduler.add(number, point)
+        return trial
+
+    def _identity(self, number: int, plan: dict[str, Any]) -> str:
+        if self.is_population:
+            return hashlib.sha256(f"{self.sweep.identity} member {number}".encode()).hexdigest()
+        return identity(plan, self._shards)
+
+    def _take_in(self, trial: Trial, epoch: int, value: float, decision: Any) -> None:
+        trial.curve[epoch] = value
+        if isinstance(decision, dict):
+            trial.exploit, trial.point, trial.plan = (epoch, decision["copy_from"]), decision["point"], None
+        trial.answers[epoch] = decision if isinstance(decision, str) else "exploit"
+
+    def _end(self, trial: Trial, status: str, value: float | None, reason: str) -> bool:
+        trial.status, trial.value, trial.reason, trial.plan = status, value, reason, None
+        self._search.tell(trial.number, value)
+        if value is None or status not in ("FINISHED", "REUSED"):
+            return False
+        sign = 1 if self.sweep.mode == "max" else -1
+        if self.best is None or self.best.value is None or sign * value > sign * self.best.value:
+            self.best = trial
+        return self.best is trial
+
+    def _lose(self, trial: Trial, node_died: bool) -> None:
+        trial.status = "WAITING"
+        trial.num_lost += not node_died
+
+    def _play_back(self, event: Event) -> None:
+        if event["event"] == "asked":
+            point = self._search.ask()
+            if point != event["point"] or event["trial"] != len(self._trials):
+                raise self._other_ledger()
+            self._add(event["trial"], event["point"], event["identity"])
+            return
+        trial = self._trials[event["trial"]]
+        match event["event"]:
+            case "refused":
+                self._end(trial, "REFUSED", None, event["reason"])
+            case "started":
+                trial.num_starts = event["attempt"]
+                trial.exploit = None
+            case "report":
+                value = event["metrics"][self.sweep.metric]
+                self._scheduler.decide(trial.number, event["epoch"], value)
+                self._take_in(trial, event["epoch"], value, event["decision"])
+            case "lost":
+                self._lose(trial, event["node_died"])
+            case "ended":
+                trial.seconds = event["seconds"]
+                self._end(trial, event["status"], event["value"], event["reason"])
+
+    def _other_ledger(self) -> UserError:
+        return UserError(
+            f"{self.ledger.path} is another sweep's",
+            f"Take the folder {self.sweep.folder} away to sweep anew",
+        )
+
+
+def shards_of(storage: str, plan: dict[str, Any]) -> Path:
+    """The shards of a plan's dataset."""
+    return Path(storage).absolute() / "data" / "shards" / plan["data"]["name"]

@@ -1,0 +1,71 @@
+"""Sweeps of trials that train nothing."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from modules.configuration.execution import RuntimeSettings, SweepSettings
+from modules.sweeps.setup import Sweep
+from modules.sweeps.space import Space
+
+SETTINGS = SweepSettings(
+    search="grid",
+    scheduler="none",
+    num_trials=None,
+    max_concurrent=None,
+    metric=None,
+    mode=None,
+    impossible="refuse",
+    max_retries=2,
+    stack=False,
+    grace_epochs=1,
+    reduction_factor=2,
+    perturb_every_epochs=1,
+    quantile=0.25,
+    seed=0,
+)
+TRIAL = "tests.sweeps.trial_functions.quadratic"
+
+
+def make_sweep(storage: Path, points: list[dict[str, str]], **settings: Any) -> Sweep:
+    """A sweep of listed points.
+
+    Args:
+        storage: where runs and sweep lie.
+        points: what the trials are told.
+        settings: other than `SETTINGS`.
+    """
+    shards = storage / "data" / "shards" / "nothing"
+    shards.mkdir(parents=True, exist_ok=True)
+    (shards / "shards.json").write_text('{"splits": {}}')
+    tracking = {
+        "uri": None,
+        "artifact_root": None,
+        "experiment": "test",
+        "system_metrics_every_s": 0.0,
+        "drain_timeout_s": 0.0,
+    }
+    runtime = RuntimeSettings("ray", "cpu", 1, 0, None, 1, 1, 0, 3, str(storage))
+    base = {
+        "name": "small",
+        "data": {"name": "nothing"},
+        "tracking": tracking,
+        "code": {"fingerprint": "0"},
+        "cost": {},
+    }
+    identity = hashlib.sha256(json.dumps([points, settings], sort_keys=True).encode()).hexdigest()
+    return Sweep(
+        identity=identity,
+        folder=storage / "sweeps" / identity[:16],
+        space=Space(axes=(), fixed=(), points=tuple(points)),
+        settings=replace(SETTINGS, **settings),
+        runtime=runtime,
+        metric="validation/score",
+        mode="max",
+        base=base,
+        overrides=[],
+        max_epochs=4,
+        plan_of=lambda point: {**base, "point": point},
+    )
