@@ -5,6 +5,7 @@ because the process was killed in between, is sent again word for word, and chan
 `remote_run`).
 """
 
+import copy
 import logging
 import sqlite3
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.configuration.errors import UserError
-from modules.tracking.folder import DrainState
+from modules.tracking.folder import STATE, DrainState
 from modules.tracking.remote_run import RemoteRun
 from modules.tracking.spool import EVENTS, ROWS_PER_EVENT, SYSTEM, ReplayFilter, read_events
 from modules.tracking.store import Stores
@@ -46,10 +47,10 @@ class Delivery:
         self.place = (run["settings"]["uri"], run["settings"]["experiment"])
         self.parent_id = ""
         state = DrainState.load(folder)
-        # Another tracker than before is told the whole story.
-        self.state = (
-            state if state and (state.uri, state.experiment) == self.place else DrainState(*self.place)
-        )
+        if state is None or (state.uri, state.experiment) != self.place:
+            # Another tracker than before is told the whole story; perhaps it has been told before.
+            state = DrainState(*self.place, is_requested=(folder / STATE).exists())
+        self.state = state
 
     def send(self) -> bool:
         """Sends what the spool holds now: values, facts and statuses first, then files.
@@ -66,7 +67,9 @@ class Delivery:
     def finish_unspoken(self) -> None:
         """The training process is gone: if it has not said how it ended, it was killed."""
         if self.state.status == "RUNNING":
-            self._terminate("KILLED", KILLED_REASON, time.time_ns() // 1_000_000)
+            remote = self._connected()
+            remote.terminate("KILLED", KILLED_REASON, time.time_ns() // 1_000_000, self.state.may_be_doubled)
+            self.state.status = "KILLED"
             self._save()
 
     def pause(self, error: Exception) -> None:
@@ -94,75 +97,78 @@ class Delivery:
             event, _ = next(read_events(self._folder / EVENTS), (None, 0))
             started_ms = event["time_ms"] if event else time.time_ns() // 1_000_000
             store = self._stores.open(self.run["settings"])
-            remote = RemoteRun(store, self.run, self.state.run_id, started_ms, self.parent_id)
-            if self.state.run_id not in ("", remote.run_id):
-                logger.warning("the tracker has lost run %s: it is told everything again", self.state.run_id)
-                self.state = DrainState(self.state.uri, self.state.experiment)
+            run_id, may_be_there = self.state.run_id, self.state.is_requested
+            if not may_be_there:
+                self.state.is_requested = True
+                self.state.save(self._folder, durably=True)
+            remote = RemoteRun(store, self.run, run_id, may_be_there, started_ms, self.parent_id)
+            if run_id not in ("", remote.run_id):
+                logger.warning("the tracker has lost run %s: it is told everything again", run_id)
+                self.state = DrainState(*self.place)
+            if remote.is_new:  # over HTTP, MLflow's client asks again by itself
+                self.state.may_be_doubled |= may_be_there or self.state.uri.startswith("http")
             self._remote, self.state.run_id = remote, remote.run_id
             self._save()
         return self._remote
 
     def _send_file(self, name: str) -> bool:
-        """Sends one spool file from its acknowledged offset on; values are gathered into full batches."""
+        """Sends one spool file from its acknowledged offset on, in full batches."""
         if next(read_events(self._folder / name, self.state.offsets.get(name, 0)), None) is None:
             return False
         remote = self._connected()  # may start the story over: look at the state after it
         # A copy: what is not acknowledged in the end has not been recorded.
-        replays = ReplayFilter(dict(self.state.latest), self.state.barrier, self.state.adding)
-        rows: list[list[Any]] = []
+        draft = copy.deepcopy(self.state)
+        replays = ReplayFilter(dict(draft.latest), draft.barrier, draft.adding)
 
         def acknowledge(offset: int) -> None:
+            nonlocal draft
             if offset > self.state.offsets.get(name, 0):
-                if rows:
-                    remote.log_values(rows)
-                    rows.clear()
+                remote.flush()
                 if name == EVENTS:
-                    self.state.latest = dict(replays.latest)
-                    self.state.barrier, self.state.adding = replays.barrier, replays.adding
-                self.state.offsets[name] = offset
+                    draft.latest = dict(replays.latest)
+                    draft.barrier, draft.adding = replays.barrier, replays.adding
+                draft.offsets[name] = offset
+                self.state = draft
                 self._save()
+                draft = copy.deepcopy(draft)
 
-        offset = self.state.offsets.get(name, 0)
+        num_rows, offset = 0, self.state.offsets.get(name, 0)
         for event, end in read_events(self._folder / name, offset):
-            if event is not None and event["event"] == "metrics":
-                if len(rows) + len(event["rows"]) > ROWS_PER_EVENT:
+            if event is None:
+                logger.warning("%s: a torn line before byte %d is left out", name, end)
+            elif event["event"] == "metrics":
+                if num_rows + len(event["rows"]) > ROWS_PER_EVENT:
                     acknowledge(offset)
-                rows += [row for row in event["rows"] if name == SYSTEM or replays.is_new(*row[:3])]
+                    num_rows = 0
+                rows = [row for row in event["rows"] if name == SYSTEM or replays.is_new(*row[:3])]
+                remote.values(rows)
+                num_rows += len(rows)
             else:
-                acknowledge(offset)
-                if event is None:
-                    logger.warning("%s: a torn line before byte %d is left out", name, end)
-                else:
-                    self._send_event(event, replays)
-                acknowledge(end)
+                self._take(event, draft, replays)
             offset = end
         acknowledge(offset)
         return True
 
-    def _send_event(self, event: dict[str, Any], replays: ReplayFilter) -> None:
+    def _take(self, event: dict[str, Any], draft: DrainState, replays: ReplayFilter) -> None:
         remote = self._connected()
         match event["event"]:
             case "start":
                 replays.start(event["adding"])
                 if not event["adding"]:
-                    remote.begin(self.run["tags"], self.state.status)
-                    self.state.status = "RUNNING"
+                    remote.begin(self.run["tags"], draft.status)
+                    draft.status = "RUNNING"
             case "parameters":
                 # MLflow lets no parameter change, and a resumed run may differ in threads or device.
-                known = set(self.state.parameters)
-                new = {name: value for name, value in event["values"].items() if name not in known}
-                remote.log_parameters(new)
-                self.state.parameters += new
+                new = {name: value for name, value in event["values"].items() if name not in draft.parameters}
+                remote.parameters(new)
+                draft.parameters += new
             case "tag":
-                remote.set_tag(event["name"], event["value"])
+                remote.tag(event["name"], event["value"])
             case "artifact":
-                self.state.artifacts.append([event["path"], event["folder"]])
+                draft.artifacts.append([event["path"], event["folder"]])
             case "finish" if not replays.adding:
-                self._terminate(event["status"], event["reason"], event["time_ms"])
-
-    def _terminate(self, status: str, reason: str, time_ms: int) -> None:
-        self._connected().terminate(status, reason, time_ms)
-        self.state.status = status
+                remote.terminate(event["status"], event["reason"], event["time_ms"], draft.may_be_doubled)
+                draft.status = event["status"]
 
     def _send_artifacts(self) -> bool:
         """Uploads the files that wait; one that cannot go holds up no value."""

@@ -35,6 +35,8 @@ class DrainState:
         uri: the tracker that this is about; another one is sent everything from the start.
         experiment: the experiment there.
         run_id: MLflow's run, once there is one.
+        is_requested: whether the tracker was asked to create the run: it may be there though `run_id` is not.
+        may_be_doubled: whether it may have been asked twice.
         offsets: bytes acknowledged of each spool file.
         latest: see ReplayFilter.
         barrier: see ReplayFilter.
@@ -49,6 +51,8 @@ class DrainState:
     uri: str
     experiment: str
     run_id: str = ""
+    is_requested: bool = True
+    may_be_doubled: bool = False
     offsets: dict[str, int] = field(default_factory=dict)
     latest: dict[str, list[Any]] = field(default_factory=dict)
     barrier: dict[str, int] = field(default_factory=dict)
@@ -76,9 +80,9 @@ class DrainState:
         """Whether the first `size` bytes of events, and the files they name, have reached the tracker."""
         return self.offsets.get(EVENTS, 0) >= size and not self.artifacts
 
-    def save(self, folder: Path) -> None:
-        """Writes the state in one piece."""
-        write_json(folder / STATE, dataclasses.asdict(self))
+    def save(self, folder: Path, durably: bool = False) -> None:
+        """Writes the state in one piece; if `durably`, so that it outlives a power cut."""
+        write_json(folder / STATE, dataclasses.asdict(self), durably)
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:
@@ -89,10 +93,14 @@ def read_run(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Replaces a file in one piece."""
+def write_json(path: Path, content: dict[str, Any], durably: bool = False) -> None:
+    """Replaces a file in one piece; if `durably`, waits until the disk has it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content))
+    with temporary.open("w") as file:
+        file.write(json.dumps(content))
+        if durably:
+            file.flush()
+            os.fsync(file.fileno())
     temporary.replace(path)
 
 

@@ -7,17 +7,19 @@ the same value and a tag are what they were, and a run is looked for before it i
 
 import getpass
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.configuration.errors import UserError
+from modules.tracking.spool import ROWS_PER_EVENT
 from modules.tracking.store import IDENTITY_TAG, SPOOL_TAG, runs_with_tag
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-MAX_PARAMETERS = MAX_TAGS = 100  # MLflow's limits for one request
+MAX_ITEMS = {"Metric": ROWS_PER_EVENT, "Param": 100, "RunTag": 100}  # MLflow's limits for one request
 MAX_TAG = 8000  # and of a tag's length
 MLFLOW_TAGS = {"git_commit": "mlflow.source.git.commit"}  # ours, and those that MLflow's pages look for
 PARENT_TAG = "mlflow.parentRunId"
@@ -33,16 +35,18 @@ class RemoteRun:
         store: client and experiment, as `open_store` gives them.
         run: the run as its Tracker described it.
         run_id: MLflow's id, if it is known. A store that has lost it gets a new run.
+        may_be_there: whether a run whose id is unknown may have been created all the same.
         started_ms: when the run began.
         parent_id: MLflow's id of the run below which a new one is created, if any.
 
     Attributes:
         run_id: MLflow's id.
+        is_new: whether it has just been created.
         num_refused: things that the tracker will never take, since the start.
 
     Raises:
         UserError: experiment or run have been deleted by hand.
-        mlflow.exceptions.MlflowException: the tracker is away; so may every method.
+        mlflow.exceptions.MlflowException: the tracker is away; so may all that sends.
     """
 
     def __init__(
@@ -50,16 +54,24 @@ class RemoteRun:
         store: tuple["MlflowClient", str],
         run: dict[str, Any],
         run_id: str,
+        may_be_there: bool,
         started_ms: int,
-        parent_id: str = "",
+        parent_id: str,
     ) -> None:
         self._client, self._experiment_id = store
         self._spool = run["spool"]
+        self._values: list[list[Any]] = []
+        self._parameters: dict[str, str] = {}
+        self._tags: dict[str, str] = {}
+        self.is_new = False
         self.num_refused = 0
         if run_id and _is_there(self._client, run_id):
             self.run_id = run_id
             return
-        known = runs_with_tag(self._client, self._experiment_id, SPOOL_TAG, self._spool)
+        known = (
+            runs_with_tag(self._client, self._experiment_id, SPOOL_TAG, self._spool) if may_be_there else []
+        )
+        self.is_new = not known
         self.run_id = known[0] if known else self._create(run, started_ms, parent_id)
 
     def _create(self, run: dict[str, Any], started_ms: int, parent_id: str) -> str:
@@ -79,62 +91,69 @@ class RemoteRun:
     def begin(self, tags: dict[str, str], status_before: str) -> None:
         """A training session begins: the run is under way, whatever it was before."""
         if status_before not in ("", "RUNNING"):
-            self.set_tag(REASON_TAG, f"resumed after {status_before}")
-        self._client.update_run(self.run_id, status="RUNNING")
-        known = {MLFLOW_TAGS[name]: value for name, value in tags.items() if name in MLFLOW_TAGS}
-        self._set_tags({**tags, **known})
+            self.tag(REASON_TAG, f"resumed after {status_before}")
+        if not self.is_new:
+            self._client.update_run(self.run_id, status="RUNNING")
+        self.is_new = False
+        for name, value in tags.items():
+            self.tag(name, value)
+            if name in MLFLOW_TAGS:
+                self.tag(MLFLOW_TAGS[name], value)
 
-    def terminate(self, status: str, reason: str, time_ms: int) -> None:
-        """The training has ended."""
-        for run_id in runs_with_tag(self._client, self._experiment_id, SPOOL_TAG, self._spool):
-            if run_id != self.run_id:  # a request to create that timed out, and was carried out later
-                self._client.delete_run(run_id)
+    def terminate(self, status: str, reason: str, time_ms: int, may_be_doubled: bool) -> None:
+        """The training has ended; sends what waits.
+
+        Args:
+            status: MLflow's.
+            reason: why, if there is something to say.
+            time_ms: when.
+            may_be_doubled: whether a request to create the run timed out, which may be carried out later.
+        """
+        if may_be_doubled:
+            for run_id in runs_with_tag(self._client, self._experiment_id, SPOOL_TAG, self._spool):
+                if run_id != self.run_id:
+                    self._client.delete_run(run_id)
         if reason:
-            self.set_tag(REASON_TAG, reason)
+            self.tag(REASON_TAG, reason)
+        self.flush()
         self._client.set_terminated(self.run_id, status, end_time=time_ms)
 
-    def log_values(self, rows: list[list[Any]]) -> None:
-        """Sends [name, value, step, time_ms]s at once; should one be refused, the others still arrive."""
-        from mlflow.entities import Metric
+    def values(self, rows: list[list[Any]]) -> None:
+        """Takes [name, value, step, time_ms]s along with the next flush."""
+        self._values += rows
 
-        metrics = [Metric(name, value, time_ms, step) for name, value, step, time_ms in rows]
+    def parameters(self, values: dict[str, str]) -> None:
+        """Takes parameters along, none of which was sent before with another value."""
+        self._parameters |= values
+
+    def tag(self, name: str, value: str) -> None:
+        """Takes a tag along, cut to what MLflow takes."""
+        self._tags[name] = str(value)[:MAX_TAG]
+
+    def flush(self) -> None:
+        """Sends all that was taken along, in as few requests as MLflow allows."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        items: list[Any] = [RunTag(name, value) for name, value in self._tags.items()]
+        items += [Param(name, value) for name, value in self._parameters.items()]
+        items += [Metric(name, value, time_ms, step) for name, value, step, time_ms in self._values]
+        for request in _requests(items):
+            self._send(request)
+        self._tags, self._parameters, self._values = {}, {}, []
+
+    def _send(self, items: list[Any]) -> None:
+        """Sends metrics, parameters and tags at once; should one be refused, the others still arrive."""
+        kinds = {kind: [item for item in items if type(item).__name__ == kind] for kind in MAX_ITEMS}
         try:
-            self._client.log_batch(self.run_id, metrics=metrics)
+            self._client.log_batch(self.run_id, kinds["Metric"], kinds["Param"], kinds["RunTag"])
         except Exception as error:
             if not self._is_refusal(error):
                 raise
-            if len(rows) == 1:
-                self.refuse(f"value {rows[0]}", str(error))
+            if len(items) == 1:
+                self.refuse(f"{dict(items[0])}", str(error))
                 return
-            self.log_values(rows[: len(rows) // 2])
-            self.log_values(rows[len(rows) // 2 :])
-
-    def log_parameters(self, values: dict[str, str]) -> None:
-        """Sends parameters, none of which was sent before with another value."""
-        from mlflow.entities import Param
-
-        parameters = [Param(name, value) for name, value in values.items()]
-        for start in range(0, len(parameters), MAX_PARAMETERS):
-            chunk = parameters[start : start + MAX_PARAMETERS]
-            self._say("parameters", lambda chunk=chunk: self._client.log_batch(self.run_id, params=chunk))
-
-    def _set_tags(self, values: dict[str, str]) -> None:
-        """Sets tags at once; should one be refused, the others still arrive."""
-        from mlflow.entities import RunTag
-
-        tags = [RunTag(name, str(value)[:MAX_TAG]) for name, value in values.items()]
-        try:
-            for start in range(0, len(tags), MAX_TAGS):
-                self._client.log_batch(self.run_id, tags=tags[start : start + MAX_TAGS])
-        except Exception as error:
-            if not self._is_refusal(error):
-                raise
-            for name, value in values.items():
-                self.set_tag(name, value)
-
-    def set_tag(self, name: str, value: str) -> None:
-        """Sets a tag, cut to what MLflow takes."""
-        self._say(f"tag {name}", lambda: self._client.set_tag(self.run_id, name, str(value)[:MAX_TAG]))
+            self._send(items[: len(items) // 2])
+            self._send(items[len(items) // 2 :])
 
     def upload(self, file: Path, folder: str) -> None:
         """Uploads a file below `folder` of the run's artefacts."""
@@ -145,18 +164,25 @@ class RemoteRun:
         self.num_refused += 1
         logger.warning("%s is refused: %s", what, why)
 
-    def _say(self, what: str, request: Callable[[], object]) -> None:
-        try:
-            request()
-        except Exception as error:
-            if not self._is_refusal(error):
-                raise
-            self.refuse(what, str(error))
-
     def _is_refusal(self, error: Exception) -> bool:
         # BAD_REQUEST is no refusal: it is what MLflow calls a broken database.
         refused = getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE"
         return refused and _is_there(self._client, self.run_id)
+
+
+def _requests(items: list[Any]) -> Iterator[list[Any]]:
+    """Cuts metrics, parameters and tags into what MLflow takes at once."""
+    request: list[Any] = []
+    num_of: Counter[str] = Counter()
+    for item in items:
+        kind = type(item).__name__
+        if len(request) == ROWS_PER_EVENT or num_of[kind] == MAX_ITEMS[kind]:
+            yield request
+            request, num_of = [], Counter()
+        request.append(item)
+        num_of[kind] += 1
+    if request:
+        yield request
 
 
 def _is_there(client: "MlflowClient", run_id: str) -> bool:

@@ -184,14 +184,25 @@ def test_a_run_deleted_by_hand_is_left_alone_until_restored(
     assert recorded(sqlite, IDENTITY).curves == {"loss": curve(range(60))}
 
 
+def timeout() -> None:
+    raise TimeoutError
+
+
 def test_a_twin_made_by_a_request_that_timed_out_is_removed(
-    folder: Path, sqlite: Settings, recorded: Recorded
+    folder: Path, sqlite: Settings, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ):
+    from mlflow import MlflowClient
+
     session(folder, sqlite, range(5), status="")
+    late: list[Any] = []
+    with monkeypatch.context() as patched, pytest.raises(TimeoutError):
+        patched.setattr(
+            MlflowClient, "create_run", lambda *args, **named: late.append((args, named)) or timeout()
+        )
+        Delivery(folder, read_run(folder) or {}).send()
     Delivery(folder, read_run(folder) or {}).send()
-    client, experiment_id = open_store(sqlite)
-    spool = (read_run(folder) or {})["spool"]
-    client.create_run(experiment_id, tags={"spool": spool, "identity": IDENTITY})
+    ((args, named),) = late
+    MlflowClient.create_run(*args, **named)
     session(folder, sqlite, range(5, 10))
     drain(folder, patience_s=0)
     assert recorded(sqlite, IDENTITY).curves == {"loss": curve(range(10))}
