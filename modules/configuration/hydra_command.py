@@ -19,7 +19,9 @@ from modules.configuration.origins import CONF, Origins
 
 _FLAGS = """\
 Flags
-  -m             run every point of a grid such as trainer.batch_size=64,128 optimizer.lr=0.001,0.003
+  -m             run every point of a grid such as trainer.batch_size=64,128 optimizer.lr=0.001,0.003;
+                 hydra/launcher=ray runs them side by side, hydra/sweeper=ray sweep=random|optuna|asha|pbt
+                 searches a space such as optimizer.lr=tag(log,interval(1e-4,1e-1))
   --cfg job      show the configuration as it is before it runs; with --resolve, its values filled in
   --info         show how it was composed
   --hydra-help   Hydra's other flags
@@ -30,6 +32,9 @@ Completion in bash
 What it would cost
   python -m pipelines.plan recipe=lenet"""
 
+
+NO_CHOICES = ("recipe", "source", "space", "hydra")
+"""Folders of conf/ that are no group to choose one file of."""
 
 Check = Callable[[dict[str, Any], list[str]], object]
 """Refuses a configuration, composed of the given overrides, by a `UserError`."""
@@ -81,11 +86,10 @@ def help_text(text: str, conf: Path = CONF) -> str:
         "",
         "Groups: choose a file of each; change any key in it with key=value, add one with +key=value",
     ]
-    for group in sorted(
-        path for path in conf.iterdir() if path.is_dir() and path.name not in ("recipe", "source")
-    ):
+    folders = [path for path in conf.iterdir() if path.is_dir() and path.name not in NO_CHOICES]
+    for group in sorted([*folders, *(conf / "hydra").glob("*")]):
         files = sorted(file.relative_to(group).with_suffix("").as_posix() for file in group.rglob("*.yaml"))
-        lines.append(f"  {group.name}=  {', '.join(files)}")
+        lines.append(f"  {group.relative_to(conf)}=  {', '.join(files)}")
     return "\n".join([*lines, "", _FLAGS])
 
 
@@ -176,14 +180,18 @@ def check_points(overrides: list[str], check: Check | None = None) -> None:
     from hydra.errors import HydraException
 
     from modules.configuration.explain import explain
+    from modules.configuration.loader import config_loader
 
     try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
+        parsed = OverridesParser.create(config_loader(CONF)).parse_overrides(overrides)
     except HydraException as error:
         raise explain(error, overrides, CONF) from error
-    if any(override.key_or_group == "hydra/sweeper" for override in parsed):
-        return  # another sweeper chooses its points as it goes
+    if any(o.key_or_group == "hydra/sweeper" or o.input_line == "hydra/launcher=ray" for o in parsed):
+        return  # these check their points themselves
     own = [override for override in parsed if not override.is_hydra_override()]
+    for override in own:
+        if override.is_interval_sweep() or override.key_or_group.partition(".")[0] == "sweep":
+            raise UserError(f"{override.input_line} needs a sweeper that searches", "Add hydra/sweeper=ray")
     points = [list(point) for batch in BasicSweeper.split_arguments(own, None) for point in batch]
     # All are composed first: a key that is wrong is told at once, a further check may take its time.
     configs = [_check_one(point) for point in points]

@@ -5,10 +5,9 @@ from pathlib import Path
 
 from modules.configuration.plans import to_yaml, write_if_changed
 from modules.sweeps.ledger import Event, Ledger
-from modules.sweeps.points import overrides_of
 from modules.sweeps.search import Mode
 from modules.sweeps.setup import Sweep
-from modules.sweeps.space import Point
+from modules.sweeps.space import Point, overrides_of
 
 _SCHEDULE = """\
 # Its numbers changed while it was trained (population based training), and its weights came from others on
@@ -17,7 +16,7 @@ _SCHEDULE = """\
 
 
 def best_trial(events: list[Event], mode: Mode) -> Event | None:
-    """The `ended` event of the best of the trials that were trained to their end; None while there is none."""
+    """The `ended` event of the best trial that was trained to its end; None while there is none."""
     ended = [event for event in events if event["event"] == "ended" and event["value"] is not None]
     whole = [event for event in ended if event["status"] in ("FINISHED", "REUSED")]
     sign = 1 if mode == "max" else -1
@@ -49,11 +48,8 @@ def write_best(sweep: Sweep, ledger: Ledger) -> Path | None:
     point = point_of(events, best["trial"])
     plan = sweep.plan_of(point)
     num_trials = sum(event["event"] == "asked" for event in events)
-    better = {"max": "most", "min": "least"}[sweep.mode]
-    header = (
-        f"# {sweep.metric} {best['value']:.6g}, the {better} of {num_trials} trials: number {best['trial']}.\n"
-        f"# {command_line(sweep, point)}\n"
-    )
+    value = f"{sweep.metric} {best['value']:.6g} ({sweep.mode})"
+    header = f"# {value}: number {best['trial']} of {num_trials} trials.\n# {command_line(sweep, point)}\n"
     if sweep.settings.scheduler == "pbt":
         header += _SCHEDULE
     path = sweep.folder / "best.yaml"

@@ -16,7 +16,7 @@ from modules.configuration.errors import UserError
 from modules.configuration.explain import HYDRA_ERRORS
 from modules.configuration.loader import changed, load, origins
 from modules.configuration.origins import CONF
-from modules.sweeps.space import Point, Space
+from modules.sweeps.space import Point, Space, overrides_of
 
 SHAPED = ("data", "recipe", "model", "task", "optimizer", "trainer")
 """The sections that a shape may depend on."""
@@ -119,11 +119,6 @@ class PointPlans:
         if isinstance(found, UserError):
             raise UserError(found.problem, found.mend) from found
         return found
-
-
-def overrides_of(point: Point) -> list[str]:
-    """A point as overrides."""
-    return [f"{key}={value}" if value or not key.startswith("~") else key for key, value in point.items()]
 
 
 def is_choice(override: str) -> bool:

@@ -109,8 +109,10 @@ class TreeParzenSearch:
         self._axes = {axis.key: axis for axis in space.axes}
         self._distributions = {axis.key: _distribution(axis) for axis in space.axes}
         self._num_trials = num_trials
-        direction = {"max": "maximize", "min": "minimize"}[mode]
-        self._study = optuna.create_study(sampler=_rounding_sampler(self._axes, seed), direction=direction)
+        sampler = _rounding_sampler(self._axes, seed)
+        self._study = optuna.create_study(
+            sampler=sampler, direction="maximize" if mode == "max" else "minimize"
+        )
         self._asked: list[Any] = []
 
     def ask(self) -> Point | None:
@@ -124,8 +126,10 @@ class TreeParzenSearch:
     def tell(self, trial: int, value: float | None) -> None:
         from optuna.trial import TrialState
 
-        failed = value is None or not math.isfinite(value)
-        self._study.tell(self._asked[trial], *((None, TrialState.FAIL) if failed else (value,)))
+        if value is None or not math.isfinite(value):
+            self._study.tell(self._asked[trial], state=TrialState.FAIL)
+        else:
+            self._study.tell(self._asked[trial], value)
 
 
 def _distribution(axis: Axis) -> "BaseDistribution":

@@ -16,10 +16,10 @@ from modules.configuration.execution import RuntimeSettings, SweepSettings
 from modules.configuration.identity import WITHOUT_EFFECT, pinned_environment, shard_hashes
 from modules.configuration.settings import read
 from modules.sweeps.faults import check_intervals, check_keys, check_schedule, check_search, metric_of
-from modules.sweeps.points import PointPlans, overrides_of
+from modules.sweeps.points import PointPlans
 from modules.sweeps.resources import check_resources
 from modules.sweeps.search import Mode, make_search
-from modules.sweeps.space import Point, Space, from_points, parse
+from modules.sweeps.space import Point, Space, from_points, overrides_of, parse
 
 MAX_CORNERS = 256
 """Of a space whose points are not known before: so many of its corners have their shapes checked."""

@@ -149,11 +149,14 @@ def from_points(points: list[list[str]]) -> Space:
     """A space of listed points, each given by its overrides; what all of them share is fixed."""
     pairs = [{text.partition("=")[0]: text.partition("=")[2] for text in point} for point in points]
     shared = {key: value for key, value in pairs[0].items() if all(pair.get(key) == value for pair in pairs)}
-    fixed = tuple(
-        f"{key}={value}" if value or not key.startswith("~") else key for key, value in shared.items()
-    )
+    fixed = tuple(overrides_of(shared))
     own = tuple({key: value for key, value in pair.items() if key not in shared} for pair in pairs)
     return Space((), fixed, own)
+
+
+def overrides_of(point: Point) -> list[str]:
+    """A point as overrides."""
+    return [f"{key}={value}" if value or not key.startswith("~") else key for key, value in point.items()]
 
 
 def _is_number(text: str) -> bool:
