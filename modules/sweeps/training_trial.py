@@ -61,7 +61,7 @@ def train_trials(assignments: list[Assignment], report: Reporter) -> dict[int, d
 def _train_one(assignment: Assignment, report: Reporter) -> dict[str, Any]:
     folder, plan, number = RunFolder(Path(assignment["folder"])), assignment["plan"], assignment["identity"]
     shards = Path(assignment["shards"])
-    with _held(folder):
+    with held(folder):
         if folder.finished():
             return {"status": "REUSED"}
         _take_over(folder, plan)
@@ -155,7 +155,7 @@ def _opened(folder: Path, digest: str, data: str) -> ShardSet:
 
 
 @contextmanager
-def _held(folder: RunFolder) -> Iterator[None]:
+def held(folder: RunFolder) -> Iterator[None]:
     """Holds the folder; a worker of the last driver may take a moment to end."""
     deadline = time.monotonic() + _HELD_WAIT_S
     while True:

@@ -144,9 +144,13 @@ def open_tracker(
 
 
 def end_run(folder: RunFolder, tracker: Tracker, status: str, reason: str) -> None:
-    """Tells tracker and folder how the run ended; a full disk must not hide why."""
+    """Tells tracker and folder how the run ended; a full disk must not hide why.
+
+    STOPPED, a trial that its sweep has heard enough of, is KILLED to the tracker.
+    """
+    told = "KILLED" if status == "STOPPED" else status
     try:
-        tracker.finish(status, reason, wait_s=_KILLED_WAIT_S if status == "KILLED" else None)
+        tracker.finish(told, reason, wait_s=_KILLED_WAIT_S if told == "KILLED" else None)
         folder.write("outcome.json", {"status": status, "reason": reason, "ended_s": round(time.time(), 3)})
     except (OSError, UserError):
         if status == "FINISHED":
