@@ -1,0 +1,72 @@
+"""Which trials can train as one program: those whose plans differ in numbers alone.
+
+A number is a float, or an integer where another trial has a float or in the optimizer and the schedule; any
+other difference is one of structure. What the plans leave open is tried: see `probe`.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from modules.sweeps.stacking.probe import can_be_stacked
+
+Plan = dict[str, Any]
+Path = tuple[str | int, ...]
+
+_SECTIONS = ("data", "model", "task", "optimizer", "schedule", "trainer", "runtime")
+_NUMBER = "a number"
+
+
+def stack_groups(plans: Sequence[Plan]) -> list[list[int]]:
+    """Puts plans together that can train as one program.
+
+    Args:
+        plans: of the trials, in any order.
+
+    Returns:
+        Each plan's place in `plans`, in one group each. A plan that goes with no other is a group by itself.
+    """
+    leaves = [dict(_leaves({key: plan[key] for key in _SECTIONS})) for plan in plans]
+    floats = {path for own in leaves for path, value in own.items() if type(value) is float}
+    by_structure: dict[str, list[int]] = {}
+    for index, own in enumerate(leaves):
+        structure = [
+            (path, _NUMBER if _is_number(path, value, floats) else value) for path, value in own.items()
+        ]
+        by_structure.setdefault(json.dumps(structure), []).append(index)
+    groups = []
+    for group in by_structure.values():
+        if len(group) > 1 and can_be_stacked(*_two_apart([plans[index] for index in group])):
+            groups.append(group)
+        else:
+            groups += [[index] for index in group]
+    return sorted(groups)
+
+
+def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    if isinstance(value, dict | list) and value:
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves(item, (*path, key))
+    else:
+        yield path, value
+
+
+def _is_number(path: Path, value: Any, floats: set[Path]) -> bool:
+    if type(value) not in (int, float) or path[0] in ("data", "trainer", "runtime"):
+        return False
+    return path in floats or path[0] in ("optimizer", "schedule")
+
+
+def _two_apart(plans: Sequence[Plan]) -> tuple[Plan, Plan]:
+    """The first plan, and a copy in which every number that differs anywhere is another one."""
+    first = plans[0]
+    other = json.loads(json.dumps({**first, "seed": (first["seed"] + 1) % 2**32}))
+    own = dict(_leaves({key: first[key] for key in _SECTIONS}))
+    for plan in plans[1:]:
+        for path, value in _leaves({key: plan[key] for key in _SECTIONS}):
+            if value != own[path]:
+                place = other
+                for key in path[:-1]:
+                    place = place[key]
+                place[path[-1]] = value
+    return first, other
