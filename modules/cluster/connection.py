@@ -4,7 +4,9 @@ A Ray of its own keeps every socket on loopback and wants a token all the same. 
 takes the token is asked by one small call first: Ray's own driver would try for minutes.
 """
 
+import math
 import os
+from typing import Any
 
 from modules.cluster.token import ensure_token, find_token
 from modules.configuration.errors import UserError
@@ -53,7 +55,7 @@ def _start(runtime: RuntimeSettings, num_cpus: int | None) -> None:
             "Lower runtime.gpus_per_worker",
         )
     # More workers than cores train slower, and right.
-    cores = num_cpus or max(os.cpu_count() or 1, round(runtime.num_workers * runtime.cpus_per_worker + 0.5))
+    cores = num_cpus or max(_num_cores(), math.ceil(runtime.num_workers * runtime.cpus_per_worker))
     ray.init(
         address="local",
         num_cpus=cores,
@@ -99,21 +101,23 @@ def check_head(address: str) -> None:
     """
     import grpc
     import ray
-    from ray.core.generated.gcs_service_pb2 import CheckAliveRequest
-    from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
+    from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 
+    messages: Any = gcs_service_pb2  # its classes are made at run time
     token = find_token() if os.environ.get("RAY_AUTH_MODE") == "token" else None
     headers = (("authorization", f"Bearer {token}"),) if token else ()
     with grpc.insecure_channel(address) as channel:
         try:
-            reply = NodeInfoGcsServiceStub(channel).CheckAlive(
-                CheckAliveRequest(), timeout=_PATIENCE_S, metadata=headers
+            reply = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel).CheckAlive(
+                messages.CheckAliveRequest(), timeout=_PATIENCE_S, metadata=headers
             )
         except grpc.RpcError as error:
             code = error.code()  # pyright: ignore[reportAttributeAccessIssue]
             if code == grpc.StatusCode.UNAUTHENTICATED:
                 raise refused_token(f"the cluster at {address}", token) from None
-            raise UserError(f"no Ray cluster answers at {address} ({code.name})") from None
+            raise UserError(
+                f"no Ray cluster answers at {address} ({code.name})", "Name the head of a running one"
+            ) from None
     if reply.ray_version != ray.__version__:
         raise UserError(
             f"the cluster at {address} runs Ray {reply.ray_version}, this is {ray.__version__}",
@@ -144,11 +148,16 @@ def _check_resources(runtime: RuntimeSettings, there: dict[str, float]) -> None:
             )
 
 
+def _num_cores() -> int:
+    """Cores that this process may use: SLURM, for one, leaves a job some of the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _read_environment() -> None:
     """Lets Ray see RAY_AUTH_MODE although it may have been imported before that was set."""
-    from ray._raylet import Config
+    from ray import _raylet
 
-    Config.initialize("")
+    _raylet.Config.initialize("")  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def stay_on_loopback() -> None:

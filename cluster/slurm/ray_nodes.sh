@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Runs a command on the first node of a SLURM allocation, with Ray on all of its nodes where there are several.
+#
+#   sbatch --nodes=2 --ntasks-per-node=1 --cpus-per-task=8 --signal=B:TERM@60 --requeue --open-mode=append \
+#       cluster/slurm/ray_nodes.sh python -m pipelines.train recipe=lenet runtime=ray runtime.address=auto
+#
+# SIGTERM, which SLURM sends before the time limit, goes on to the command. If the command ends of it with
+# status 143, what it had was saved, and the job is queued again. Preemption queues it again without our help.
+# `ray symmetric-run` is not used: it ends with `ray stop`, which ends every other Ray of this user on the node
+# too, does not start beside one, and passes no signal on.
+set -euo pipefail
+umask 077
+
+python=${TRAINYARD_PYTHON:-python}
+nodes_pid=
+if (( SLURM_JOB_NUM_NODES > 1 )); then
+    export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
+    if [[ -z ${RAY_AUTH_TOKEN:-} && -z ${RAY_AUTH_TOKEN_PATH:-} && ! -s ~/.ray/auth_token ]]; then
+        ray get-auth-token --generate > /dev/null && chmod 600 ~/.ray/auth_token
+    fi
+    head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+    head=$(scontrol show node "$head" | grep -oP 'NodeAddr=\K\S+')
+    # Jobs that share a node must not share ports or sockets.
+    export TRAINYARD_RAY_PORT=$((20000 + SLURM_JOB_ID % 20000)) TRAINYARD_RAY_HEAD=$head
+    export RAY_ADDRESS=$head:$TRAINYARD_RAY_PORT
+    srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --kill-on-bad-exit=0 --output=none --error=none \
+        bash -c '
+            common=(--block --disable-usage-stats --num-cpus="${SLURM_CPUS_PER_TASK:-1}")
+            if [[ $SLURM_NODEID == 0 ]]; then
+                exec ray start --head --port="$TRAINYARD_RAY_PORT" --include-dashboard=false \
+                    --temp-dir="${TMPDIR:-/tmp}/ray-$SLURM_JOB_ID" "${common[@]}"
+            fi
+            until ray health-check --address "$RAY_ADDRESS" > /dev/null 2>&1; do sleep 1; done
+            exec ray start --address="$RAY_ADDRESS" "${common[@]}"
+        ' &
+    nodes_pid=$!
+    "$python" -m modules.cluster.wait_for_nodes address="$RAY_ADDRESS" num_nodes="$SLURM_JOB_NUM_NODES"
+fi
+
+asked_to_stop=
+trap 'asked_to_stop=yes; kill -TERM "$command_pid" 2> /dev/null || true' TERM
+"$@" &
+command_pid=$!
+status=0
+# A signal ends `wait` before the command has ended.
+while kill -0 "$command_pid" 2> /dev/null; do wait "$command_pid" && status=0 || status=$?; done
+[[ -z $nodes_pid ]] || kill -TERM "$nodes_pid" 2> /dev/null || true
+
+state=$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T 2> /dev/null || true)
+if [[ -n $asked_to_stop && $status == 143 && $state == RUNNING ]]; then
+    echo "time is up: job $SLURM_JOB_ID is queued again and goes on from its checkpoint"
+    scontrol requeue "$SLURM_JOB_ID"
+fi
+exit "$status"

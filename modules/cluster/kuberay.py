@@ -1,0 +1,114 @@
+"""KubeRay: a job as a manifest, a RayJob and a ConfigMap with its code, for `kubectl apply`.
+
+Fields: https://docs.ray.io/en/latest/cluster/kubernetes/references/api.html. No secret is written down: Ray's
+token is one that KubeRay makes for each cluster (authOptions, KubeRay 1.5.1), or a Secret named here.
+"""
+
+import base64
+import shlex
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from modules.cluster.job import Job, Record
+from modules.cluster.package import size
+from modules.cluster.settings import KubeRayCluster
+from modules.configuration.errors import UserError
+from modules.configuration.plans import to_yaml, write_if_changed
+
+MANIFESTS = Path("build/jobs")
+_CODE = "/trainyard-code"
+# Of a ConfigMap with all it holds; etcd takes no more.
+_MAX_CONFIG_MAP = 2**20
+
+
+def manifest(job: Job, settings: KubeRayCluster) -> str:
+    """The manifest: two documents of YAML.
+
+    Raises:
+        UserError: the code is too large for a ConfigMap.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / "code.zip"
+        job.package.write_zip(archive)
+        code = base64.b64encode(archive.read_bytes()).decode()
+    if len(code) > _MAX_CONFIG_MAP - 4096:
+        raise UserError(f"the code takes {size(len(code))}, a ConfigMap holds {size(_MAX_CONFIG_MAP)}")
+    names: dict[str, Any] = {"name": job.name, "labels": {"app.kubernetes.io/part-of": "trainyard"}}
+    if settings.namespace is not None:
+        names["namespace"] = settings.namespace
+    config_map = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": names,
+        "binaryData": {"code.zip": code},
+    }
+    return to_yaml(_ray_job(job, settings, names)) + "---\n" + to_yaml(config_map)
+
+
+def submit(job: Job, settings: KubeRayCluster) -> Record:
+    """Writes the manifest and says how it is sent."""
+    path = MANIFESTS / f"{job.name}.yaml"
+    write_if_changed(path, manifest(job, settings))
+    space = f" --namespace={settings.namespace}" if settings.namespace else ""
+    print(f"Wrote {path}. Send it, follow it, end it:")
+    for line in (f"apply -f {path}", f"logs --follow job/{job.name}", f"delete -f {path}"):
+        print(f"  kubectl{space} {line}")
+    return Record(job.name, "kuberay", job.arguments, time.time(), {"namespace": settings.namespace})
+
+
+def _ray_job(job: Job, settings: KubeRayCluster, names: dict[str, Any]) -> dict[str, Any]:
+    runtime_env = {
+        "working_dir": f"file://{_CODE}/code.zip",
+        "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(settings.grace_s)},
+    }
+    authentication = {"mode": "token"}
+    if settings.token_secret is not None:
+        authentication["secretName"] = settings.token_secret
+    worker = {
+        "groupName": "workers",
+        "replicas": settings.num_nodes,
+        "minReplicas": settings.num_nodes,
+        "maxReplicas": settings.num_nodes,
+        "rayStartParams": {},
+        "template": _pod(job, settings, "ray-worker", settings.cpus_per_node, settings.gpus_per_node),
+    }
+    # The head trains nothing: it must outlive every worker.
+    head = {"rayStartParams": {"num-cpus": "0"}, "template": _pod(job, settings, "ray-head", 1, 0)}
+    spec = {
+        "entrypoint": shlex.join(["python", *job.arguments]),
+        "runtimeEnvYAML": to_yaml(runtime_env),
+        "shutdownAfterJobFinishes": True,
+        "rayClusterSpec": {
+            "rayVersion": version("ray"),
+            "authOptions": authentication,
+            "headGroupSpec": head,
+            "workerGroupSpecs": [worker],
+        },
+    }
+    return {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": names, "spec": spec}
+
+
+def _pod(job: Job, settings: KubeRayCluster, name: str, num_cpus: int, num_gpus: int) -> dict[str, Any]:
+    resources: dict[str, str] = {"cpu": str(num_cpus), "memory": settings.memory_per_node}
+    if num_gpus:
+        resources["nvidia.com/gpu"] = str(num_gpus)
+    container: dict[str, Any] = {
+        "name": name,
+        "image": settings.image,
+        "resources": {"requests": resources, "limits": resources},
+        "volumeMounts": [
+            {"name": "code", "mountPath": _CODE, "readOnly": True},
+            {"name": "storage", "mountPath": settings.storage},
+        ],
+    }
+    if settings.env_secret is not None:
+        container["envFrom"] = [{"secretRef": {"name": settings.env_secret}}]
+    volumes = [
+        {"name": "code", "configMap": {"name": job.name}},
+        {"name": "storage", "persistentVolumeClaim": {"claimName": settings.claim}},
+    ]
+    pod = {"terminationGracePeriodSeconds": settings.grace_s, "containers": [container], "volumes": volumes}
+    return {"spec": pod}
