@@ -21,7 +21,7 @@ from modules.sweeps.live_table import LiveTable
 from modules.sweeps.pool import Pool, PooledWorker
 from modules.sweeps.scheduler import Exploit
 from modules.sweeps.setup import Sweep
-from modules.sweeps.trials import Trial, Trials, shards_of
+from modules.sweeps.trials import Trial, Trials
 from modules.sweeps.worker import TAKEN_OVER, Assignment, Event
 from modules.tracking.sweep_tracker import SweepTracker
 from modules.training.interruption import Interrupted, Interruption
@@ -121,7 +121,6 @@ class Controller:
         self._space_left = True
         self._num_ended = trials.num_ended
         self._best_is_old = trials.best is None
-        self._shards = str(shards_of(trials.sweep.runtime.storage, trials.sweep.base))
 
     def run(self) -> None:
         """Until all trials have ended; or a signal has come, and all that run have kept their states.
@@ -200,6 +199,7 @@ class Controller:
             from modules.cluster.connection import connect
 
             connect(self._sweep.runtime)
+            self._interruption.listen()  # Ray has just taken SIGTERM
             self._pool = Pool(self._sweep.runtime, self._trial_function, self._sweep.folder / "workers")
         running = sum(len(worker.trials) for worker in self._pool.busy)
         room = (self._settings.max_concurrent or sys.maxsize) - running
@@ -223,12 +223,13 @@ class Controller:
         self._pool.begin(worker, [self._assignment(trial) for trial in task])
 
     def _assignment(self, trial: Trial) -> Assignment:
+        plan = self._trials.plan(trial)
         return {
             "trial": trial.number,
-            "plan": self._trials.plan(trial),
+            "plan": plan,
             "identity": trial.identity,
             "folder": str(self._trials.folder(trial)),
-            "shards": self._shards,
+            "shards": str(self._trials.shards(plan)),
             "attempt": trial.num_starts,
         }
 
@@ -259,14 +260,19 @@ class Controller:
         if not math.isfinite(value):
             self._faults[trial.number] = f"{self._sweep.metric} is {value} after epoch {epoch}"
             return "stop"
+        is_new = epoch not in trial.answers
         decision = self._trials.report(trial, epoch, event["step"], metrics)
         if isinstance(decision, Exploit):
             self._keep_donor(trial)
             return "pause"
-        if decision == "continue" and self._trials.is_population and self._waiting:
-            # More members than workers: they take turns, so that all are of about the same age.
-            return "pause" if epoch % self._settings.perturb_every_epochs == 0 else decision
+        if decision == "continue" and is_new and self._takes_turns(epoch):
+            return "pause"
         return decision
+
+    def _takes_turns(self, epoch: int) -> bool:
+        """Whether others wait for this member's worker: members are to be of about the same age."""
+        at_exchange = epoch % self._settings.perturb_every_epochs == 0
+        return self._trials.is_population and at_exchange and bool(self._waiting)
 
     def _keep_donor(self, trial: Trial) -> None:
         """Keeps the donor's checkpoint as it is now, for the member to go on from."""
@@ -322,7 +328,9 @@ class Controller:
                 continue
             self._tracker.conclude(self._trials.folder(trial) / "tracking", "FAILED", reason)
             if not to_blame:
-                self._trials.lose(trial, reason, event["node_died"])
+                # A signal to the whole process group has ended the worker: no fault of the trial.
+                excused = event["node_died"] or self._interruption.requested
+                self._trials.lose(trial, reason, excused)
             if to_blame or trial.num_lost > self._settings.max_retries:
                 self._end(trial, "FAILED", None, reason)
             elif "stop" in trial.answers.values():

@@ -68,6 +68,7 @@ class Pool:
             max_concurrency=2,
         )
         self._refuse_what_no_node_has()
+        _silence_ray()
 
     @property
     def num_slots(self) -> int:
@@ -196,3 +197,10 @@ def _num_slots(nodes: list[dict[str, Any]], runtime: RuntimeSettings) -> int:
         for node in nodes
     ]
     return sum(workers) // runtime.num_workers
+
+
+def _silence_ray() -> None:
+    """Ray prints each worker's death into the terminal; here it comes back as what became of a trial."""
+    from ray._private import worker
+
+    worker.print_to_stdstream = lambda *printed, **options: None  # pyright: ignore[reportAttributeAccessIssue]

@@ -93,7 +93,6 @@ class Trials:
         self._scheduler = make_scheduler(sweep.settings, sweep.space, sweep.mode, sweep.max_epochs)
         self._trials: list[Trial] = []
         self._first_of: dict[str, int] = {}
-        self._shards = shards_of(sweep.runtime.storage, sweep.base)
         events = ledger.events()
         if not events:
             about = {"identity": sweep.identity, "overrides": sweep.overrides}
@@ -131,6 +130,10 @@ class Trials:
         if self.is_population:
             return (self.sweep.folder / "members" / str(trial.number)).absolute()
         return Path(self.sweep.runtime.storage).absolute() / "runs" / trial.identity[:16]
+
+    def shards(self, plan: dict[str, Any]) -> Path:
+        """The shards of a plan's dataset."""
+        return Path(self.sweep.runtime.storage).absolute() / "data" / "shards" / plan["data"]["name"]
 
     def same_run(self, trial: Trial) -> Trial | None:
         """An earlier trial that comes to the same run."""
@@ -192,19 +195,26 @@ class Trials:
     def end(self, trial: Trial, status: str, value: float | None, reason: str = "") -> bool:
         """Says how a trial ended; returns whether it is the best so far."""
         if trial.status == "RUNNING":
-            trial.seconds = time.time() - trial.started_s
+            trial.seconds += time.time() - trial.started_s
         event = {"event": "ended", "trial": trial.number, "status": status, "value": value}
         self.ledger.append({**event, "reason": reason, "seconds": round(trial.seconds, 3)})
         return self._end(trial, status, value, reason)
 
-    def lose(self, trial: Trial, reason: str, node_died: bool) -> None:
-        """Says that a trial's worker died; it waits to be started again."""
+    def lose(self, trial: Trial, reason: str, excused: bool) -> None:
+        """Says that a trial's worker died; it waits to be started again.
+
+        Args:
+            trial: that was running.
+            reason: why it died.
+            excused: whether that is not counted: its node died, or the sweep itself is ending.
+        """
         event = {"event": "lost", "trial": trial.number, "attempt": trial.num_starts, "reason": reason}
-        self.ledger.append({**event, "node_died": node_died})
-        self._lose(trial, node_died)
+        self.ledger.append({**event, "excused": excused})
+        self._lose(trial, excused)
 
     def rest(self, trial: Trial) -> None:
         """A trial keeps its state and waits for a worker; nothing of it is to be written down."""
+        trial.seconds += time.time() - trial.started_s
         trial.status = "WAITING"
 
     def _add(self, number: int, point: Point, run: str) -> Trial:
@@ -217,7 +227,7 @@ class Trials:
     def _identity(self, number: int, plan: dict[str, Any]) -> str:
         if self.is_population:
             return hashlib.sha256(f"{self.sweep.identity} member {number}".encode()).hexdigest()
-        return identity(plan, self._shards)
+        return identity(plan, self.shards(plan))
 
     def _take_in(self, trial: Trial, epoch: int, value: float, decision: Any) -> None:
         trial.curve[epoch] = value
@@ -235,13 +245,18 @@ class Trials:
             self.best = trial
         return self.best is trial
 
-    def _lose(self, trial: Trial, node_died: bool) -> None:
+    def _lose(self, trial: Trial, excused: bool) -> None:
         trial.status = "WAITING"
-        trial.num_lost += not node_died
+        trial.num_lost += not excused
 
     def _play_back(self, event: Event) -> None:
         if event["event"] == "asked":
             point = self._search.ask()
+            if point is None and self.sweep.settings.num_trials is not None:
+                raise UserError(
+                    f"{self.ledger.path} has more trials than sweep.num_trials={self.sweep.settings.num_trials}",
+                    "Give at least as many as before",
+                )
             if point != event["point"] or event["trial"] != len(self._trials):
                 raise self._other_ledger()
             self._add(event["trial"], event["point"], event["identity"])
@@ -258,7 +273,7 @@ class Trials:
                 self._scheduler.decide(trial.number, event["epoch"], value)
                 self._take_in(trial, event["epoch"], value, event["decision"])
             case "lost":
-                self._lose(trial, event["node_died"])
+                self._lose(trial, event["excused"])
             case "ended":
                 trial.seconds = event["seconds"]
                 self._end(trial, event["status"], event["value"], event["reason"])
@@ -268,8 +283,3 @@ class Trials:
             f"{self.ledger.path} is another sweep's",
             f"Take the folder {self.sweep.folder} away to sweep anew",
         )
-
-
-def shards_of(storage: str, plan: dict[str, Any]) -> Path:
-    """The shards of a plan's dataset."""
-    return Path(storage).absolute() / "data" / "shards" / plan["data"]["name"]

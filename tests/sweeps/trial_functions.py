@@ -76,6 +76,28 @@ def _happen(what: str, epoch: int, attempt: int) -> None:
             time.sleep(600)
 
 
+def member(assignments: list[dict[str, Any]], report: Any) -> dict[int, dict[str, Any]]:
+    """Members of a population whose checkpoint is their lineage: the numbers of those that trained it."""
+    (assignment,) = assignments
+    folder, number = Path(assignment["folder"]), assignment["trial"]
+    checkpoint, taken = folder / "checkpoints" / "last.ckpt", folder / "checkpoints" / "taken_over.ckpt"
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    if taken.exists():
+        taken.replace(checkpoint)
+    lineage = checkpoint.read_text() if checkpoint.exists() else ""
+    for epoch in range(len(lineage) + 1, NUM_EPOCHS + 1):
+        lineage += str(number)
+        unfinished = checkpoint.with_name("unfinished")
+        unfinished.write_text(lineage)
+        unfinished.replace(checkpoint)
+        value = -((float(assignment["plan"]["point"]["x"]) - 3) ** 2)
+        decision = report(number, epoch, epoch, {"validation/score": value})
+        if decision != "continue" and epoch < NUM_EPOCHS:
+            return {number: {"status": {"stop": "STOPPED", "pause": "PAUSED"}[decision]}}
+    (folder / "lineage").write_text(lineage)
+    return {number: {"status": "FINISHED"}}
+
+
 def empty(assignments: list[dict[str, Any]], report: Any) -> dict[int, dict[str, Any]]:
     """Does nothing."""
     return {assignment["trial"]: {"status": "FINISHED", "value": 0.0} for assignment in assignments}
