@@ -8,12 +8,15 @@ python -m pipelines.plan --catalogue    write conf/catalogue.yaml, which dvc.yam
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modules.configuration.command import run
 from modules.configuration.errors import UserError
 from modules.configuration.names import suggest
 from modules.shapes.plan import named_targets, with_costs
+
+if TYPE_CHECKING:
+    from modules.sweeps.setup import Draft
 
 FLAGS = ("--all", "--list", "--catalogue", "--help")
 SHARDING = ("modules.datamodules.shard_writer",)
@@ -82,7 +85,16 @@ def _compose_recipes() -> dict[str, dict[str, Any]]:
     return configs
 
 
-def _catalogue(configs: dict[str, dict[str, Any]], datasets: dict[str, dict[str, Any]]) -> str:
+def _draft_spaces() -> dict[str, "Draft"]:
+    from modules.configuration.catalogue import names, space_overrides
+    from modules.sweeps.setup import draft
+
+    return {name: draft(space_overrides(name)) for name in names("space")}
+
+
+def _catalogue(
+    configs: dict[str, dict[str, Any]], datasets: dict[str, dict[str, Any]], spaces: dict[str, "Draft"]
+) -> str:
     from modules.configuration.catalogue import catalogue, names
 
     for recipe, config in configs.items():
@@ -90,7 +102,8 @@ def _catalogue(configs: dict[str, dict[str, Any]], datasets: dict[str, dict[str,
         if config["data"] != datasets.get(name):
             mend = "Recipes share its shards: give the changed one a file and name of its own in conf/data"
             raise UserError(f"conf/recipe/{recipe}.yaml: data differs from conf/data/{name}.yaml", mend)
-    return catalogue(configs, datasets, names("source"))
+    of_spaces = {name: space.config for name, space in spaces.items()}
+    return catalogue(configs, datasets, names("source"), of_spaces)
 
 
 def _datasets() -> dict[str, dict[str, Any]]:
@@ -103,7 +116,9 @@ def _write_catalogue() -> None:
     from modules.configuration.origins import CONF
     from modules.configuration.plans import write_if_changed
 
-    written = write_if_changed(CONF / "catalogue.yaml", _catalogue(_compose_recipes(), _datasets()))
+    written = write_if_changed(
+        CONF / "catalogue.yaml", _catalogue(_compose_recipes(), _datasets(), _draft_spaces())
+    )
     print("conf/catalogue.yaml: " + ("written" if written else "unchanged"))
 
 
@@ -113,10 +128,11 @@ def _write_all(out: Path) -> None:
     from modules.configuration.fingerprint import code_fingerprint
     from modules.configuration.origins import CONF
     from modules.configuration.plans import to_yaml
+    from modules.sweeps.setup import as_plain, check_points
 
-    configs, datasets = _compose_recipes(), _datasets()
+    configs, datasets, spaces = _compose_recipes(), _datasets(), _draft_spaces()
     known = CONF / "catalogue.yaml"
-    if not known.is_file() or known.read_text(encoding="utf-8") != _catalogue(configs, datasets):
+    if not known.is_file() or known.read_text(encoding="utf-8") != _catalogue(configs, datasets, spaces):
         raise UserError("conf/catalogue.yaml does not show what conf/ holds", MEND)
     files: dict[str, str] = {}
     for name in names("source"):
@@ -125,6 +141,10 @@ def _write_all(out: Path) -> None:
     for name, data in datasets.items():
         code = code_fingerprint([*named_targets(data["reader"]), *SHARDING])
         files[f"datasets/{name}.yaml"] = to_yaml(data | {"code": code})
+    for name, space in spaces.items():
+        check_points(space)
+        plan = {"name": name, "overrides": space.overrides, "search": as_plain(space.search)}
+        files[f"spaces/{name}.yaml"] = to_yaml(plan)
     for verb in VERBS:
         files[f"verbs/{verb}.yaml"] = to_yaml({"code": code_fingerprint([f"pipelines.{verb}"])})
     files |= _recipe_files(configs)

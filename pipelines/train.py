@@ -15,17 +15,17 @@ from typing import Any
 
 from modules.configuration.command import arguments, run
 
-BUILD = Path("build/train")
-
 
 @dataclass(frozen=True)
 class Arguments:
     """
     Args:
         plan: the recipe's plan, build/plan/<recipe>.yaml.
+        out: folder that takes the results, under the recipe's name.
     """
 
     plan: Path
+    out: Path = Path("build/train")
 
 
 def main(argv: list[str]) -> None:
@@ -33,8 +33,9 @@ def main(argv: list[str]) -> None:
     if any(argument.startswith("plan=") for argument in argv):
         from modules.configuration.plans import read_plan
 
-        plan = read_plan(arguments(argv, Arguments, __doc__ or "").plan)
-        _train(plan, BUILD / plan["name"])
+        given = arguments(argv, Arguments, __doc__ or "")
+        plan = read_plan(given.plan)
+        _train(plan, given.out / plan["name"])
     else:
         _train_overrides(argv)
 
@@ -84,13 +85,21 @@ def _train(plan: dict[str, Any], publish: Path | None) -> None:
 def _start(plan: dict[str, Any], number: str, shards: Path, folder: Any, console: Any) -> None:
     from modules.shapes.check import check_shapes
     from modules.training.interruption import Interrupted
-    from modules.training.run import train
+    from modules.training.workers import check_shares, train_on_workers
 
+    many = plan["runtime"]["backend"] == "ray"
+    if many:
+        check_shares(plan)
     verb = "going on with" if folder.checkpoint.exists() else "training"
     print(f"{plan['name']}: {verb} {folder.path}", flush=True)
     check_shapes(plan)
     try:
-        train(plan, number, shards, folder, console)
+        if many:
+            train_on_workers(plan, number, shards, folder, console)
+        else:
+            from modules.training.run import train
+
+            train(plan, number, shards, folder, console)
     except Interrupted as interrupted:
         print(
             f"interrupted by {interrupted}: the same command goes on from {folder.checkpoint}",

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from modules.configuration.errors import KeyFault, UserError
+from modules.configuration.execution import SpaceSettings
 from modules.configuration.names import check_name
 from modules.configuration.origins import CONF, shown
 from modules.configuration.plans import read_yaml
@@ -72,8 +73,27 @@ def dataset(name: str, conf: Path = CONF) -> dict[str, Any]:
     return plain
 
 
+def space_overrides(name: str, conf: Path = CONF) -> list[str]:
+    """The overrides that a space of conf/space stands for.
+
+    Raises:
+        UserError: naming the file and key at fault.
+    """
+    path = conf / "space" / f"{name}.yaml"
+    try:
+        space = read(SpaceSettings, read_yaml(path))
+    except KeyFault as fault:
+        raise fault.at(shown(path)) from None
+    if space.name != name:
+        raise UserError(f"{shown(path)}: its name is {space.name!r}", f"Write name: {name}")
+    return [f"recipe={space.recipe}", f"sweep={space.sweep}", *space.overrides, *space.axes]
+
+
 def catalogue(
-    recipes: dict[str, dict[str, Any]], datasets: dict[str, dict[str, Any]], sources: list[str]
+    recipes: dict[str, dict[str, Any]],
+    datasets: dict[str, dict[str, Any]],
+    sources: list[str],
+    spaces: dict[str, dict[str, Any]],
 ) -> str:
     """The text of conf/catalogue.yaml.
 
@@ -81,14 +101,16 @@ def catalogue(
         recipes: resolved configurations by name.
         datasets: data sections by name.
         sources: names.
+        spaces: resolved configurations of one point of each space, by the space's name.
     """
     content = {
         "sources": sources,
         "datasets": {name: {"source": data["source"]["name"]} for name, data in datasets.items()},
         "recipes": {name: {"dataset": config["data"]["name"]} for name, config in recipes.items()},
+        "spaces": {name: {"dataset": config["data"]["name"]} for name, config in spaces.items()},
     }
     lines = [f"sources: [{', '.join(content['sources'])}]"]
-    for group in ("datasets", "recipes"):
+    for group in ("datasets", "recipes", "spaces"):
         lines.append(f"{group}:" if content[group] else f"{group}: {{}}")
         lines += [f"  {name}: {_flow(entry)}" for name, entry in content[group].items()]
     return HEADER + "\n".join(lines) + "\n"

@@ -1,7 +1,7 @@
 """The sections that say where training runs and how a sweep searches; no result depends on where."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from modules.configuration.errors import KeyFault
 from modules.configuration.ranges import at_least
@@ -91,3 +91,33 @@ class SweepSettings:
         at_least(0, "max_retries", self.max_retries)
         if not 0 < self.quantile <= 0.5:
             raise KeyFault("quantile", f"{self.quantile} is not above 0 and at most 0.5")
+
+    def with_effect(self) -> dict[str, Any]:
+        """The settings that decide which points are tried and how long; one more trial is the same sweep."""
+        names = ["search", "scheduler"]
+        if self.search != "grid" or self.scheduler == "pbt":
+            names.append("seed")
+        if self.scheduler == "asha":
+            names += ["grace_epochs", "reduction_factor"]
+        if self.scheduler == "pbt":
+            names += ["num_trials", "perturb_every_epochs", "quantile"]
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class SpaceSettings:
+    """A search space of its own, conf/space/<name>.yaml, for DVC.
+
+    Attributes:
+        name: of the file.
+        recipe: that is searched.
+        sweep: how, one of conf/sweep.
+        overrides: the same for every point.
+        axes: overrides that span the space.
+    """
+
+    name: str
+    recipe: str
+    sweep: str
+    overrides: list[str]
+    axes: list[str]

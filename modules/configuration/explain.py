@@ -83,6 +83,8 @@ def _refused_override(error: Exception, key: str, overrides: list[str], conf: Pa
     if text.startswith("Ambiguous value"):
         mend = "A list is key=[a,b]; a sweep over both needs -m; a text is \"key='a,b'\""
         return UserError(f"override {name!r} has several values", mend)
+    if text.startswith("Sweep parameters"):
+        return UserError(f"{name} is a sweep", "Add -m, and hydra/sweeper=ray to search an interval")
     if "more than once" in text:
         return UserError(text, "Leave the + out")
     if key:

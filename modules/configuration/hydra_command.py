@@ -33,7 +33,7 @@ What it would cost
   python -m pipelines.plan recipe=lenet"""
 
 
-NO_CHOICES = ("recipe", "source", "space", "hydra")
+NO_CHOICES = ("recipe", "source", "space", "cluster", "hydra")
 """Folders of conf/ that are no group to choose one file of."""
 
 Check = Callable[[dict[str, Any], list[str]], object]

@@ -7,6 +7,7 @@ have these in between.
 """
 
 import json
+from itertools import product
 from typing import Any
 
 from omegaconf import DictConfig
@@ -62,6 +63,17 @@ class PointPlans:
         except HYDRA_ERRORS:
             # The same fault from Hydra's own composition, which knows how to explain it.
             return compose(overrides)
+
+    def choices(self) -> list[dict[str, Any]]:
+        """A configuration for each choice of files in the space."""
+        if self._space.points is not None:
+            by_files = {tuple(filter(is_choice, overrides_of(point))): point for point in self._space.points}
+            return list(map(self.configuration, by_files.values()))
+        first = {axis.key: (axis.values or axis.ends)[0] for axis in self._space.axes}
+        files = [axis for axis in self._space.axes if is_choice(axis.key)]
+        chosen = product(*(axis.values or () for axis in files))
+        keys = [axis.key for axis in files]
+        return [self.configuration(first | dict(zip(keys, texts, strict=True))) for texts in chosen]
 
     def plan(self, point: Point) -> dict[str, Any]:
         """The plan of a point.

@@ -13,6 +13,7 @@ from typing import Any
 from modules.configuration.definitions import ROOT
 from modules.configuration.errors import UserError
 from modules.configuration.execution import RuntimeSettings, SweepSettings
+from modules.configuration.fingerprint import code_fingerprint
 from modules.configuration.identity import WITHOUT_EFFECT, pinned_environment, shard_hashes
 from modules.configuration.settings import read
 from modules.sweeps.faults import check_intervals, check_keys, check_schedule, check_search, metric_of
@@ -57,13 +58,39 @@ class Sweep:
     plan_of: Callable[[Point], dict[str, Any]]
 
 
+@dataclass(frozen=True)
+class Draft:
+    """A sweep whose every key is checked; no torch was imported, no shard looked at.
+
+    Attributes:
+        plans: of its points.
+        config: of its first point.
+        points: those that are known beforehand; of a search that learns, corners of the space.
+        configs: of these points.
+        search: what its results depend on besides shards, as plain values; DVC compares it.
+        metric, mode, space, settings, runtime, overrides: as in `Sweep`.
+    """
+
+    plans: PointPlans
+    config: dict[str, Any]
+    points: list[Point]
+    configs: list[dict[str, Any]]
+    search: dict[str, Any]
+    metric: str
+    mode: Mode
+    space: Space
+    settings: SweepSettings
+    runtime: RuntimeSettings
+    overrides: list[str]
+
+
 def set_up(overrides: list[str]) -> Sweep:
     """Makes a sweep of overrides such as `optimizer.lr=tag(log,interval(1e-4,1e-1))`.
 
     Raises:
         UserError: anything at all that is wrong with them.
     """
-    return _set_up(parse(overrides), overrides)
+    return complete(draft(overrides))
 
 
 def set_up_points(points: list[list[str]]) -> Sweep:
@@ -74,10 +101,19 @@ def set_up_points(points: list[list[str]]) -> Sweep:
     """
     space = from_points(points)
     own = [" ".join(overrides_of(point)) for point in space.points or ()]
-    return _set_up(space, [*space.fixed, *own])
+    return complete(_draft(space, [*space.fixed, *own]))
 
 
-def _set_up(space: Space, overrides: list[str]) -> Sweep:
+def draft(overrides: list[str]) -> Draft:
+    """Composes a sweep and checks its keys; the first half of `set_up`.
+
+    Raises:
+        UserError: naming the override, key or setting at fault.
+    """
+    return _draft(parse(overrides), overrides)
+
+
+def _draft(space: Space, overrides: list[str]) -> Draft:
     plans = PointPlans(space)
     check_keys(space)
     # What an interval must not stand for is seen without it.
@@ -91,31 +127,47 @@ def _set_up(space: Space, overrides: list[str]) -> Sweep:
     configs = [plans.configuration(point) for point in points]
     metric, mode = metric_of(config, configs, settings)
     check_schedule(space, settings, configs, mode)
-    storage = Path(runtime.storage)
-    hashes = _check_shards(storage, configs, metric)
-    check_resources(runtime)
-    parts = {
-        "configuration": {key: value for key, value in config.items() if key not in WITHOUT_EFFECT},
-        "space": asdict(space) | {"fixed": None},
-        "sweep": _with_effect(settings) | {"metric": metric, "mode": mode},
-        "code": plans.code(config)["fingerprint"],
-        "shards": hashes,
+    choices = plans.choices()
+    codes = sorted({plans.code(choice)["fingerprint"] for choice in choices})
+    search = {
+        "configurations": [_with_effect(choice) for choice in choices],
+        "space": {"axes": [asdict(axis) for axis in space.axes], "points": space.points},
+        "sweep": settings.with_effect() | {"metric": metric, "mode": mode},
+        "code": {"training": codes, "sweeping": _sweeping_code()},
         "environment": pinned_environment(ROOT / "constraints.txt"),
     }
+    return Draft(plans, config, points, configs, search, metric, mode, space, settings, runtime, overrides)
+
+
+def complete(drafted: Draft) -> Sweep:
+    """Looks at shards, machine and shapes; the second half of `set_up`.
+
+    Raises:
+        UserError: a point is impossible, or something that it needs is not there.
+    """
+    runtime, settings = drafted.runtime, drafted.settings
+    storage = Path(runtime.storage)
+    parts = drafted.search | {"shards": _check_shards(storage, drafted.configs, drafted.metric)}
+    check_resources(runtime)
     number = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     return Sweep(
         identity=number,
         folder=storage / "sweeps" / number[:16],
-        space=space,
+        space=drafted.space,
         settings=settings,
         runtime=runtime,
-        metric=metric,
-        mode=mode,
-        base=_check_points(plans, points, settings),
-        overrides=overrides,
-        max_epochs=config["trainer"]["max_epochs"],
-        plan_of=plans.plan,
+        metric=drafted.metric,
+        mode=drafted.mode,
+        base=check_points(drafted),
+        overrides=drafted.overrides,
+        max_epochs=drafted.config["trainer"]["max_epochs"],
+        plan_of=drafted.plans.plan,
     )
+
+
+def as_plain(search: dict[str, Any]) -> dict[str, Any]:
+    """As it comes back from a file."""
+    return json.loads(json.dumps(search))
 
 
 def _first(space: Space, intervals: bool = True) -> Point:
@@ -158,35 +210,34 @@ def _check_shards(
     return found
 
 
-def _with_effect(settings: SweepSettings) -> dict[str, Any]:
-    """The settings that decide which points are tried, and how long; one more trial is the same sweep."""
-    names = ["search", "scheduler"]
-    if settings.search != "grid" or settings.scheduler == "pbt":
-        names.append("seed")
-    if settings.scheduler == "asha":
-        names += ["grace_epochs", "reduction_factor"]
-    if settings.scheduler == "pbt":
-        names += ["num_trials", "perturb_every_epochs", "quantile"]
-    return {name: getattr(settings, name) for name in names}
+def _with_effect(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in WITHOUT_EFFECT}
 
 
-def _check_points(plans: PointPlans, points: list[Point], settings: SweepSettings) -> dict[str, Any]:
-    """The plan of the first point that is possible.
+def _sweeping_code() -> dict[str, str]:
+    """What chooses the points and stops them: under other code a ledger would be played back otherwise."""
+    names = ("space", "search", "scheduler", "asha", "pbt")
+    files = code_fingerprint([f"modules.sweeps.{name}" for name in names])["files"]
+    return {name: files[f"modules/sweeps/{name}.py"] for name in names}
+
+
+def check_points(drafted: Draft) -> dict[str, Any]:
+    """Checks the shapes of all known points, and gives the plan of the first that is possible.
 
     Raises:
         UserError: some points are impossible and none may be, or all are.
     """
     base: dict[str, Any] | None = None
     impossible: list[tuple[Point, UserError]] = []
-    for point in points:
+    for point in drafted.points:
         try:
-            plan = plans.plan(point)
+            plan = drafted.plans.plan(point)
         except UserError as error:
             impossible.append((point, error))
         else:
             base = base or plan
-    if base is None or (impossible and settings.impossible == "refuse"):
-        raise _refusal(impossible, len(points))
+    if base is None or (impossible and drafted.settings.impossible == "refuse"):
+        raise _refusal(impossible, len(drafted.points))
     return base
 
 

@@ -14,7 +14,8 @@ from modules.configuration.errors import UserError
 from modules.configuration.settings import Settings
 
 CONF = ROOT / "conf"
-GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir())
+NO_GROUPS = ("cluster", "hydra", "space")
+GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name not in NO_GROUPS)
 
 
 def files(group: str) -> list[str]:
@@ -121,7 +122,7 @@ MISTAKES = [
     ("model=null", ["model=null"]),
     ("=3", ["=3"]),
     ("hydra.foo=1", ["Hydra has no 'hydra.foo'"]),
-    ("hydra/launcher=ray", ["no hydra/launcher 'ray'", "basic"]),
+    ("hydra/launcher=rai", ["no hydra/launcher 'rai'", "Did you mean ray?"]),
     ("model._target_=modules.models.convolutional.lenet.LeNett", ["Did you mean", "lenet.LeNet?"]),
     (
         "model._target_=modules.models.convolutional.lenett.LeNet",

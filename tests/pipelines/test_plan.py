@@ -74,7 +74,7 @@ def test_a_stale_catalogue_is_refused_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pipelines.plan._catalogue", lambda configs, datasets: "something else")
+    monkeypatch.setattr("pipelines.plan._catalogue", lambda configs, datasets, spaces: "something else")
     with pytest.raises(UserError, match=r"Write it anew: python -m pipelines.plan --catalogue"):
         main(["--all"])
     assert not list(tmp_path.iterdir())
@@ -97,7 +97,7 @@ def test_a_recipe_that_changes_shared_data_is_refused() -> None:
     with pytest.raises(
         UserError, match=r"conf/recipe/lenet.yaml: data differs from conf/data/fashion_mnist.yaml"
     ):
-        _catalogue({"lenet": config}, {"fashion_mnist": catalogue.dataset("fashion_mnist")})
+        _catalogue({"lenet": config}, {"fashion_mnist": catalogue.dataset("fashion_mnist")}, {})
 
 
 def test_show_prints_the_table_and_writes_nothing(
