@@ -172,6 +172,7 @@ def _is_whole(text: str) -> bool:
 
 def _axis(key: str, override: "Override") -> Axis:
     from hydra.core.override_parser.types import IntervalSweep
+    from hydra.errors import HydraException
 
     swept, given = override._value, override.input_line
     tags = getattr(swept, "tags", set())
@@ -191,7 +192,7 @@ def _axis(key: str, override: "Override") -> Axis:
         return Axis(key, None, low, high, log, isinstance(low, int) and isinstance(high, int))
     try:
         values = tuple(override.sweep_string_iterator())
-    except (ValueError, ArithmeticError) as error:
+    except (HydraException, ValueError, ArithmeticError) as error:
         raise UserError(f"{given}: {error}") from error
     if not values:
         raise UserError(f"{given} holds no value", "Take it away or list some")
