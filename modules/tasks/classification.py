@@ -69,5 +69,5 @@ class Classification(Task):
         logits = self.model(self.inputs(batch))
         loss = functional.cross_entropy(logits, batch["label"], label_smoothing=self.label_smoothing)
         self.accuracy(logits, batch["label"])
-        self.log("validation/loss", loss, on_epoch=True, batch_size=len(logits))
+        self.log("validation/loss", loss, on_epoch=True, batch_size=len(logits), sync_dist=True)
         self.log("validation/accuracy", self.accuracy, on_epoch=True, batch_size=len(logits))

@@ -22,7 +22,7 @@ from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.plugins.precision import DoublePrecision, HalfPrecision, MixedPrecision, Precision
 from pytorch_lightning.profilers import PassThroughProfiler
-from pytorch_lightning.strategies import SingleDeviceStrategy
+from pytorch_lightning.strategies import Strategy
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -142,6 +142,7 @@ class Task(LightningModule):
         progress.increment_ready()
         optimizer.zero_grad()
         loss.backward()
+        self.trainer.strategy.post_backward(loss)
         self.on_before_optimizer_step(optimizer)
         optimizer.step()
         progress.increment_completed()
@@ -158,7 +159,8 @@ class Task(LightningModule):
         )
         return (
             not heard
-            and type(trainer.strategy) is SingleDeviceStrategy
+            and type(trainer.strategy).backward is Strategy.backward
+            and type(trainer.strategy).optimizer_step is Strategy.optimizer_step
             and type(trainer.precision_plugin) in (Precision, MixedPrecision, HalfPrecision, DoublePrecision)
             and getattr(trainer.precision_plugin, "scaler", None) is None
             and type(trainer.profiler) is PassThroughProfiler  # pyright: ignore[reportAttributeAccessIssue]

@@ -22,7 +22,8 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
 from modules.configuration.errors import UserError
-from modules.training.interruption import Interruption
+from modules.training.data_parallel import all_workers, highest
+from modules.training.interruption import Interrupted, Interruption
 
 # What `Trainer.save_checkpoint` writes for a task without hyper-parameters; nothing else is ever looked at.
 _REQUIRED = {"state_dict", "loops", "callbacks", "optimizer_states", "global_step", "epoch"}
@@ -120,7 +121,8 @@ class CheckpointSaver(Checkpoint):
     to.
 
     Nothing is saved between the last step of an epoch and the end of its validation, so that a resumed run
-    never finds half a validation.
+    never finds half a validation. Processes that train together save and stop at the same block; the first
+    of them writes.
 
     Args:
         path: the one file that is written again and again.
@@ -152,15 +154,22 @@ class CheckpointSaver(Checkpoint):
     ) -> None:
         if batch_idx + 1 == trainer.num_training_batches:
             return
-        due = trainer.global_step // self.every_steps > self.saved_step // self.every_steps
-        if due or self.interruption.requested:
-            self._save(trainer)
+        asked = self._asked()
+        if asked or trainer.global_step // self.every_steps > self.saved_step // self.every_steps:
+            self._save(trainer, asked)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._save(trainer)
+        self._save(trainer, self._asked())
 
-    def _save(self, trainer: Trainer) -> None:
+    def _asked(self) -> Interrupted | None:
+        """What asks to stop, whichever process it came to."""
+        if not highest(self.interruption.requested):
+            return None
+        return next(filter(None, all_workers(self.interruption.asked)))
+
+    def _save(self, trainer: Trainer, asked: Interrupted | None) -> None:
         self.before_save(trainer)
         trainer.save_checkpoint(self.path)
         self.saved_step = trainer.global_step
-        self.interruption.stop()
+        if asked:
+            raise asked

@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import Logger
 
 from modules.configuration.errors import UserError
 from modules.tasks.task import Task
+from modules.training.data_parallel import mean_over_workers
 
 
 class MetricSink(Protocol):
@@ -147,7 +148,7 @@ class LossCurve(Callback):
         """
         if not self._waiting:
             return
-        losses = torch.cat(self._waiting).tolist()
+        losses = mean_over_workers(torch.cat(self._waiting)).tolist()
         self._waiting, self._num_waiting = [], 0
         self.means.add(losses, trainer.global_step)
 

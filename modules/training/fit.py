@@ -23,7 +23,9 @@ from modules.configuration.settings import RuntimeSettings, TrainerSettings, rea
 from modules.configuration.targets import build
 from modules.tasks.task import Optimisation, Task
 from modules.training.checkpoint import AtomicCheckpointIO, CheckpointSaver
+from modules.training.communication import Communication
 from modules.training.curves import Curves, LossCurve, MetricSink
+from modules.training.data_parallel import DataParallelStrategy, world_size
 from modules.training.interruption import Interruption
 from modules.training.memory import keep_freed_memory
 from modules.training.progress import ProgressDisplay
@@ -72,6 +74,7 @@ def fit(
     sink: MetricSink | None = None,
     console: Console | None = None,
     callbacks: Sequence[Callback] = (),
+    interruption: Interruption | None = None,
 ) -> tuple[Task, Curves, dict[str, Any]]:
     """Trains, from the checkpoint on if there is one.
 
@@ -83,10 +86,12 @@ def fit(
         sink: gets every point of the learning curves.
         console: where progress is shown; by default standard error.
         callbacks: Lightning callbacks of one's own.
+        interruption: asks to save and stop; by default what signals ask of this process.
 
     Returns:
         The trained task, its curves, and figures of this session: seconds, seconds_total, steps, epochs,
-        samples_per_s.
+        samples_per_s, num_workers; of several workers also seconds_per_step, communication_seconds_per_step
+        and gradient_bytes_per_step.
 
     Raises:
         UserError: the training diverged, and the last good checkpoint is kept; or Lightning cannot train so.
@@ -109,7 +114,11 @@ def fit(
     curves = Curves(sink, lambda: task.global_step)
     losses = LossCurve(task, curves, settings.log_every_steps)
     progress = ProgressDisplay(console or Console(stderr=True), curves, settings.batch_size, num_steps)
-    with Interruption() as interruption, _quiet_lightning():
+    strategy, shared = "auto", []
+    if world_size() > 1:
+        strategy = DataParallelStrategy()
+        shared = [Communication(strategy, curves, settings.log_every_steps)]
+    with interruption or Interruption() as interruption, _quiet_lightning():
 
         def before_save(trainer: Trainer) -> None:
             losses.check_weights(trainer)
@@ -120,6 +129,7 @@ def fit(
             trainer = Trainer(
                 accelerator=runtime.accelerator,
                 devices=1,
+                strategy=strategy,
                 precision=settings.precision,
                 max_epochs=settings.max_epochs,
                 limit_val_batches=0 if validation is None else None,
@@ -132,6 +142,7 @@ def fit(
                     EpochOrder(training),
                     RandomState(plan["seed"]),
                     losses,
+                    *shared,
                     progress,
                     saver,
                     *callbacks,
@@ -160,7 +171,10 @@ def fit(
         "steps": trainer.global_step,
         "epochs": settings.max_epochs,
         "samples_per_s": progress.samples_per_s(trainer),
+        "num_workers": world_size(),
     }
+    for callback in shared:
+        figures |= callback.figures(trainer)
     return task, curves, figures
 
 

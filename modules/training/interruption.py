@@ -19,6 +19,9 @@ class Interrupted(BaseException):
         super().__init__(received.name)
         self.signal = received
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.signal,)
+
     @property
     def exit_status(self) -> int:
         """What a shell reports for a process that this signal ended."""
@@ -30,14 +33,14 @@ class Interruption:
     at once."""
 
     def __init__(self) -> None:
-        self._asked: Interrupted | None = None
+        self.asked: Interrupted | None = None
         self.repeated = False
         self._process = os.getpid()
         self._previous: dict[signal.Signals, Any] = {}
 
     @property
     def requested(self) -> bool:
-        return self._asked is not None
+        return self.asked is not None
 
     def request(self, stop: Interrupted) -> None:
         """Asks from within for what a signal asks for from outside.
@@ -45,12 +48,12 @@ class Interruption:
         Args:
             stop: what to raise.
         """
-        self._asked = stop
+        self.asked = stop
 
     def stop(self) -> None:
         """Raises `Interrupted` if it has been asked for."""
-        if self._asked is not None:
-            raise self._asked
+        if self.asked is not None:
+            raise self.asked
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:

@@ -2,7 +2,9 @@
 
 Every epoch starts its generators (torch, NumPy, Python) from the seed and the number of the epoch, at its
 first batch: what validation or the start of a loader drew before has no influence. Within an epoch the
-generators' states travel in the checkpoint.
+generators' states travel in the checkpoint. Of processes that train together each has a stream of its own,
+and all of them are in the checkpoint; where another number of processes goes on from it, they start anew from
+seed, epoch, process and step.
 """
 
 import random
@@ -11,6 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+
+from modules.training.data_parallel import all_workers, rank, world_size
 
 
 class RandomState(Callback):
@@ -22,44 +26,51 @@ class RandomState(Callback):
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self._restored: dict[str, Any] | None = None
+        self._restored: list[dict[str, Any]] = []
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
+        stream = trainer.current_epoch + 1
         if batch_idx == 0:
-            seed_all(self.seed, stream=trainer.current_epoch + 1)
-        elif self._restored is not None:
-            _set_states(self._restored)
-        self._restored = None
+            seed_all(self.seed, stream, rank())
+        elif len(self._restored) == world_size():
+            _set_states(self._restored[rank()])
+        elif self._restored:
+            seed_all(self.seed, stream, rank(), trainer.global_step)
+        self._restored = []
 
     def state_dict(self) -> dict[str, Any]:
-        numpy_state = np.random.get_state(legacy=False)
-        return {
-            "python": random.getstate(),
-            "numpy": {
-                **numpy_state,
-                "state": {**numpy_state["state"], "key": numpy_state["state"]["key"].tolist()},
-            },
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
-        }
+        return {"by_rank": all_workers(_states())}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._restored = state_dict
+        self._restored = state_dict["by_rank"]
 
 
-def seed_all(seed: int, stream: int) -> None:
+def seed_all(seed: int, stream: int, rank: int = 0, step: int = 0) -> None:
     """Starts all generators anew: stream 0 draws the initial weights, stream n the n-th epoch."""
-    mixed = stream_seed(seed, stream)
+    mixed = stream_seed(seed, stream, rank, step)
     random.seed(mixed)
     np.random.seed(mixed)
     torch.manual_seed(mixed)
 
 
-def stream_seed(seed: int, stream: int) -> int:
+def stream_seed(seed: int, stream: int, rank: int = 0, step: int = 0) -> int:
     """What `seed_all` starts the generators from."""
-    return int(np.random.SeedSequence([seed, stream]).generate_state(1)[0])
+    return int(np.random.SeedSequence([seed, stream, rank, step]).generate_state(1)[0])
+
+
+def _states() -> dict[str, Any]:
+    numpy_state = np.random.get_state(legacy=False)
+    return {
+        "python": random.getstate(),
+        "numpy": {
+            **numpy_state,
+            "state": {**numpy_state["state"], "key": numpy_state["state"]["key"].tolist()},
+        },
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+    }
 
 
 def _set_states(states: dict[str, Any]) -> None:

@@ -21,10 +21,11 @@ from modules.tasks.task import Task
 from modules.tracking.tracker import Tracker
 from modules.training.checkpoint import save_tensors
 from modules.training.curves import Curves
+from modules.training.data_parallel import rank, world_size
 from modules.training.environment import environment, git_state
 from modules.training.faults import explained
 from modules.training.fit import fit
-from modules.training.interruption import Interrupted
+from modules.training.interruption import Interrupted, Interruption
 from modules.training.run_folder import RunFolder
 
 # Validation keeps no gradients: larger batches fit, and cost less a sample.
@@ -42,8 +43,12 @@ def train(
     callbacks: Sequence[Callback] = (),
     data: ShardSet | None = None,
     deliver: bool = True,
+    interruption: Interruption | None = None,
 ) -> dict[str, Any]:
     """Trains a plan in its folder, from its checkpoint on if there is one.
+
+    In a process group (`modules.training.data_parallel`) each process trains on its share of every batch, and
+    the first one alone shows and writes.
 
     Args:
         plan: a plan whose shapes have been checked.
@@ -54,9 +59,10 @@ def train(
         callbacks: Lightning callbacks of one's own.
         data: the shards, where they are open already.
         deliver: whether a process of this run's own brings its metrics to the tracker.
+        interruption: asks to save and stop; by default what signals ask of this process.
 
     Returns:
-        The summary, as it lies in summary.json.
+        The summary, as it lies in summary.json; empty but in the first process.
 
     Raises:
         UserError: the training failed; the last good checkpoint is kept.
@@ -69,14 +75,20 @@ def train(
     data = data or ShardSet.open(shards, read(DataSettings, plan["data"], "data"))
     training = TrainingLoader(
         data.split("train"),
-        settings.batch_size,
+        settings.batch_size // world_size(),
         settings.block_steps,
         plan["seed"],
+        rank(),
+        world_size(),
         num_workers=runtime.num_loader_workers,
     )
     validation = None
     if "validation" in data.splits:
-        validation = EvaluationLoader(data.split("validation"), VALIDATION_BATCH_SIZE)
+        validation = EvaluationLoader(data.split("validation"), VALIDATION_BATCH_SIZE, rank(), world_size())
+    if rank() > 0:
+        with explained(settings.batch_size):
+            fit(plan, training, validation, folder.checkpoint, None, console, callbacks, interruption)
+        return {}
     facts = {**git_state(ROOT), **environment()}
     with explained(settings.batch_size):
         write_if_changed(folder.plan, to_yaml(plan))
@@ -84,7 +96,7 @@ def train(
     try:
         with explained(settings.batch_size):
             task, curves, figures = fit(
-                plan, training, validation, folder.checkpoint, tracker, console, callbacks
+                plan, training, validation, folder.checkpoint, tracker, console, callbacks, interruption
             )
             summary = write_results(folder, plan, identity, task, curves, {**figures, **facts})
         tracker.artifact(folder.path / "summary.json")

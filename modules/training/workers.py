@@ -1,0 +1,257 @@
+"""`runtime=ray`: a run is trained by workers of a Ray cluster, each on its share of every batch.
+
+The driver, this side, holds the run's folder, shows what the first worker shows, hands on signals, and starts
+the workers anew from the last checkpoint when one of them or its node has died: no more than
+`trainer.checkpoint_every_steps` and one block of steps are trained again. What the workers run is
+`modules.training.worker`. Imports neither torch nor Ray at its top: a refused command is told at once.
+"""
+
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+from signal import Signals
+from typing import Any
+
+from rich.console import Console
+
+from modules.cluster.connection import connect
+from modules.configuration.errors import UserError
+from modules.configuration.settings import RuntimeSettings, TrainerSettings, read
+from modules.tracking.store import absolute_settings
+from modules.training.interruption import Interrupted, Interruption
+from modules.training.run_folder import RunFolder
+
+_LOOK_EVERY_S = 0.2
+_PATIENCE_S = 30.0
+
+
+def check_shares(plan: dict[str, Any]) -> None:
+    """Refuses workers that cannot share the batches of a plan.
+
+    Raises:
+        UserError: a batch has not the same share for each, or a worker has no use for its GPUs.
+    """
+    runtime = read(RuntimeSettings, plan["runtime"], "runtime")
+    batch_size = read(TrainerSettings, plan["trainer"], "trainer").batch_size
+    if rest := batch_size % runtime.num_workers:
+        near = max(batch_size - rest, runtime.num_workers)
+        raise UserError(
+            f"trainer.batch_size={batch_size} cannot be shared evenly by {runtime.num_workers} workers",
+            f"Set trainer.batch_size={near}, for example",
+        )
+    if runtime.gpus_per_worker > 1:
+        raise UserError(
+            f"runtime.gpus_per_worker={runtime.gpus_per_worker:g}, but a worker trains on one",
+            "Raise runtime.num_workers instead",
+        )
+    if runtime.accelerator in ("gpu", "cuda") and not runtime.gpus_per_worker:
+        raise UserError(f"runtime.accelerator={runtime.accelerator} wants runtime.gpus_per_worker=1")
+
+
+def train_on_workers(
+    plan: dict[str, Any], identity: str, shards: Path, folder: RunFolder, console: Console
+) -> None:
+    """Trains a plan in its folder as `modules.training.run.train` does, by workers of a Ray cluster.
+
+    Args:
+        plan: a plan whose shapes and shares have been checked.
+        identity: of the run.
+        shards: the folder of its dataset; every node sees it.
+        folder: held by this process; every node sees it.
+        console: where progress is shown.
+
+    Raises:
+        UserError: the training failed, or workers died too often; the last good checkpoint is kept.
+        Interrupted: a signal asked to stop; the state is in the checkpoint.
+    """
+    runtime = read(RuntimeSettings, plan["runtime"], "runtime")
+    connect(runtime)
+    _check_nodes(runtime)
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    desk = ray.remote(num_cpus=0)(Desk).options(scheduling_strategy=here).remote()
+    job = {
+        "plan": plan | {"tracking": absolute_settings(plan["tracking"])},
+        "identity": identity,
+        "shards": str(shards.absolute()),
+        "folder": str(folder.path.absolute()),
+        "terminal": {"force_terminal": console.is_terminal, "width": console.width},
+        "desk": desk,
+    }
+    died = None
+    with Interruption() as interruption:
+        for restarts_left in reversed(range(runtime.max_restarts + 1)):
+            died = _attempt(job, runtime, console, interruption)
+            if died is None:
+                return
+            interruption.stop()
+            if restarts_left:
+                console.print(f"{died}: going on from the last checkpoint", highlight=False, soft_wrap=True)
+    mend = "The same command goes on from the last checkpoint"
+    fault = UserError(f"{died}, and runtime.max_restarts={runtime.max_restarts} is used up", mend)
+    _record_failure(plan, identity, shards, folder, fault)
+    raise fault
+
+
+def _check_nodes(runtime: RuntimeSettings) -> None:
+    """Refuses workers that would wait for ever, because no node is big enough for them."""
+    import ray
+
+    wanted = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
+    wanted = {resource: number for resource, number in wanted.items() if number}
+    if not wanted:
+        raise UserError("runtime.cpus_per_worker and runtime.gpus_per_worker are both 0")
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    room = sum(
+        min(int(node.get(resource, 0) / number + 1e-6) for resource, number in wanted.items())
+        for node in nodes
+    )
+    if room < runtime.num_workers:
+        each = " and ".join(f"{number:g} {resource}" for resource, number in wanted.items())
+        raise UserError(
+            f"the cluster has room for {room} workers of {each}, not for {runtime.num_workers}",
+            f"Set runtime.num_workers={room}" if room else "Ask for less, or join a larger cluster",
+        )
+
+
+def _attempt(
+    job: dict[str, Any], runtime: RuntimeSettings, console: Console, interruption: Interruption
+) -> str | None:
+    """Lets workers train until they have finished, have stopped as asked, or one of them has died.
+
+    Returns:
+        What died; None if nothing did.
+    """
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+    from modules.training.worker import work
+
+    # How often Ray Train looks after its workers; a worker's end would wait for it.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+    rays_own = Path(job["folder"]) / "ray"
+    resources = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
+    trainer = DataParallelTrainer(
+        work,
+        train_loop_config=job,
+        scaling_config=ScalingConfig(
+            num_workers=runtime.num_workers,
+            use_gpu=runtime.gpus_per_worker > 0,
+            resources_per_worker=resources,
+        ),
+        run_config=RunConfig(
+            name="train", storage_path=str(rays_own), failure_config=FailureConfig(max_failures=0)
+        ),
+    )
+    training = _Training(trainer)
+    training.start()
+    try:
+        _attend(training, job["desk"], console, interruption)
+    finally:
+        console.show_cursor()  # a worker that was drawing may have died
+        shutil.rmtree(rays_own, ignore_errors=True)
+    if training.error is not None:
+        return _what_died(training.error)
+    if training.stopped_by is not None:
+        raise Interrupted(Signals(training.stopped_by))
+    return None
+
+
+class _Training(threading.Thread):
+    """Ray Train's controller at work, with the main thread free for signals.
+
+    Attributes:
+        error: how it failed.
+        stopped_by: number of the signal at which the workers stopped.
+    """
+
+    def __init__(self, trainer: Any) -> None:
+        super().__init__(name="ray-train", daemon=True)
+        self.trainer = trainer
+        self.error: BaseException | None = None
+        self.stopped_by: int | None = None
+
+    def run(self) -> None:
+        try:
+            self.stopped_by = self.trainer.fit().return_value
+        except BaseException as error:
+            self.error = error
+
+
+def _attend(training: _Training, desk: Any, console: Console, interruption: Interruption) -> None:
+    """Shows what the workers show and hands on a signal, until the training ends."""
+    import ray
+
+    started_s, heard, told = time.monotonic(), False, False
+    while training.is_alive():
+        training.join(_LOOK_EVERY_S)
+        text: Any = ray.get(desk.take.remote())
+        console.file.write(text)
+        console.file.flush()
+        heard = heard or bool(text)
+        if not heard and time.monotonic() - started_s > _PATIENCE_S:
+            console.print("waiting for room in the cluster", highlight=False)
+            heard = True
+        if interruption.asked is not None and not told:
+            desk.stop.remote(interruption.asked.signal)
+            told = True
+
+
+def _what_died(error: BaseException) -> str:
+    """What a training died of that can be tried again.
+
+    Raises:
+        UserError: a worker's; trying again would not help.
+        BaseException: any other error.
+    """
+    from ray.exceptions import RayError
+    from ray.train.v2._internal.exceptions import RayTrainError
+
+    from modules.training.worker import ConnectionLost
+
+    failures = getattr(error, "worker_failures", {})
+    for failure in failures.values():
+        if isinstance(failure, UserError):
+            raise failure
+    for rank, failure in failures.items():
+        if isinstance(failure, RayError | RayTrainError):
+            return f"worker {rank} died"
+    if any(isinstance(failure, ConnectionLost) for failure in failures.values()):
+        return "a worker lost its connection"
+    raise error
+
+
+def _record_failure(
+    plan: dict[str, Any], identity: str, shards: Path, folder: RunFolder, fault: UserError
+) -> None:
+    """Says in folder and tracker how the run ended, where no worker is left to say it."""
+    from modules.training.run import end_run, open_tracker
+
+    end_run(folder, open_tracker(plan, identity, shards, folder, {}), "FAILED", str(fault))
+
+
+class Desk:
+    """An actor beside the driver: the workers' text goes one way, a request to stop the other."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._stop: int | None = None
+
+    def write(self, text: str) -> None:
+        self._text.append(text)
+
+    def take(self) -> str:
+        """All text since the last time."""
+        text, self._text = "".join(self._text), []
+        return text
+
+    def stop(self, signal: int) -> None:
+        self._stop = signal
+
+    def stopped_by(self) -> int | None:
+        """The signal that asks to stop."""
+        return self._stop
