@@ -252,9 +252,9 @@ class Trials:
     def _play_back(self, event: Event) -> None:
         if event["event"] == "asked":
             point = self._search.ask()
-            if point is None and self.sweep.settings.num_trials is not None:
+            if point is None and (num_trials := self.sweep.settings.num_trials) is not None:
                 raise UserError(
-                    f"{self.ledger.path} has more trials than sweep.num_trials={self.sweep.settings.num_trials}",
+                    f"{self.ledger.path} has more trials than sweep.num_trials={num_trials}",
                     "Give at least as many as before",
                 )
             if point != event["point"] or event["trial"] != len(self._trials):

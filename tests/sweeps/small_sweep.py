@@ -39,7 +39,8 @@ def make_sweep(storage: Path, points: list[dict[str, str]], **settings: Any) -> 
     """
     shards = storage / "data" / "shards" / "nothing"
     shards.mkdir(parents=True, exist_ok=True)
-    (shards / "shards.json").write_text('{"splits": {}}')
+    if not (shards / "shards.json").exists():
+        (shards / "shards.json").write_text('{"splits": {}}')
     tracking = {
         "uri": None,
         "artifact_root": None,
