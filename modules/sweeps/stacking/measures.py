@@ -42,7 +42,10 @@ class Measures:
         self._sums, self._weights, self._metrics = {}, {}, {}
         return {name: value.item() for name, value in values.items()}
 
-    def _log(self, name: str, value: Tensor | Metric, *, on_epoch: bool, batch_size: int) -> None:
+    def _log(
+        self, name: str, value: Tensor | Metric, *, on_epoch: bool, batch_size: int, sync_dist: bool = False
+    ) -> None:
+        # A stack is one process: there is nothing to synchronise.
         if self._task.training or not on_epoch:
             raise NotImplementedError(f"a stack takes {name} from the end of a validation alone")
         if isinstance(value, Metric):
