@@ -30,7 +30,7 @@ from modules.training.run_folder import RunFolder
 TRAINING = "modules.sweeps.training_trial.train_trials"
 _WAIT_S = 0.5  # for an event; a signal is looked for between two waits
 _LAST_WAIT_S = 60.0  # for trials to reach the end of their blocks
-_STACK_SIZE = 16  # members that one worker trains at a time
+_STACK_SIZE = 32  # members that one worker trains at a time
 
 
 @dataclass(frozen=True)
@@ -212,8 +212,30 @@ class Controller:
             self._start(worker, task)
 
     def _next_task(self, room: int) -> list[Trial]:
-        """The trial that has waited longest, with others that one worker trains in one program with it."""
-        return [self._waiting.popleft()]
+        """The trial that has waited longest, with its share of those that can train with it."""
+        first = self._waiting.popleft()
+        if not self._can_be_stacked(first):
+            return [first]
+        from modules.sweeps.stacking.groups import stack_groups
+
+        assert self._pool is not None
+        trials = [first, *(trial for trial in self._waiting if self._can_be_stacked(trial))]
+        group = stack_groups([self._trials.plan(trial) for trial in trials])[0]
+        share = math.ceil(len(group) / self._pool.num_free)
+        task = [trials[index] for index in group[: min(share, room, _STACK_SIZE)]]
+        for trial in task[1:]:
+            self._waiting.remove(trial)
+        return task
+
+    def _can_be_stacked(self, trial: Trial) -> bool:
+        """What was begun alone goes on alone; a population's members take over each other's checkpoints."""
+        return (
+            self._settings.stack
+            and not self._trials.is_population
+            and self._sweep.runtime.num_workers == 1
+            and trial.number not in self._alone
+            and not RunFolder(self._trials.folder(trial)).checkpoint.exists()
+        )
 
     def _start(self, worker: PooledWorker, task: list[Trial]) -> None:
         assert self._pool is not None
@@ -231,6 +253,7 @@ class Controller:
             "folder": str(self._trials.folder(trial)),
             "shards": str(self._trials.shards(plan)),
             "attempt": trial.num_starts,
+            "alone": trial.number in self._alone,
         }
 
     def _take(self, timeout_s: float) -> None:

@@ -88,6 +88,11 @@ class Pool:
         """Workers that have a task."""
         return [worker for worker in self._workers if worker.trials]
 
+    @property
+    def num_free(self) -> int:
+        """Workers without a task, those that are still starting among them."""
+        return len(self._workers) - len(self.busy)
+
     def grow(self, num_workers: int) -> None:
         """Starts workers until there are so many, or as many as there is room for."""
         while len(self._workers) < min(num_workers, self.num_slots):

@@ -51,7 +51,9 @@ def train_trials(assignments: list[Assignment], report: Reporter) -> dict[int, d
     Returns:
         How each trial ended.
     """
-    if len(assignments) > 1:
+    first = assignments[0]
+    begun_in_a_stack = (Path(first["folder"]) / "checkpoints" / "stacked.pt").exists()
+    if len(assignments) > 1 or (begun_in_a_stack and not first["alone"]):
         from modules.sweeps.stacking import train_stacked
 
         return train_stacked(assignments, report)
