@@ -85,16 +85,14 @@ def _train(plan: dict[str, Any], publish: Path | None) -> None:
 def _start(plan: dict[str, Any], number: str, shards: Path, folder: Any, console: Any) -> None:
     from modules.shapes.check import check_shapes
     from modules.training.interruption import Interrupted
-    from modules.training.workers import check_shares, train_on_workers
 
-    many = plan["runtime"]["backend"] == "ray"
-    if many:
-        check_shares(plan)
     verb = "going on with" if folder.checkpoint.exists() else "training"
     print(f"{plan['name']}: {verb} {folder.path}", flush=True)
     check_shapes(plan)
     try:
-        if many:
+        if plan["runtime"]["backend"] == "ray":
+            from modules.training.workers import train_on_workers
+
             train_on_workers(plan, number, shards, folder, console)
         else:
             from modules.training.run import train

@@ -43,6 +43,11 @@ class RuntimeSettings:
             at_least(0, name, getattr(self, name))
         if self.backend == "local" and self.num_workers > 1:
             raise KeyFault("num_workers", f"{self.num_workers} where one process trains", "Add runtime=ray")
+        if self.gpus_per_worker > 1:
+            found = f"{self.gpus_per_worker:g}, but a worker trains on one"
+            raise KeyFault("gpus_per_worker", found, "Raise num_workers instead")
+        if self.backend == "ray" and self.accelerator in ("gpu", "cuda") and not self.gpus_per_worker:
+            raise KeyFault("gpus_per_worker", f"0 for accelerator={self.accelerator}", "Set it to 1")
 
 
 @dataclass(frozen=True)

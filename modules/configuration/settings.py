@@ -201,6 +201,13 @@ class Settings:
         for section in ("model", "task", "optimizer", "schedule"):
             if "_target_" not in getattr(self, section):
                 raise KeyFault(section, "has no _target_", "Name the class to build")
+        batch_size, num_workers = self.trainer.batch_size, self.runtime.num_workers
+        if rest := batch_size % num_workers:
+            raise KeyFault(
+                "trainer.batch_size",
+                f"{batch_size} cannot be shared evenly by runtime.num_workers={num_workers}",
+                f"Set it to {max(batch_size - rest, num_workers)}, for example",
+            )
         if not 0 <= self.seed < 2**32:
             raise KeyFault("seed", f"{self.seed} is not between 0 and {2**32 - 1}")
 

@@ -55,7 +55,15 @@ def work(job: dict[str, Any]) -> int | None:
     interruption = Interruption()
     try:
         with _listening(desk, interruption):
-            train(job["plan"], job["identity"], shards, folder, console, interruption=interruption)
+            train(
+                job["plan"],
+                job["identity"],
+                shards,
+                folder,
+                console,
+                job["callbacks"],
+                interruption=interruption,
+            )
     except Interrupted as interrupted:
         return int(interrupted.signal)
     except UserError as error:

@@ -10,57 +10,44 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from signal import Signals
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from modules.cluster.connection import connect
 from modules.configuration.errors import UserError
-from modules.configuration.settings import RuntimeSettings, TrainerSettings, read
+from modules.configuration.settings import RuntimeSettings, read
 from modules.tracking.store import absolute_settings
 from modules.training.interruption import Interrupted, Interruption
 from modules.training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from pytorch_lightning import Callback
 
 _LOOK_EVERY_S = 0.2
 _PATIENCE_S = 30.0
 
 
-def check_shares(plan: dict[str, Any]) -> None:
-    """Refuses workers that cannot share the batches of a plan.
-
-    Raises:
-        UserError: a batch has not the same share for each, or a worker has no use for its GPUs.
-    """
-    runtime = read(RuntimeSettings, plan["runtime"], "runtime")
-    batch_size = read(TrainerSettings, plan["trainer"], "trainer").batch_size
-    if rest := batch_size % runtime.num_workers:
-        near = max(batch_size - rest, runtime.num_workers)
-        raise UserError(
-            f"trainer.batch_size={batch_size} cannot be shared evenly by {runtime.num_workers} workers",
-            f"Set trainer.batch_size={near}, for example",
-        )
-    if runtime.gpus_per_worker > 1:
-        raise UserError(
-            f"runtime.gpus_per_worker={runtime.gpus_per_worker:g}, but a worker trains on one",
-            "Raise runtime.num_workers instead",
-        )
-    if runtime.accelerator in ("gpu", "cuda") and not runtime.gpus_per_worker:
-        raise UserError(f"runtime.accelerator={runtime.accelerator} wants runtime.gpus_per_worker=1")
-
-
 def train_on_workers(
-    plan: dict[str, Any], identity: str, shards: Path, folder: RunFolder, console: Console
+    plan: dict[str, Any],
+    identity: str,
+    shards: Path,
+    folder: RunFolder,
+    console: Console,
+    callbacks: Sequence["Callback"] = (),
 ) -> None:
     """Trains a plan in its folder as `modules.training.run.train` does, by workers of a Ray cluster.
 
     Args:
-        plan: a plan whose shapes and shares have been checked.
+        plan: a plan whose shapes have been checked.
         identity: of the run.
         shards: the folder of its dataset; every node sees it.
         folder: held by this process; every node sees it.
         console: where progress is shown.
+        callbacks: Lightning callbacks of one's own, of which every worker gets a copy.
 
     Raises:
         UserError: the training failed, or workers died too often; the last good checkpoint is kept.
@@ -80,6 +67,7 @@ def train_on_workers(
         "shards": str(shards.absolute()),
         "folder": str(folder.path.absolute()),
         "terminal": {"force_terminal": console.is_terminal, "width": console.width},
+        "callbacks": list(callbacks),
         "desk": desk,
     }
     died = None

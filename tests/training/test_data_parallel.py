@@ -1,0 +1,149 @@
+"""Several processes that train one model: the same as one alone, and all of them alike."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from modules.training.checkpoint import read_checkpoint
+from tests.training.small import small_plan
+from tests.training.together import Recorder, recorded, train_together
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "weights.pt", weights_only=True)
+
+
+def read(folder: Path, name: str) -> dict[str, Any]:
+    return json.loads((folder / name).read_text())
+
+
+def shown(folder: Path, num_workers: int) -> str:
+    """What the processes failed with."""
+    return "".join(
+        path.read_text()
+        for path in [folder / f"error{number}" for number in range(num_workers)]
+        if path.exists()
+    )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "num_workers", "overrides"),
+    [
+        ("lenet", 2, []),
+        ("lenet", 2, ["trainer.block_steps=1"]),
+        ("lenet", 2, ["trainer.gradient_clip_norm=0.05"]),
+        ("lenet", 2, ["trainer.gradient_clip_norm=0.05", "trainer.block_steps=1"]),
+        ("neuron", 4, ["trainer.precision=bf16-mixed"]),
+    ],
+)
+def test_workers_learn_what_one_alone_learns(
+    recipe: str, num_workers: int, overrides: list[str], small_shards: Path, tmp_path: Path
+) -> None:
+    # Without dropout, whose masks each worker draws for itself.
+    dropout = ["model.dropout=0.0"] if recipe == "lenet" else []
+    plan = small_plan(recipe, *dropout, *overrides)
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    assert train_together(plan, small_shards, alone, 1) == [0], shown(alone, 1)
+    recorder = Recorder(together)
+    statuses = train_together(plan, small_shards, together, num_workers, [recorder])
+    assert statuses == [0] * num_workers, shown(together, num_workers)
+
+    # One step in bfloat16 has 8 bits, and the sum of four shares is rounded otherwise than that of all.
+    tolerance = (
+        {"rtol": 0.02, "atol": 0.01} if "precision" in str(overrides) else {"rtol": 1e-3, "atol": 1e-4}
+    )
+    for name, value in weights(alone).items():
+        torch.testing.assert_close(weights(together)[name], value, **tolerance)
+    histories = read(alone, "history.json"), read(together, "history.json")
+    for name, points in histories[0].items():
+        for (step, value), (other_step, other) in zip(points, histories[1][name], strict=True):
+            assert step == other_step
+            assert other == pytest.approx(value, rel=tolerance["rtol"], abs=tolerance["atol"]), (name, step)
+    # All of them have the same weights after every block, bit by bit.
+    blocks = [[line["weights"] for line in recorded(together, rank)] for rank in range(num_workers)]
+    assert all(block == blocks[0] for block in blocks)
+    assert len(set(blocks[0])) == len(blocks[0])
+
+
+def test_every_sample_once_an_epoch_and_streams_of_their_own(small_shards: Path, tmp_path: Path) -> None:
+    plan = small_plan("neuron", "trainer.batch_size=18")
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    assert train_together(plan, small_shards, alone, 1, [Recorder(alone)]) == [0]
+    assert train_together(plan, small_shards, together, 3, [Recorder(together)]) == [0, 0, 0]
+    lines = [recorded(together, rank) for rank in range(3)]
+    for epoch in (0, 1):
+        of_one = [line["samples"] for line in recorded(alone, 0) if line["epoch"] == epoch]
+        of_all = [[line["samples"] for line in lines[rank] if line["epoch"] == epoch] for rank in range(3)]
+        seen = [sample for blocks in of_all for block in blocks for sample in block]
+        assert len(seen) == len(set(seen)) == read(together, "summary.json")["steps"] // 2 * 18
+        # Block by block they are those that one alone takes.
+        for block, shares in zip(of_one, zip(*of_all, strict=True), strict=True):
+            assert sorted(block) == sorted(sample for share in shares for sample in share)
+    drawn = [line["drawn"] for rank in range(3) for line in lines[rank]]
+    assert len(set(drawn)) == len(drawn)
+    assert [line["drawn"] for line in lines[0]] == [line["drawn"] for line in recorded(alone, 0)]
+
+
+def test_validation_is_over_all_samples_of_uneven_shares(small_shards: Path, tmp_path: Path) -> None:
+    # So slow that the weights are those of the start, whoever trains, and many answers wrong.
+    plan = small_plan("neuron", "optimizer=sgd", "optimizer.lr=1e-6", "trainer.batch_size=15")
+    assert train_together(plan, small_shards, tmp_path / "1", 1) == [0]
+    assert train_together(plan, small_shards, tmp_path / "5", 5) == [0] * 5
+    alone, together = read(tmp_path / "1", "history.json"), read(tmp_path / "5", "history.json")
+    assert 0 < alone["validation/accuracy"][0][1] < 1
+    assert together["validation/accuracy"] == alone["validation/accuracy"]
+    for (_, value), (_, other) in zip(alone["validation/loss"], together["validation/loss"], strict=True):
+        assert other == pytest.approx(value, rel=1e-5)
+
+
+def test_a_stop_that_reaches_one_worker_stops_all_at_one_block(small_shards: Path, tmp_path: Path) -> None:
+    plan = small_plan("lenet", "model.dropout=0.3")
+    whole, parts, fewer = tmp_path / "whole", tmp_path / "parts", tmp_path / "fewer"
+    assert train_together(plan, small_shards, whole, 2, [Recorder(whole)]) == [0, 0]
+
+    for folder in (parts, fewer):
+        assert train_together(plan, small_shards, folder, 2, [Recorder(folder, stop=(1, 20))]) == [1, 1]
+        assert "Interrupted: SIGTERM" in shown(folder, 2)
+        assert read(folder, "outcome.json")["status"] == "KILLED"
+        checkpoint = read_checkpoint(folder / "checkpoints" / "last.ckpt")
+        assert checkpoint["global_step"] == 20
+        assert len(checkpoint["callbacks"]["RandomState"]["by_rank"]) == 2
+
+    # As many go on as if nothing had happened, dropout included.
+    assert train_together(plan, small_shards, parts, 2, [Recorder(parts)]) == [0, 0]
+    for name, value in weights(whole).items():
+        assert torch.equal(weights(parts)[name], value), name
+    for rank in (0, 1):
+        assert [line["drawn"] for line in recorded(parts, rank)] == [
+            line["drawn"] for line in recorded(whole, rank)
+        ]
+
+    # Another number goes on with the very next samples, and with random numbers of its own.
+    assert train_together(plan, small_shards, fewer, 1, [Recorder(fewer)]) == [0]
+    samples = {line["step"]: sorted(line["samples"]) for line in recorded(fewer, 0) if line["step"] > 20}
+    for first, second in zip(recorded(whole, 0), recorded(whole, 1), strict=True):
+        if first["step"] > 20:
+            assert samples.pop(first["step"]) == sorted(first["samples"] + second["samples"])
+    assert not samples
+    assert any(not torch.equal(value, weights(whole)[name]) for name, value in weights(fewer).items())
+    assert read(fewer, "summary.json")["steps"] == read(whole, "summary.json")["steps"]
+
+
+def test_divergence_of_one_is_told_by_all(small_shards: Path, tmp_path: Path) -> None:
+    plan = small_plan("neuron", "optimizer=sgd", "optimizer.lr=1e30")
+    assert train_together(plan, small_shards, tmp_path, 2) == [1, 1]
+    assert all("UserError: the training diverged" in (tmp_path / f"error{n}").read_text() for n in (0, 1))
+
+
+def test_communication_is_measured(small_shards: Path, tmp_path: Path) -> None:
+    assert train_together(small_plan("neuron"), small_shards, tmp_path, 2) == [0, 0]
+    summary, history = read(tmp_path, "summary.json"), read(tmp_path, "history.json")
+    num_weights = sum(value.numel() for value in weights(tmp_path).values())
+    assert summary["num_workers"] == 2
+    assert summary["gradient_bytes_per_step"] == 4 * num_weights
+    assert 0 < summary["communication_seconds_per_step"] < summary["seconds_per_step"]
+    assert {value for _, value in history["communication/gradient_bytes_per_step"]} == {4 * num_weights}
+    assert history["communication/seconds_per_step"][-1][0] == summary["steps"]
