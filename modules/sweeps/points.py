@@ -8,7 +8,7 @@ have these in between.
 
 import json
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -17,7 +17,11 @@ from modules.configuration.errors import UserError
 from modules.configuration.explain import HYDRA_ERRORS
 from modules.configuration.loader import changed, load, origins
 from modules.configuration.origins import CONF
+from modules.shapes.plan import cost_of, named_targets, training_code
 from modules.sweeps.space import Point, Space, overrides_of
+
+if TYPE_CHECKING:
+    from modules.shapes.check import ShapeReport
 
 SHAPED = ("data", "recipe", "model", "task", "optimizer", "trainer")
 """The sections that a shape may depend on."""
@@ -34,8 +38,8 @@ class PointPlans:
         self._configurations: dict[tuple[tuple[str, str], ...], dict[str, Any]] = {}
         self._loaded: dict[tuple[str, ...], DictConfig] = {}
         self._codes: dict[str, dict[str, Any]] = {}
-        self._checked: dict[str, dict[str, Any] | UserError] = {}
-        self._families: dict[tuple[str | None, ...], dict[str, Any] | None] = {}
+        self._reports: dict[str, ShapeReport | UserError] = {}
+        self._families: dict[tuple[str | None, ...], ShapeReport | None] = {}
         axes = [axis for axis in space.varied() if section(axis.key) in SHAPED]
         self._numbers = [axis for axis in axes if axis.is_real]
         self._others = [axis for axis in axes if not axis.is_real]
@@ -82,55 +86,51 @@ class PointPlans:
             UserError: it is impossible.
         """
         config = self.configuration(point)
-        cost = self._family(point) or self._cost(point)
         own = {key: value for key, value in config.items() if key != "sweep"}
-        return own | {"code": self.code(config), "cost": cost}
+        return own | {"code": self.code(config), "cost": cost_of(self._family(point) or self._report(point))}
 
     def code(self, config: dict[str, Any]) -> dict[str, Any]:
         """What `training_code` says of a configuration."""
-        from modules.shapes.plan import named_targets, training_code
-
         targets = " ".join(named_targets(config))
         if targets not in self._codes:
             self._codes[targets] = training_code(config)
         return self._codes[targets]
 
-    def _family(self, point: Point) -> dict[str, Any] | None:
-        """The cost of all points that differ from this one in real numbers alone; None if it differs too."""
-        if not self._numbers:
+    def _family(self, point: Point) -> "ShapeReport | None":
+        """The shapes of all points that differ in real numbers alone; None if they may not be the same."""
+        if not self._numbers or self._key(self.configuration(point)) in self._reports:
             return None
         family = tuple(point.get(axis.key) for axis in self._others)
         if family not in self._families:
             corners = [point | {axis.key: axis.ends[end] for axis in self._numbers} for end in (0, -1)]
             try:
-                low, high = map(self._cost, corners)
-                self._families[family] = low if low == high else None
+                low, high = map(self._report, corners)
+                self._families[family] = high if (low.rows, low.edges) == (high.rows, high.edges) else None
             except UserError:
                 self._families[family] = None
         return self._families[family]
 
-    def _cost(self, point: Point) -> dict[str, Any]:
+    def _report(self, point: Point) -> "ShapeReport":
+        """The shapes of a point itself, traced once for all points that share what they depend on."""
         from modules.shapes.check import check_shapes
-        from modules.shapes.plan import cost_of
 
         config = self.configuration(point)
-        trainer = {key: config["trainer"][key] for key in ("batch_size", "precision")}
-        parts = [
-            config["data"]["fields"],
-            *(config[part] for part in ("model", "task", "optimizer")),
-            trainer,
-        ]
-        key = json.dumps(parts, sort_keys=True)
-        if key not in self._checked:
+        key = self._key(config)
+        if key not in self._reports:
             overrides = [*self._space.fixed, *overrides_of(point)]
             try:
-                self._checked[key] = cost_of(check_shapes(config, origins(overrides, CONF)))
+                self._reports[key] = check_shapes(config, origins(overrides, CONF))
             except UserError as error:
-                self._checked[key] = error
-        found = self._checked[key]
+                self._reports[key] = error
+        found = self._reports[key]
         if isinstance(found, UserError):
             raise UserError(found.problem, found.mend) from found
         return found
+
+    def _key(self, config: dict[str, Any]) -> str:
+        trainer = {key: config["trainer"][key] for key in ("batch_size", "precision")}
+        read = [config["data"]["fields"], *(config[section] for section in ("model", "task", "optimizer"))]
+        return json.dumps([*read, trainer], sort_keys=True)
 
 
 def is_choice(override: str) -> bool:
