@@ -10,12 +10,10 @@ import json
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
-
 from modules.configuration.compose import compose, resolve
 from modules.configuration.errors import UserError
 from modules.configuration.explain import HYDRA_ERRORS
-from modules.configuration.loader import changed, load, origins
+from modules.configuration.loader import changed, load, origins, packed
 from modules.configuration.origins import CONF
 from modules.shapes.plan import cost_of, named_targets, training_code
 from modules.sweeps.space import Point, Space, overrides_of
@@ -36,7 +34,7 @@ class PointPlans:
     def __init__(self, space: Space) -> None:
         self._space = space
         self._configurations: dict[tuple[tuple[str, str], ...], dict[str, Any]] = {}
-        self._loaded: dict[tuple[str, ...], DictConfig] = {}
+        self._loaded: dict[tuple[str, ...], bytes] = {}
         self._codes: dict[str, dict[str, Any]] = {}
         self._reports: dict[str, ShapeReport | UserError] = {}
         self._families: dict[tuple[str | None, ...], ShapeReport | None] = {}
@@ -61,7 +59,7 @@ class PointPlans:
         choices = tuple(override for override in own if is_choice(override))
         try:
             if choices not in self._loaded:
-                self._loaded[choices] = load([*self._space.fixed, *choices], CONF)
+                self._loaded[choices] = packed(load([*self._space.fixed, *choices], CONF))
             values = [override for override in own if override not in choices]
             return resolve(changed(self._loaded[choices], values), overrides)
         except HYDRA_ERRORS:

@@ -139,7 +139,7 @@ REFUSED = [
     (["sweep=pbt", "sweep.search=optuna", LR], "optuna has no say"),
     (["runtime.cpus_per_worker=4096", "seed=1,2"], "asks for 4096 CPUs and this machine has"),
     (
-        ["runtime=ray", "runtime.num_workers=4096", "seed=1,2"],
+        ["runtime=ray", "runtime.num_workers=4096", "trainer.batch_size=4096", "seed=1,2"],
         "asks for 4096 CPUs .* x runtime.num_workers=4096",
     ),
     (["data.name=nothing", "seed=1,2"], "data/shards/nothing/shards.json is not there"),
