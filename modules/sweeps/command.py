@@ -17,9 +17,14 @@ def sweep(swept: Sweep) -> None:
     """
     from rich.console import Console
 
+    from modules.report.sweep_page import write_sweep_page
     from modules.sweeps.controller import run_sweep
 
-    run_sweep(swept, Console(stderr=True))
+    try:
+        run_sweep(swept, Console(stderr=True))
+    finally:
+        if (swept.folder / "ledger.jsonl").is_file():  # one that was interrupted has a page as well
+            write_sweep_page(swept.folder)
     print(summary(swept))
     events = read_events(swept.folder / "ledger.jsonl")
     failed = [event for event in events if event["event"] == "ended" and event["status"] == "FAILED"]

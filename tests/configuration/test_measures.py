@@ -1,0 +1,27 @@
+"""What a task measures, read from source."""
+
+import pytest
+
+from modules.configuration import measures as module
+from modules.configuration.definitions import ROOT
+from modules.configuration.measures import measures
+from modules.tasks.classification import Classification
+
+
+def test_source_says_what_the_class_says() -> None:
+    assert measures("modules.tasks.classification.Classification") == Classification.measures
+    assert measures("modules.tasks.nothing.Nothing") == {}
+    assert measures("torch.nn.Linear") == {}
+
+
+def test_a_task_inherits_what_it_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ast
+
+    from modules.configuration.definitions import Definition, Module
+
+    source = "from modules.tasks.classification import Classification\nclass Own(Classification): pass\n"
+    made = Module("made", ROOT / "made.py", ast.parse(source))
+    (_, node) = made.tree.body
+    assert isinstance(node, ast.ClassDef)
+    monkeypatch.setattr(module, "define", lambda target: Definition("Own", made, node))
+    assert measures("made.Own") == Classification.measures
