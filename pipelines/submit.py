@@ -90,12 +90,14 @@ def main(argv: list[str]) -> int:
 
 def submit(cluster: Cluster, line: CommandLine, chosen: Arguments) -> int:
     """Checks a job and sends it, or shows what would be sent."""
+    if not chosen.dry_run:
+        _check_there(cluster)
     configs = check(line, cluster)
     added = cluster_overrides(line, cluster, configs[0]["tracking"])
     datasets = {config["data"]["name"]: DATA / config["data"]["name"] for config in configs}
     package = collect(datasets.values() if storage_of(cluster) is None else ())
     _check_tracked(configs, package)
-    job = Job(new_name(configs[0]["name"]), line.arguments(added), package)
+    job = Job(new_name(configs[0]["name"]), line.arguments(added), line.arguments([])[2:], package)
     if chosen.dry_run:
         print(rendered(job, cluster))
         return 0
@@ -198,14 +200,17 @@ def list_jobs() -> int:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("job", "cluster", "submitted", "state", "command", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    for column in ("job", "cluster", "submitted", "state"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("command", overflow="fold")
     for record in records():
         try:
             state = "" if record.cluster == "kuberay" else _kind(record).status(record)
         except UserError as error:
             state = error.problem
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(record.submitted_s))
-        table.add_row(record.name, record.cluster, when, state, " ".join(record.arguments[2:]))
+        table.add_row(record.name, record.cluster, when, state, " ".join(record.typed))
     Console().print(table)
     return 0
 
@@ -221,6 +226,16 @@ def _kind(record: Record) -> Any:
             f"Ask there: kubectl{space} get,logs,delete rayjob/{record.name}",
         )
     return {"ray": jobs_api, "slurm": slurm}[record.cluster]
+
+
+def _check_there(cluster: Cluster) -> None:
+    """Asks first what takes no time: whether there is a cluster at all."""
+    from modules.cluster import jobs_api, slurm
+
+    if isinstance(cluster, RayCluster):
+        jobs_api.connect_jobs(cluster.address)
+    elif isinstance(cluster, SlurmCluster):
+        slurm.check_there()
 
 
 def _runtime(cluster: Cluster) -> list[str]:

@@ -4,19 +4,19 @@
 #   sbatch --nodes=2 --ntasks-per-node=1 --cpus-per-task=8 --signal=B:TERM@60 --requeue --open-mode=append \
 #       cluster/slurm/ray_nodes.sh python -m pipelines.train recipe=lenet runtime=ray runtime.address=auto
 #
-# SIGTERM, which SLURM sends before the time limit, goes on to the command. If the command ends of it with
-# status 143, what it had was saved, and the job is queued again. Preemption queues it again without our help.
+# Before the time limit SLURM sends SIGTERM to this script alone; it goes on to the command. If the command ends
+# of it with status 143, what it had was saved, and the job is queued again. Where SLURM itself ends the job
+# (preemption, `scontrol requeue`, scancel) it signals every process: to pass it on would ask twice.
 # `ray symmetric-run` is not used: it ends with `ray stop`, which ends every other Ray of this user on the node
 # too, does not start beside one, and passes no signal on.
 set -euo pipefail
-umask 077
 
 python=${TRAINYARD_PYTHON:-python}
 nodes_pid=
 if (( SLURM_JOB_NUM_NODES > 1 )); then
     export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
     if [[ -z ${RAY_AUTH_TOKEN:-} && -z ${RAY_AUTH_TOKEN_PATH:-} && ! -s ~/.ray/auth_token ]]; then
-        ray get-auth-token --generate > /dev/null && chmod 600 ~/.ray/auth_token
+        (umask 077 && ray get-auth-token --generate > /dev/null)
     fi
     head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
     head=$(scontrol show node "$head" | grep -oP 'NodeAddr=\K\S+')
@@ -37,8 +37,10 @@ if (( SLURM_JOB_NUM_NODES > 1 )); then
     "$python" -m modules.cluster.wait_for_nodes address="$RAY_ADDRESS" num_nodes="$SLURM_JOB_NUM_NODES"
 fi
 
-asked_to_stop=
-trap 'asked_to_stop=yes; kill -TERM "$command_pid" 2> /dev/null || true' TERM
+job_is_running() { [[ $(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T 2> /dev/null) == RUNNING ]]; }
+
+time_is_up=
+trap 'if job_is_running; then time_is_up=yes; kill -TERM "$command_pid" 2> /dev/null || true; fi' TERM
 "$@" &
 command_pid=$!
 status=0
@@ -46,8 +48,7 @@ status=0
 while kill -0 "$command_pid" 2> /dev/null; do wait "$command_pid" && status=0 || status=$?; done
 [[ -z $nodes_pid ]] || kill -TERM "$nodes_pid" 2> /dev/null || true
 
-state=$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T 2> /dev/null || true)
-if [[ -n $asked_to_stop && $status == 143 && $state == RUNNING ]]; then
+if [[ -n $time_is_up && $status == 143 ]] && job_is_running; then
     echo "time is up: job $SLURM_JOB_ID is queued again and goes on from its checkpoint"
     scontrol requeue "$SLURM_JOB_ID"
 fi

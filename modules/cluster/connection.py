@@ -4,8 +4,10 @@ A Ray of its own keeps every socket on loopback and wants a token all the same. 
 takes the token is asked by one small call first: Ray's own driver would try for minutes.
 """
 
+import logging
 import math
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from modules.cluster.token import ensure_token, find_token
@@ -38,7 +40,7 @@ def connect(runtime: RuntimeSettings, num_cpus: int | None = None) -> None:
     if runtime.address is None:
         _start(runtime, num_cpus)
     else:
-        _join(runtime)
+        _join(runtime, runtime.address)
 
 
 def _start(runtime: RuntimeSettings, num_cpus: int | None) -> None:
@@ -61,28 +63,25 @@ def _start(runtime: RuntimeSettings, num_cpus: int | None) -> None:
         num_cpus=cores,
         include_dashboard=False,
         log_to_driver=False,
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
         _node_ip_address=LOOPBACK,
     )
 
 
-def _join(runtime: RuntimeSettings) -> None:
+def _join(runtime: RuntimeSettings, name: str) -> None:
     import ray
     from ray._private.services import canonicalize_bootstrap_address
 
     try:
-        address = canonicalize_bootstrap_address(runtime.address)
+        address = canonicalize_bootstrap_address(name)
     except (ConnectionError, ValueError):
         address = None
     if address is None or "://" in address:
-        near = " and no Ray runs here" if runtime.address == "auto" else ""
-        raise UserError(
-            f"runtime.address={runtime.address}{near}",
-            "Name the head of a cluster: runtime.address=host:6379",
-        )
+        why = "no Ray runs here" if name == "auto" else "no host:port"
+        raise UserError(f"runtime.address={name}: {why}", "Name a cluster's head: runtime.address=host:6379")
     check_head(address)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (RuntimeError, ConnectionError, ValueError) as error:
         raise UserError(
             f"the cluster at {address} cannot be joined: {' '.join(str(error).split())}"
@@ -135,7 +134,7 @@ def refused_token(who: str, token: str | None) -> UserError:
     return UserError(f"{who} refuses the token", "It must equal the head's ~/.ray/auth_token")
 
 
-def _check_resources(runtime: RuntimeSettings, there: dict[str, float]) -> None:
+def _check_resources(runtime: RuntimeSettings, there: Mapping[str, float]) -> None:
     """Refuses what would wait for ever."""
     wanted = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
     for resource, each in wanted.items():

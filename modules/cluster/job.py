@@ -24,11 +24,13 @@ class Job:
     Attributes:
         name: of the job, such as lenet-1123-1530-a1b2.
         arguments: of `python`, never read by a shell as anything but words.
+        typed: what the user gave of them.
         package: the files that go along.
     """
 
     name: str
     arguments: list[str]
+    typed: list[str]
     package: Package
 
 
@@ -39,14 +41,14 @@ class Record:
     Attributes:
         name: of the job.
         cluster: which kind it was sent to.
-        arguments: of `python`.
+        typed: what the user wrote after `--`.
         submitted_s: seconds since 1970.
         where: what its kind of cluster needs to find it again.
     """
 
     name: str
     cluster: str
-    arguments: list[str]
+    typed: list[str]
     submitted_s: float
     where: dict[str, Any] = field(default_factory=dict)
 
@@ -96,7 +98,7 @@ def hydra_value(text: str) -> str:
     Raises:
         UserError: it holds what Hydra reads even in quotes.
     """
-    if re.fullmatch(r"[A-Za-z0-9_./-]+", text):
+    if re.fullmatch(r"[A-Za-z0-9_./:-]+", text):
         return text
     if re.search(r"['\\$\n]", text):
         raise UserError(

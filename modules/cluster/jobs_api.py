@@ -8,6 +8,7 @@ import logging
 import os
 import shlex
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
 _PATIENCE_S = 5.0
-DONE = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
 def request(job: Job, python: str, grace_s: int) -> dict[str, Any]:
@@ -70,8 +70,6 @@ def submit(address: str, job: Job, python: str, grace_s: int) -> Record:
     Raises:
         UserError: no cluster answers, it refuses the token or the job.
     """
-    import time
-
     client = connect_jobs(address)
     asked = request(job, python, grace_s)
     with tempfile.TemporaryDirectory() as folder, _faults(address):
@@ -79,7 +77,7 @@ def submit(address: str, job: Job, python: str, grace_s: int) -> Record:
         check_size(job.package.write_zip(archive))
         asked["runtime_env"]["working_dir"] = str(archive)
         client.submit_job(**asked)
-    return Record(job.name, "ray", job.arguments, time.time(), {"address": address})
+    return Record(job.name, "ray", job.typed, time.time(), {"address": address})
 
 
 def follow(record: Record) -> int:
@@ -109,7 +107,8 @@ def status(record: Record) -> str:
     client = connect_jobs(address)
     with _faults(address):
         info = client.get_job_info(record.name)
-    return f"{info.status.value} {info.message or ''}".strip().splitlines()[0]
+    state = info.status.value
+    return f"{state}: {_first_line(RuntimeError(info.message))}" if state == "FAILED" else state
 
 
 def cancel(record: Record) -> str:

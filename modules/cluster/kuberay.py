@@ -56,7 +56,7 @@ def submit(job: Job, settings: KubeRayCluster) -> Record:
     print(f"Wrote {path}. Send it, follow it, end it:")
     for line in (f"apply -f {path}", f"logs --follow job/{job.name}", f"delete -f {path}"):
         print(f"  kubectl{space} {line}")
-    return Record(job.name, "kuberay", job.arguments, time.time(), {"namespace": settings.namespace})
+    return Record(job.name, "kuberay", job.typed, time.time(), {"namespace": settings.namespace})
 
 
 def _ray_job(job: Job, settings: KubeRayCluster, names: dict[str, Any]) -> dict[str, Any]:

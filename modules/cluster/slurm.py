@@ -21,6 +21,15 @@ _POLL_S = 1.0
 _ALIVE = ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "REQUEUED", "SUSPENDED", "STOPPED", "RESIZING")
 
 
+def check_there() -> None:
+    """Refuses a machine without SLURM, or whose SLURM does not answer.
+
+    Raises:
+        UserError: so it is.
+    """
+    _slurm("sinfo", "--noheader", "--format=%P")
+
+
 def folder_of(job: Job, settings: SlurmCluster) -> Path:
     """Where the job's files lie."""
     return Path(settings.storage).absolute() / "jobs" / job.name
@@ -69,9 +78,8 @@ def submit(job: Job, settings: SlurmCluster) -> Record:
     """Copies the code to the storage and queues the job.
 
     Raises:
-        UserError: there is no SLURM here, the storage cannot be written, or SLURM refuses the job.
+        UserError: the storage cannot be written, or SLURM refuses the job.
     """
-    _need("sbatch")
     folder = folder_of(job, settings)
     if any(character in str(folder) for character in "\n\"'%\\ "):
         raise UserError(
@@ -91,7 +99,7 @@ def submit(job: Job, settings: SlurmCluster) -> Record:
         shutil.rmtree(folder)
         raise
     where = {"number": number, "folder": str(folder)}
-    return Record(job.name, "slurm", job.arguments, time.time(), where)
+    return Record(job.name, "slurm", job.typed, time.time(), where)
 
 
 def follow(record: Record) -> int:
@@ -101,26 +109,26 @@ def follow(record: Record) -> int:
         0 if it succeeded.
     """
     log = Path(record.where["folder"]) / "log.txt"
-    state = _state(record)
-    print(f"{record.name}: {state.lower()} as SLURM's job {record.where['number']}, log {log}", flush=True)
-    position = 0
+    print(f"SLURM's job {record.where['number']}, log {log}", flush=True)
+    position, said = 0, ""
     while True:
         state = _state(record)
         if log.exists():
             with log.open("rb") as file:
                 file.seek(position)
                 sys.stdout.buffer.write(file.read())
-                sys.stdout.flush()
                 position = file.tell()
-        if state not in _ALIVE:
-            break
+        if state != said:
+            print(f"{record.name}: {state}")
+        sys.stdout.flush()
+        if state.split()[0] not in _ALIVE:
+            return 0 if state == "COMPLETED" else 1
+        said = state
         time.sleep(_POLL_S)
-    print(f"{record.name}: {state}")
-    return 0 if state == "COMPLETED" else 1
 
 
 def status(record: Record) -> str:
-    """SLURM's word for a job's state."""
+    """SLURM's word for a job's state, and why it waits."""
     return _state(record)
 
 
@@ -141,7 +149,9 @@ def _state(record: Record) -> str:
         shown = ""
     words = shown.split()
     if f"JobName={record.name}" in words:
-        return next(word.removeprefix("JobState=") for word in words if word.startswith("JobState="))
+        known = dict(word.split("=", 1) for word in words if word.startswith(("JobState=", "Reason=")))
+        why = "" if known["Reason"] in ("None", "(null)") else f" ({known['Reason']})"
+        return known["JobState"] + why
     try:
         accounted = _slurm(
             "sacct", "--noheader", "--parsable2", "--allocations", "--format=State", "--jobs", number
@@ -152,7 +162,8 @@ def _state(record: Record) -> str:
 
 
 def _slurm(*command: str) -> str:
-    _need(command[0])
+    if shutil.which(command[0]) is None:
+        raise UserError(f"{command[0]} is missing: no SLURM here", "Submit from a login node of the cluster")
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     except subprocess.TimeoutExpired:
@@ -164,8 +175,3 @@ def _slurm(*command: str) -> str:
         )
         raise UserError(f"SLURM's {command[0]} refuses: {said}")
     return done.stdout
-
-
-def _need(program: str) -> None:
-    if shutil.which(program) is None:
-        raise UserError(f"{program} is missing: no SLURM here", "Submit from a login node of the cluster")
