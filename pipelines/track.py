@@ -21,14 +21,16 @@ from modules.tracking.backlog import Backlog, backlogs
 class Arguments:
     """
     Args:
-        what: the table of all runs, sending what is left, or MLflow's pages on loopback.
+        what: the table of all sweeps and runs, sending what is left, or MLflow's pages on loopback.
         runs: folder of the runs.
+        sweeps: folder of the sweeps.
         tracking: the tracker of the pages, a file of conf/tracking/.
         port: of the pages.
     """
 
     what: Literal["table", "drain", "dashboard"] = "table"
     runs: str = "runs"
+    sweeps: str = "sweeps"
     tracking: str = "sqlite"
     port: int = 5000
 
@@ -38,7 +40,7 @@ def main(argv: list[str]) -> int:
     chosen = arguments(argv, Arguments, __doc__ or "")
     if chosen.what == "dashboard":
         open_dashboard(chosen.tracking, chosen.port)
-    found = backlogs(Path(chosen.runs))
+    found = backlogs(Path(chosen.runs), Path(chosen.sweeps))
     if not found:
         print(
             f"No run has been tracked below {chosen.runs}/. Train one: python -m pipelines.train recipe=lenet"
@@ -68,7 +70,7 @@ def show(found: list[Backlog]) -> None:
     colours = {"FINISHED": "green", "RUNNING": "cyan", "FAILED": "red", "KILLED": "yellow"}
     for backlog in found:
         table.add_row(
-            backlog.name,
+            f"{backlog.name} ({backlog.num_trials:,} trials)" if backlog.num_trials else backlog.name,
             str(backlog.folder.parent),
             f"[{colours[backlog.status]}]{backlog.status}",
             "off" if backlog.uri is None else "up to date" if backlog.is_settled else "behind",

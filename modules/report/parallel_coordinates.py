@@ -12,7 +12,11 @@ from modules.report.sweep_results import ENDED_WELL, Axis, SweepResults, Trial, 
 TOP, BOTTOM, SIDE, GAP, LEAST_WIDTH = 44.0, 330.0, 58.0, 132.0, 1060.0
 WITHOUT_VALUE = BOTTOM + 30  # where trials end that have none
 MOST_NAMES = 12  # of listed values beside an axis
+CROWD = 60  # trials whose lines are drawn lighter
+FEW = 12  # trials that need not lie side by side
 LONGEST = 17  # characters of a name
+
+SPREAD = 0.55  # of a listed value's room, where lines that share it lie side by side, the better above
 
 Height = Callable[[str | None], float]
 
@@ -23,22 +27,25 @@ def parallel_coordinates(sweep: SweepResults) -> Markup:
     width = max(LEAST_WIDTH, 2 * SIDE + GAP * len(axes))
     places = [SIDE + (width - 2 * SIDE) * index / max(len(axes), 1) for index in range(len(axes) + 1)]
     heights = [_height(axis) for axis in axes]
-    value_scale = metric_scale(sweep)
+    value_scale, shades = metric_scale(sweep), shades_of(sweep)
     marks: list[Markup] = []
     for trial in reversed(sweep.ranked()):
-        points = [
-            (x, height(trial.point.get(axis.key)))
-            for axis, x, height in zip(axes, places[:-1], heights, strict=True)
-        ]
+        points = []
+        for axis, x, height in zip(axes, places[:-1], heights, strict=True):
+            room = 0.0 if axis.values is None else SPREAD * (BOTTOM - TOP) / len(axis.values)
+            beside = room * (0.5 - shades[trial.number]) if len(sweep.trials) > FEW else 0.0
+            points.append((x, height(trial.point.get(axis.key)) + beside))
         ends = WITHOUT_VALUE if trial.value is None else value_scale(_clipped(trial.value, value_scale))
         points.append((places[-1], ends))
-        marks.append(_line(sweep, trial, points, value_scale))
+        marks.append(_line(sweep, trial, points, shades[trial.number]))
     for axis, x, height in zip(axes, places[:-1], heights, strict=True):
         marks += _axis(axis, x, height)
     marks += _metric_axis(sweep, places[-1], value_scale)
     label = f"{len(sweep.trials)} trials over {', '.join(axis.key for axis in axes)} and {sweep.metric}"
     lowest = WITHOUT_VALUE + 14 if any(trial.value is None for trial in sweep.trials) else BOTTOM + 14
-    return figure(width, lowest, label, *marks)
+    return figure(
+        width, lowest, label, element("g", *marks, class_="crowd" if len(sweep.trials) > CROWD else None)
+    )
 
 
 def metric_scale(sweep: SweepResults) -> Scale:
@@ -56,29 +63,29 @@ def metric_scale(sweep: SweepResults) -> Scale:
     return Scale(low - margin, high + margin, start, end)
 
 
-def shade(sweep: SweepResults, trial: Trial, scale: Scale) -> float:
-    """0..1: how good a trial is among those on the scale."""
-    if trial.value is None or scale.high == scale.low:
-        return 0.0
-    share = (_clipped(trial.value, scale) - scale.low) / (scale.high - scale.low)
-    return share if sweep.mode == "max" else 1 - share
+def shades_of(sweep: SweepResults) -> dict[int, float]:
+    """How good each trial is, by its rank: 1 the best value, 0 the worst or none."""
+    scored = [trial for trial in sweep.trials if trial.value is not None]
+    scored.sort(key=lambda trial: sweep.sign * (trial.value or 0.0))
+    shades = {trial.number: rank / max(len(scored) - 1, 1) for rank, trial in enumerate(scored)}
+    return {trial.number: shades.get(trial.number, 0.0) for trial in sweep.trials}
 
 
-def _line(sweep: SweepResults, trial: Trial, points: list[tuple[float, float]], value_scale: Scale) -> Markup:
-    kind = "trial " + ("ended" if trial.status in ENDED_WELL else trial.status.lower())
-    if trial is sweep.best:
-        kind += " best"
+def kind_of(sweep: SweepResults, trial: Trial) -> str:
+    """Classes of a trial's marks."""
+    kind = "trial ended" if trial.status in ENDED_WELL else f"trial {trial.status.lower()}"
+    return kind + (" best" if trial is sweep.best else "")
+
+
+def _line(sweep: SweepResults, trial: Trial, points: list[tuple[float, float]], shade: float) -> Markup:
     value = "no value" if trial.value is None else f"{trial.value:.4g}"
     given = ", ".join(f"{key}={text}" for key, text in trial.point.items())
     hint = f"trial {trial.number}: {value}, {trial.status.lower()}\n{given}"
-    drawn = element(
-        "path",
-        element("title", hint),
-        d=path(points),
-        style=f"--shade:{shade(sweep, trial, value_scale):.2f}",
-    )
-    end = element("circle", cx=points[-1][0], cy=points[-1][1], r=3.5)
-    return element("a", drawn, *([end] if "best" in kind else []), href=f"#trial-{trial.number}", class_=kind)
+    inside = [element("title", hint), element("path", d=path(points), style=f"--shade:{shade:.2f}")]
+    if trial is sweep.best:
+        inside.insert(1, element("path", d=path(points), class_="edge"))
+        inside.append(element("circle", cx=points[-1][0], cy=points[-1][1], r=3.5))
+    return element("a", *inside, href=f"#trial-{trial.number}", class_=kind_of(sweep, trial))
 
 
 def _clipped(value: float, scale: Scale) -> float:

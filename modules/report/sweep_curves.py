@@ -6,11 +6,11 @@ from markupsafe import Markup
 
 from modules.report import numbers
 from modules.report.importance import Importances
-from modules.report.parallel_coordinates import metric_scale, shade
+from modules.report.parallel_coordinates import CROWD, kind_of, shades_of
 from modules.report.svg import Scale, element, figure, path
-from modules.report.sweep_results import ENDED_WELL, SweepResults
+from modules.report.sweep_results import SweepResults
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 560, 300, 44, 62, 24, 38
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 280, 44, 58, 24, 38
 BAR, LONGEST = 22.0, 26  # height of a bar's row, characters of its key
 
 
@@ -26,15 +26,13 @@ def learning_curves(sweep: SweepResults) -> Markup | None:
     last = max(points[-1][0] for _, points in curves)
     x = Scale(1, max(last, 2), LEFT, WIDTH - RIGHT)
     y = _vertical(sweep, [[value for _, value in points] for _, points in curves])
-    tint = metric_scale(sweep)
+    shades = shades_of(sweep)
     marks = _axes(sweep, x, y)
     lines = []
     for trial, points in curves:
-        kind = "trial " + ("ended" if trial.status in ENDED_WELL else trial.status.lower())
-        kind += " best" if trial is sweep.best else ""
         drawn = [(x(epoch), y(value)) for epoch, value in points]
         inside = [element("title", f"trial {trial.number}: {points[-1][1]:.4g} after {points[-1][0]} epochs")]
-        inside += [element("path", d=path(drawn), style=f"--shade:{shade(sweep, trial, tint):.2f}")] * (
+        inside += [element("path", d=path(drawn), style=f"--shade:{shades[trial.number]:.2f}")] * (
             len(drawn) > 1
         )
         end_x, end_y = drawn[-1]
@@ -45,12 +43,12 @@ def learning_curves(sweep: SweepResults) -> Markup | None:
             inside.append(element("circle", cx=end_x, cy=end_y, r=2.2, class_="ring"))
         elif trial is sweep.best or len(drawn) == 1:
             inside.append(element("circle", cx=end_x, cy=end_y, r=3.5 if trial is sweep.best else 2))
-        lines.append(element("a", *inside, href=f"#trial-{trial.number}", class_=kind))
+        lines.append(element("a", *inside, href=f"#trial-{trial.number}", class_=kind_of(sweep, trial)))
     clip = element(
         "rect", x=LEFT - 5, y=TOP - 5, width=WIDTH - RIGHT - LEFT + 10, height=HEIGHT - BOTTOM - TOP + 10
     )
     marks.append(element("clipPath", clip, id="plot"))
-    marks.append(element("g", *lines, clip_path="url(#plot)"))
+    marks.append(element("g", *lines, clip_path="url(#plot)", class_="crowd" if len(lines) > CROWD else None))
     best = sweep.best
     if best is not None and best.curve and best.value is not None:
         height = min(max(y(best.curve[max(best.curve)]), TOP), HEIGHT - BOTTOM)
@@ -63,7 +61,7 @@ def learning_curves(sweep: SweepResults) -> Markup | None:
 
 def importance_bars(found: Importances) -> Markup:
     """One bar a key."""
-    left, right = 170.0, 46.0
+    left, right = 160.0, 40.0
     height = BAR * len(found.of) + 6
     x = Scale(0, max(1.0, *found.of.values()), left, WIDTH - right)
     marks = []

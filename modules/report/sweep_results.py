@@ -148,7 +148,7 @@ def axis_of(key: str, texts: list[str | None], given: str = "") -> Axis:
 def _natural(text: str) -> tuple[bool, float, list[tuple[bool, float, str]]]:
     """Numbers in order of size, also inside text: [64] before [256] before [256,128]."""
     number = as_number(text)
-    parts = [part for part in re.split(r"(\d+)", text) if part]
+    parts = [part for part in re.split(r"(\d+)", text.replace("]", " ")) if part]
     found = [(part.isdecimal(), float(part) if part.isdecimal() else 0.0, part) for part in parts]
     return number is None, number or 0.0, found
 

@@ -1,11 +1,12 @@
 """Backlog: how much of a run's spool its tracker has, and how the run itself fared."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from modules.tracking.folder import RUN, DrainState, is_held, read_run, writer_lock
-from modules.tracking.spool import EVENTS, SYSTEM, read_events
+from modules.tracking.spool import EVENTS, SYSTEM, read_events, read_followed
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Backlog:
         num_left: those that wait.
         is_settled: whether the tracker has everything, the run's status included.
         error: why it does not take what waits.
+        num_trials: of a sweep: the runs that are delivered with it, and counted here.
     """
 
     folder: Path
@@ -31,12 +33,36 @@ class Backlog:
     num_left: int
     is_settled: bool
     error: str
+    num_trials: int = 0
 
 
-def backlogs(runs: Path) -> list[Backlog]:
-    """The backlog of every run below `runs`, oldest first."""
-    folders = sorted((path.parent for path in runs.glob(f"*/tracking/{RUN}")), key=_started_ms)
-    return [backlog for folder in folders if (backlog := read_backlog(folder)) is not None]
+def backlogs(runs: Path, sweeps: Path) -> list[Backlog]:
+    """The backlogs of the sweeps, their trials with them, then of all other runs; oldest first."""
+    heads = _read(path.parent for path in sweeps.glob(f"*/tracking/{RUN}"))
+    trials = {head.folder: [path for path, _ in read_followed(head.folder.absolute())] for head in heads}
+    followed = {path for paths in trials.values() for path in paths}
+    alone = _read(
+        path.parent for path in runs.glob(f"*/tracking/{RUN}") if path.parent.absolute() not in followed
+    )
+    return [_with_trials(head, _read(trials[head.folder])) for head in heads] + alone
+
+
+def _read(folders: Iterable[Path]) -> list[Backlog]:
+    found = [read_backlog(folder) for folder in sorted(folders, key=_started_ms)]
+    return [backlog for backlog in found if backlog is not None]
+
+
+def _with_trials(head: Backlog, trials: list[Backlog]) -> Backlog:
+    """A sweep's own backlog and those of its trials in one; what still runs is not behind."""
+    errors = [backlog.error for backlog in (head, *trials) if backlog.error]
+    return replace(
+        head,
+        num_sent=head.num_sent + sum(backlog.num_sent for backlog in trials),
+        num_left=head.num_left + sum(backlog.num_left for backlog in trials),
+        is_settled=head.is_settled and all(backlog.is_settled for backlog in trials),
+        error=next(iter(errors), ""),
+        num_trials=len(trials),
+    )
 
 
 def read_backlog(folder: Path) -> Backlog | None:

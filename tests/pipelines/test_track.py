@@ -13,6 +13,7 @@ import pytest
 from modules.configuration.definitions import ROOT
 from modules.configuration.errors import UserError
 from modules.tracking.drainer_process import DrainerProcess
+from modules.tracking.sweep_tracker import SweepTracker
 from modules.tracking.tracker import Tracker
 from pipelines.track import main, open_dashboard
 
@@ -31,6 +32,7 @@ def settings_for(uri: str | None, folder: Path) -> dict[str, Any]:
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Runs that nothing has drained yet: one with a tracker, one without, one whose tracker is away."""
     monkeypatch.setattr(DrainerProcess, "tend", lambda self: None)
+    monkeypatch.setenv("COLUMNS", "300")
     uris = {
         "tracked": f"sqlite:///{tmp_path / 'mlflow.db'}",
         "off": None,
@@ -65,6 +67,31 @@ def test_drain_sends_what_is_left_and_says_what_cannot_go(runs: Path, capsys: py
     assert "up to date" in " ".join(rows(capsys.readouterr().out)["tracked"])
     assert main([f"runs={runs}", "drain"]) == 1
     assert "tracked" not in capsys.readouterr().out
+
+
+def test_a_sweep_and_its_trials_are_one_row_and_one_drain(runs: Path, capsys: pytest.CaptureFixture[str]):
+    settings, sweeps = (
+        settings_for(f"sqlite:///{runs.parent / 'mlflow.db'}", runs.parent),
+        runs.parent / "sweeps",
+    )
+    sweep = SweepTracker(
+        sweeps / "first" / "tracking", settings, {"name": "swept", "identity": "s", "tags": {}}
+    )
+    for name in ("one", "two"):
+        sweep.follow(runs / name / "tracking")
+        run = {"name": name, "identity": name, "tags": {}}
+        Tracker(runs / name / "tracking", settings, run, deliver=False).finish()
+    sweep.finish(wait_s=0)
+    capsys.readouterr()
+    here = [f"runs={runs}", f"sweeps={sweeps}"]
+    assert main(here) == 0
+    table = capsys.readouterr().out
+    assert "swept (2 trials)" in table and {"behind", "6"} <= set(rows(table)["swept"])
+    assert "one" not in rows(table) and "tracked" in rows(table)
+    main([*here, "drain"])
+    assert f"{sweeps}/first swept: 6 sent, FINISHED" in capsys.readouterr().out
+    main(here)
+    assert "up to date" in " ".join(rows(capsys.readouterr().out)["swept"])
 
 
 def test_without_runs_the_next_command_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
