@@ -3,7 +3,7 @@
 #
 # Settings are environment variables, set before or in ENV_FILE (see mlflow.env). Beyond loopback the server
 # asks for a name and a password, and start.sh refuses to go without.
-# Wants: pip install mlflow psycopg2-binary Flask-WTF; a database (see README.md).
+# Wants: pip install mlflow "psycopg[binary]" Flask-WTF; a database (see README.md).
 set -eu
 
 refuse() {
