@@ -35,12 +35,14 @@ class MaskedDropout(TorchFunctionMode):
     """Dropout multiplies by given masks.
 
     Args:
-        masks: for the calls to come, in their order.
+        masks: for those of the calls to come that thin out anything, in their order.
+        thins: whether each of the calls does.
     """
 
-    def __init__(self, masks: Sequence[Tensor]) -> None:
+    def __init__(self, masks: Sequence[Tensor], thins: Sequence[bool]) -> None:
         super().__init__()
         self._masks = iter(masks)
+        self._thins = iter(thins)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is functional.dropout:
@@ -48,12 +50,12 @@ class MaskedDropout(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
     def _dropout(self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-        return input * next(self._masks) if training else input
+        return input * next(self._masks) if training and next(self._thins) else input
 
 
 class _Recorder(MaskedDropout):
     def __init__(self) -> None:
-        super().__init__(())
+        super().__init__((), ())
         self.calls: list[Dropout] = []
 
     def _dropout(self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -77,6 +79,10 @@ class Masks:
     Args:
         seeds: of each member.
         calls: of dropout in one step of each member.
+
+    Attributes:
+        axis: 0 where each member has masks of its own, None where all share them.
+        thins: whether each call thins out anything in any member; for others there is no mask.
     """
 
     def __init__(self, seeds: Sequence[int], calls: Sequence[Sequence[Dropout]]) -> None:
@@ -85,6 +91,7 @@ class Masks:
         self.seeds = list(seeds[:1] if alike else seeds)
         self._calls = [list(own) for own in (calls[:1] if alike else calls)]
         self._num_members = len(seeds)
+        self.thins = [any(call.probability > 0 for call in of_all) for of_all in zip(*calls, strict=True)]
         self.generators = [torch.Generator() for _ in self.seeds]
 
     def start_epoch(self, epoch: int) -> None:
@@ -95,7 +102,7 @@ class Masks:
     def draw(self) -> list[Tensor]:
         """The masks of the next step, [...] where all members share them, else [members, ...]."""
         drawn = [
-            [_mask(call, generator) for call in own]
+            [_mask(call, generator) for call, thins in zip(own, self.thins, strict=True) if thins]
             for own, generator in zip(self._calls, self.generators, strict=True)
         ]
         return drawn[0] if self.axis is None else [torch.stack(masks) for masks in zip(*drawn, strict=True)]

@@ -8,13 +8,16 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from modules.sweeps.stacking.probe import can_be_stacked
+from modules.sweeps.stacking.probe import why_alone
 
 Plan = dict[str, Any]
 Path = tuple[str | int, ...]
 
 _SECTIONS = ("data", "model", "task", "optimizer", "schedule", "trainer", "runtime")
 _NUMBER = "a number"
+_BYTES_PER_PARAMETER = 16  # weight, gradient, and two moments
+_CACHE_BYTES = 16 * 2**20
+_MOST_MEMBERS = 64
 
 
 def stack_groups(plans: Sequence[Plan]) -> list[list[int]]:
@@ -36,11 +39,21 @@ def stack_groups(plans: Sequence[Plan]) -> list[list[int]]:
         by_structure.setdefault(json.dumps(structure), []).append(index)
     groups = []
     for group in by_structure.values():
-        if len(group) > 1 and can_be_stacked(*_two_apart([plans[index] for index in group])):
+        if len(group) > 1 and not why_alone(*_two_apart([plans[index] for index in group])):
             groups.append(group)
         else:
             groups += [[index] for index in group]
     return sorted(groups)
+
+
+def stack_size(plan: Plan) -> int:
+    """How many members of a plan's size one process should train at a time; 1 = better one after another.
+
+    What is won is the time that a small network spends outside arithmetic. What is lost is the cache: a lone
+    network stays in it from step to step, of a stack all members pass through it at each.
+    """
+    num_bytes = max(1, plan["cost"]["num_parameters"]) * _BYTES_PER_PARAMETER
+    return min(_MOST_MEMBERS, _CACHE_BYTES // num_bytes) or 1
 
 
 def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:

@@ -1,4 +1,4 @@
-"""Whether two plans can train as one program, tried on a few samples.
+"""Whether two plans can train as one program, and should, tried on a few samples.
 
 Two members, stacked, take two steps; their losses, gradients and weights must be those of each by itself.
 What `vmap` cannot do (running statistics, random numbers other than dropout, branches on values) shows itself
@@ -23,25 +23,27 @@ from modules.training.fit import build_task
 from modules.training.random_state import stream_seed
 
 _NUM_SAMPLES = 8
-_NUM_STEPS = 2
+_NUM_STEPS = 3
 _SECTIONS = ("data", "model", "task", "optimizer", "schedule", "trainer", "runtime", "seed")
 # What a task says in its own way. Any other method is called from Lightning's loops, which a stack has not.
 _OWN = {"loss", "forward", "validation_step", "test_step", "predict_step", "extra_repr"}
 
 
-def can_be_stacked(plan: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether plans that differ as these two do can train as one program."""
-    return _tried(*(json.dumps({key: p[key] for key in _SECTIONS}, sort_keys=True) for p in (plan, other)))
+def why_alone(plan: dict[str, Any], other: dict[str, Any]) -> str:
+    """Why plans that differ as these two do cannot train as one program; empty if they can."""
+    return _why_alone(
+        *(json.dumps({key: p[key] for key in _SECTIONS}, sort_keys=True) for p in (plan, other))
+    )
 
 
 @functools.lru_cache(maxsize=1024)
-def _tried(plan: str, other: str) -> bool:
+def _why_alone(plan: str, other: str) -> str:
     try:
         with torch.random.fork_rng(devices=[]):
             _try([json.loads(plan), json.loads(other)])
-    except Exception:  # whatever is wrong, each trial meets it, and says it, by itself
-        return False
-    return True
+    except Exception as error:  # whatever it is, each trial meets it, and says it, by itself
+        return " ".join(f"{type(error).__name__}: {error}".split())
+    return ""
 
 
 def _try(plans: list[dict[str, Any]]) -> None:
@@ -65,7 +67,7 @@ def _try(plans: list[dict[str, Any]]) -> None:
     masks.start_epoch(0)
     states = [torch.Generator().manual_seed(stream_seed(seed, 1)).get_state() for seed in seeds]
     for _ in range(_NUM_STEPS):
-        losses, gradients = program.step(together, masks.draw(), masks.axis)
+        losses, gradients = program.step(together, masks)
         for number, (task, own) in enumerate(zip(alone, optimizers, strict=True)):
             own.zero_grad()
             torch.set_rng_state(states[number])
@@ -86,6 +88,8 @@ def _try(plans: list[dict[str, Any]]) -> None:
         for task, stacked in zip(alone, tasks, strict=True):
             for parameter, other in zip(task.model.parameters(), stacked.model.parameters(), strict=True):
                 _check_same(other.detach(), parameter.detach())
+    if program.has_convolutions:
+        raise Unstackable("convolutions of several networks at once are slower than one after another")
     if any(not torch.equal(buffer, buffers[name]) for name, buffer in tasks[0].named_buffers()):
         raise Unstackable("training changes a buffer")
     measures = Measures(tasks[0])

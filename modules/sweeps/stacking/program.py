@@ -14,12 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
+from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torchmetrics import Metric
 
-from modules.sweeps.stacking.dropout import MaskedDropout
+from modules.sweeps.stacking.dropout import MaskedDropout, Masks
 from modules.tasks.task import Task
 
 Batch = dict[str, Tensor]
@@ -50,6 +51,7 @@ class StackedProgram:
         self._batch_axis = None if shared_batch else 0
         self._clip = gradient_clip_norm
         self._numbers = differing_numbers(self._tasks)
+        self._thins: Sequence[bool] = ()
         self._traced: Any = None
         self._stack()
 
@@ -58,22 +60,26 @@ class StackedProgram:
         """Each parameter of the model for all members, [members, ...]."""
         return list(self._parameters.values())
 
-    def step(
-        self, batch: Batch, masks: Sequence[Tensor], masks_axis: int | None
-    ) -> tuple[Tensor, list[Tensor]]:
+    @property
+    def has_convolutions(self) -> bool:
+        """Whether the last step had any: grouped ones now, for which processors have slow kernels."""
+        return any(node.target is torch.ops.aten.convolution.default for node in self._traced.graph.nodes)
+
+    def step(self, batch: Batch, masks: Masks) -> tuple[Tensor, list[Tensor]]:
         """Losses [members] and gradients, each [members, ...] in the order of the parameters.
 
         Args:
             batch: fields of one step.
-            masks: of the model's dropouts, in the order of their calls.
-            masks_axis: 0 where each member has masks of its own, None where all share them.
+            masks: what the model's dropouts draw.
         """
-        given = (self._parameters, self._numbers_now, list(masks), batch)
+        given = (self._parameters, self._numbers_now, masks.draw(), batch)
         if self._traced is None:
-            axes = (0, 0, masks_axis, self._batch_axis)
+            axes = (0, 0, masks.axis, self._batch_axis)
+            self._thins = masks.thins
             with warnings.catch_warnings():
                 warnings.filterwarnings("error", message="There is a performance drop")
-                self._traced = make_fx(lambda *inputs: self._losses_and_gradients(axes, *inputs))(*given)
+                traced = make_fx(lambda *inputs: self._losses_and_gradients(axes, *inputs))(*given)
+            self._traced = without_idle_views(traced)
         with torch.no_grad():
             return self._traced(*given)
 
@@ -109,7 +115,7 @@ class StackedProgram:
 
     def _loss(self, parameters: Any, numbers: Any, masks: Any, batch: Any) -> Tensor:
         task = self._tasks[0]
-        with MaskedDropout(masks), _SmoothedCrossEntropy(), _numbers_in(task, list(self._numbers), numbers):
+        with MaskedDropout(masks, self._thins), _Rewritten(), _numbers_in(task, list(self._numbers), numbers):
             return functional_call(_Loss(task), parameters, (batch,))
 
 
@@ -124,21 +130,20 @@ class _Loss(nn.Module):
         return self.task.loss(batch)
 
 
-class _SmoothedCrossEntropy(TorchFunctionMode):
-    """Cross-entropy whose label smoothing is a tensor, which torch's own does not take."""
+class _Rewritten(TorchFunctionMode):
+    """Functions of torch's that `vmap` makes slow, or that take a number where members need a tensor."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        smoothing = kwargs.get("label_smoothing")
         if func is functional.linear:
-            # The rule of addmm multiplies the bias by one, at each step.
             return _linear(*args, **kwargs)
-        if func is not functional.cross_entropy or not isinstance(smoothing, Tensor):
-            return func(*args, **kwargs)
-        return _cross_entropy(*args, **kwargs)
+        if func is functional.cross_entropy:
+            return _cross_entropy(*args, **kwargs)
+        return func(*args, **kwargs)
 
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    # The rule of addmm multiplies the bias by one, at each step.
     product = input @ weight.t()
     return product if bias is None else product + bias
 
@@ -146,19 +151,46 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
 def _cross_entropy(
     input: Tensor,
     target: Tensor,
-    weight: Tensor | None,
-    reduction: str,
-    ignore_index: int,
-    label_smoothing: Tensor,
-    **deprecated: None,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.0,
+    **others: Any,
 ) -> Tensor:
-    if weight is not None or reduction != "mean" or target.ndim != input.ndim - 1:
-        raise Unstackable("label smoothing differs, and the cross-entropy is not the plain mean over classes")
+    plain = input.ndim == 2 and target.ndim == 1 and weight is None and reduction == "mean"
+    if not plain or ignore_index != -100:
+        if isinstance(label_smoothing, Tensor):
+            raise Unstackable("label smoothing differs, and the cross-entropy is not the plain one")
+        return functional.cross_entropy(
+            input, target, weight, None, ignore_index, None, reduction, label_smoothing
+        )
+    # A third of the operations of torch's; a label to be ignored is an index out of range here.
     logarithms = input.log_softmax(1)
-    kept = target != ignore_index
-    uniform = -(logarithms.mean(1) * kept).sum() / kept.sum()
-    exact = functional.nll_loss(logarithms, target, ignore_index=ignore_index)
-    return exact * (1 - label_smoothing) + uniform * label_smoothing
+    exact = -logarithms.gather(1, target.unsqueeze(1)).mean()
+    if not isinstance(label_smoothing, Tensor) and label_smoothing == 0:
+        return exact
+    return exact * (1 - label_smoothing) - logarithms.mean() * label_smoothing
+
+
+def without_idle_views(module: GraphModule) -> GraphModule:
+    """Takes out the views that change neither shape nor strides: half of what `vmap` leaves in a trace."""
+    aten = torch.ops.aten
+    views = {aten.view.default, aten._unsafe_view.default, aten.expand.default}
+    for node in module.graph.nodes:
+        if node.target is aten.transpose.int:
+            inner = node.args[0]
+            if inner.target is aten.transpose.int and _layout(inner.args[0]) == _layout(node):
+                node.replace_all_uses_with(inner.args[0])
+        elif node.target in views and _layout(node) == _layout(node.args[0]):
+            node.replace_all_uses_with(node.args[0])
+    module.graph.eliminate_dead_code()
+    module.recompile()
+    return module
+
+
+def _layout(node: Node) -> tuple[Any, ...]:
+    value = node.meta["val"]
+    return tuple(value.shape), value.stride()
 
 
 def differing_numbers(tasks: Sequence[Task]) -> dict[Place, list[float]]:

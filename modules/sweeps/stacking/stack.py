@@ -53,7 +53,7 @@ class Stack:
         num_steps = len(next(iter(next(iter(blocks.values())).values())))
         for number in range(num_steps):
             batch = self._batch(blocks, number)
-            loss, gradients = self._program.step(batch, self._masks.draw(), self._masks.axis)
+            loss, gradients = self._program.step(batch, self._masks)
             self._optimizer.step(gradients, [member.factor(first_step + number) for member in self._members])
             losses.append(loss)
         return torch.stack(losses)

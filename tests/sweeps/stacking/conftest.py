@@ -1,0 +1,21 @@
+"""The small dataset in real shards, and few threads."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.small import write_small_shards
+
+
+@pytest.fixture(scope="session")
+def small_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """data/shards/fashion_mnist with pictures that are quickly learned."""
+    out = tmp_path_factory.mktemp("data") / "shards" / "fashion_mnist"
+    write_small_shards(out)
+    return out
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
