@@ -121,6 +121,7 @@ def _attempt(
 
     # How often Ray Train looks after its workers; a worker's end would wait for it.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # a node that goes is a node that died
     rays_own = Path(job["folder"]) / "ray"
     resources = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
     trainer = DataParallelTrainer(
@@ -132,7 +133,7 @@ def _attempt(
             resources_per_worker=resources,
         ),
         run_config=RunConfig(
-            name="train", storage_path=str(rays_own), failure_config=FailureConfig(max_failures=0)
+            name="train", storage_path=str(rays_own), failure_config=FailureConfig(max_failures=0, max_preemption_failures=0)
         ),
     )
     training = _Training(trainer)
