@@ -37,6 +37,7 @@ def connect(runtime: RuntimeSettings, num_cpus: int | None = None) -> None:
         return
     _read_environment()
     stay_on_loopback()
+    _be_quiet()
     if runtime.address is None:
         _start(runtime, num_cpus)
     else:
@@ -157,6 +158,13 @@ def _read_environment() -> None:
     from ray import _raylet
 
     _raylet.Config.initialize("")  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _be_quiet() -> None:
+    """Ray prints each worker's death into the terminal; whoever uses the worker says what became of it."""
+    from ray._private import worker
+
+    worker.print_to_stdstream = lambda *printed, **options: None  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def stay_on_loopback() -> None:
