@@ -64,7 +64,9 @@ def compose_and_run(
 
     parser = get_args_parser()
     parser.error = _refuse
-    chosen = parser.parse_args(argv)
+    chosen = parser.parse_intermixed_args(argv)
+    # Hydra itself wants all overrides side by side.
+    argv = [*(word for word in argv if word not in chosen.overrides), *chosen.overrides]
     if chosen.shell_completion and complete(chosen.overrides):
         return
     answers = (chosen.cfg, chosen.info, chosen.hydra_help, chosen.shell_completion)

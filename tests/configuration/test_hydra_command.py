@@ -34,7 +34,7 @@ def test_a_sweep_runs_every_point(capsys: pytest.CaptureFixture[str]) -> None:
     def task(config: dict[str, Any]) -> None:
         seen.append((config["name"], config["seed"], job_origins().of("seed")))
 
-    compose_and_run(task, ["-m", "recipe=lenet,neuron", "seed=1,2"])
+    compose_and_run(task, ["recipe=lenet,neuron", "-m", "seed=1,2"])
     points = [("lenet", 1), ("lenet", 2), ("neuron", 1), ("neuron", 2)]
     assert seen == [(name, seed, f"command line (seed={seed})") for name, seed in points]
 
