@@ -2,6 +2,7 @@
 
 import base64
 import getpass
+import json
 import os
 import shutil
 import signal
@@ -22,6 +23,7 @@ from modules.tracking.folder import DrainState, drainer_lock
 from modules.tracking.remote_run import PARENT_TAG
 from modules.tracking.store import open_store
 from modules.tracking.tracker import Tracker
+from tests.training.small import write_small_shards
 
 ROOT = Path(__file__).parents[2]
 START = ROOT / "cluster" / "mlflow" / "start.sh"
@@ -280,6 +282,32 @@ def test_a_sweep_and_its_trials(tmp_path: Path, server: Server):
         run, values = recorded(client, f"trial{number}")
         assert run.data.tags[PARENT_TAG] == parent.info.run_id
         assert (run.info.status, values) == ("FINISHED", curve(20))
+
+
+def test_a_training_from_the_command_line(tmp_path: Path, server: Server):
+    write_small_shards(tmp_path / "data" / "shards" / "fashion_mnist")
+    overrides = ["recipe=neuron", "data=fashion_mnist", "data.samples_per_record=50", "trainer.max_epochs=1"]
+    overrides += ["runtime.num_threads=1", "tracking=server", f"tracking.uri={server.uri}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    trained = subprocess.run(
+        [sys.executable, "-m", "pipelines.train", *overrides],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
+    assert trained.returncode == 0, trained.stderr
+    (folder,) = (tmp_path / "runs").iterdir()
+    summary = json.loads((folder / "summary.json").read_text())
+    client, _ = open_store(server.settings)
+    experiment = client.get_experiment_by_name("trainyard")
+    (run,) = client.search_runs(
+        [experiment.experiment_id], filter_string=f"tags.identity = '{summary['identity']}'"
+    )
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "neuron")
+    history = json.loads((folder / "history.json").read_text())
+    assert run.data.metrics["validation/accuracy"] == history["validation/accuracy"][-1][1]
 
 
 def test_other_names_than_its_own_are_not_answered(server: Server):
