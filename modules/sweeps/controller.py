@@ -303,6 +303,7 @@ class Controller:
         donor = RunFolder(self._trials.folder(self._trials[trial.exploit[1]])).checkpoint
         kept = RunFolder(self._trials.folder(trial)).checkpoint.with_name(TAKEN_OVER)
         linked = kept.with_name(f".{TAKEN_OVER}.unfinished")
+        kept.parent.mkdir(parents=True, exist_ok=True)
         linked.unlink(missing_ok=True)
         os.link(donor, linked)  # the donor never writes into a checkpoint, it replaces it
         linked.replace(kept)

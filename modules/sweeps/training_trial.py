@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
 from rich.console import Console
 
 from modules.configuration.errors import UserError
@@ -25,6 +26,7 @@ from modules.training.curves import Curves
 from modules.training.interruption import Interrupted
 from modules.training.run import train
 from modules.training.run_folder import RunFolder
+from modules.training.workers import train_on_workers
 
 _HELD_WAIT_S = 60.0  # for the worker of a driver that was killed to be gone
 
@@ -63,28 +65,36 @@ def train_trials(assignments: list[Assignment], report: Reporter) -> dict[int, d
 def _train_one(assignment: Assignment, report: Reporter) -> dict[str, Any]:
     folder, plan, number = RunFolder(Path(assignment["folder"])), assignment["plan"], assignment["identity"]
     shards = Path(assignment["shards"])
+    reports = EpochReports(assignment["trial"], report)
     with held(folder):
         if folder.finished():
             return {"status": "REUSED"}
-        _take_over(folder, plan)
-        reports = EpochReports(assignment["trial"], report)
-        data = open_shards(shards, plan["data"])
+        take_over(folder, plan)
         try:
-            train(plan, number, shards, folder, Console(quiet=True), [reports], data, deliver=False)
+            if plan["runtime"]["num_workers"] > 1:
+                # Its processes are not this one: the sweep hears of its epochs when all are trained.
+                train_on_workers(plan, number, shards, folder, Console(quiet=True))
+            else:
+                data = open_shards(shards, plan["data"])
+                train(plan, number, shards, folder, Console(quiet=True), [reports], data, deliver=False)
         except Stopped as stopped:
             if stopped.decision == "pause":
                 return {"status": "PAUSED"}
-            outcome = {"status": "STOPPED", "reason": "stopped early", "ended_s": round(time.time(), 3)}
+            outcome = {"status": "STOPPED", "reason": str(stopped), "ended_s": round(time.time(), 3)}
             folder.write("outcome.json", outcome)
             return {"status": "STOPPED"}
+        summary, history = folder.read("summary.json"), folder.read("history.json")
+        assert summary is not None and history is not None
+        reports.tell(history, summary["steps"] // summary["epochs"])
     return {"status": "FINISHED"}
 
 
-class EpochReports(Callback):
+class EpochReports(Checkpoint):
     """Reports what validation measured after each epoch, and obeys.
 
-    A run that goes on from a checkpoint first reports the epochs that lie behind it: its sweep may not know
-    them, if it was another that trained them or if the last report was lost.
+    As a `Checkpoint` it comes after the one that saves: what has been reported is in last.ckpt, for this
+    trial to go on from, or for another one. A run that goes on from a checkpoint first reports the epochs
+    that lie behind it: its sweep may not know them, if another trained them or the last report was lost.
 
     Args:
         trial: its number.
@@ -97,34 +107,32 @@ class EpochReports(Callback):
         self._num_reported = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._tell(trainer)
-        _saver(trainer).interruption.stop()
+        self._obey(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, *rest: Any) -> None:
         if self.report.interrupted:
-            _saver(trainer).interruption.request(Stopped("pause"))
+            assert isinstance(trainer.checkpoint_callback, CheckpointSaver)
+            trainer.checkpoint_callback.interruption.request(Stopped("pause"))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._tell(trainer)
+        self._obey(trainer)
 
-    def _tell(self, trainer: Trainer) -> None:
-        steps_per_epoch = trainer.train_dataloader.steps_per_epoch  # pyright: ignore[reportOptionalMemberAccess]
-        assert isinstance(trainer.logger, Curves)
-        for step, metrics in _measured(trainer.logger.history).items():
+    def tell(self, history: dict[str, list[list[float]]], steps_per_epoch: int) -> str:
+        """Reports the epochs of a history that are not reported yet; returns the answer that ends it."""
+        for step, metrics in _measured(history).items():
             epoch = step // steps_per_epoch
-            if epoch <= self._num_reported:
-                continue
-            self._num_reported = epoch
-            decision = self.report(self.trial, epoch, step, metrics)
-            if decision != "continue" and epoch != trainer.max_epochs:
-                # Obeyed by the saver, once it has saved this epoch.
-                _saver(trainer).interruption.request(Stopped(decision))
-                return
+            if epoch > self._num_reported:
+                self._num_reported = epoch
+                if (decision := self.report(self.trial, epoch, step, metrics)) != "continue":
+                    return decision
+        return "continue"
 
-
-def _saver(trainer: Trainer) -> CheckpointSaver:
-    assert isinstance(trainer.checkpoint_callback, CheckpointSaver)
-    return trainer.checkpoint_callback
+    def _obey(self, trainer: Trainer) -> None:
+        assert isinstance(trainer.logger, Curves)
+        loader: Any = trainer.train_dataloader
+        decision = self.tell(trainer.logger.history, loader.steps_per_epoch)
+        if decision != "continue" and self._num_reported != trainer.max_epochs:
+            raise Stopped(decision)
 
 
 def _measured(history: dict[str, list[list[float]]]) -> dict[int, dict[str, float]]:
@@ -175,7 +183,7 @@ def held(folder: RunFolder) -> Iterator[None]:
         holding.__exit__(None, None, None)
 
 
-def _take_over(folder: RunFolder, plan: dict[str, Any]) -> None:
+def take_over(folder: RunFolder, plan: dict[str, Any]) -> None:
     """Goes on from another trial's checkpoint, if one lies there: its state, with this plan's optimizer."""
     taken = folder.checkpoint.with_name(TAKEN_OVER)
     if not taken.exists():
