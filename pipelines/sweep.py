@@ -53,6 +53,7 @@ def _sweep_plan(path: Path, others: list[str]) -> None:
     from modules.sweeps.command import sweep
     from modules.sweeps.setup import as_plain, complete, draft
 
+    out = BUILD / check_name("space", plan.get("name"))
     drafted = draft([*map(str, plan["overrides"]), *others])
     if as_plain(drafted.search) != plan["search"]:
         raise UserError(
@@ -62,7 +63,7 @@ def _sweep_plan(path: Path, others: list[str]) -> None:
     try:
         sweep(ready)
     finally:
-        _publish(ready.folder, BUILD / check_name("space", plan["name"]))
+        _publish(ready.folder, out)
 
 
 def _publish(folder: Path, out: Path) -> None:

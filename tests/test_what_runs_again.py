@@ -38,6 +38,15 @@ expected: {{metric: accuracy, at_least: 0.3}}
 """
 
 
+SPACE = """
+name: small
+recipe: small_perceptron
+sweep: random
+overrides: [runtime.num_threads=1, sweep.num_trials=2]
+axes: ["optimizer.lr=tag(log,interval(1e-3,1e-2))"]
+"""
+
+
 def command(yard: Path, *arguments: str) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1"}
@@ -52,16 +61,24 @@ def trained_by_repro(yard: Path) -> set[str]:
     return set(re.findall(r"Running stage 'train@(\w+)'", output))
 
 
+def swept_by_repro(yard: Path) -> set[str]:
+    """The stages of the small space that `dvc repro` runs now."""
+    output = command(yard, "dvc", "repro", "train_best@small")
+    return set(re.findall(r"Running stage '((?:sweep|train_best)@\w+)'", output))
+
+
 def edit(file: Path, old: str, new: str) -> None:
     text = file.read_text()
     assert old in text
     file.write_text(text.replace(old, new))
 
 
-@pytest.mark.timeout(900)
-def test_an_edit_trains_again_what_it_reaches_and_nothing_else(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two recipes and a space on stripes, under DVC."""
+    tmp_path = tmp_path_factory.mktemp("again")
     yard = tmp_path / "yard"
-    for part in ("conf", "modules", "pipelines"):
+    for part in ("conf", "modules", "pipelines", "hydra_plugins"):
         shutil.copytree(ROOT / part, yard / part, ignore=shutil.ignore_patterns("__pycache__"))
     for part in ("constraints.txt", "dvc.yaml", ".dvcignore"):
         shutil.copy(ROOT / part, yard / part)
@@ -77,10 +94,17 @@ def test_an_edit_trains_again_what_it_reaches_and_nothing_else(tmp_path: Path) -
         text = RECIPE.format(name=name, model=model, sizes=sizes)
         (yard / f"conf/recipe/{name}.yaml").write_text(text)
     edit(yard / "conf/config.yaml", "recipe: lenet", "recipe: small_lenet")
+    for space in (yard / "conf/space").glob("*.yaml"):
+        space.unlink()
+    (yard / "conf/space/small.yaml").write_text(SPACE)
     command(yard, "git", "init", "-q")
     command(yard, "dvc", "init", "-q")
     command(yard, sys.executable, "-m", "pipelines.plan", "--catalogue")
+    return yard
 
+
+@pytest.mark.timeout(900)
+def test_an_edit_trains_again_what_it_reaches_and_nothing_else(yard: Path) -> None:
     assert trained_by_repro(yard) == {"small_lenet", "small_perceptron"}
     assert trained_by_repro(yard) == set()
 
@@ -93,3 +117,25 @@ def test_an_edit_trains_again_what_it_reaches_and_nothing_else(tmp_path: Path) -
 
     edit(yard / "conf/model/feedforward/perceptron.yaml", "dropout: 0.0", "dropout: 0.1")
     assert trained_by_repro(yard) == {"small_perceptron"}
+
+    # How a recipe is searched is none of its training's business.
+    edit(yard / "conf/sweep/random.yaml", "num_trials: 20", "num_trials: 30")
+    edit(yard / "conf/space/small.yaml", "sweep.num_trials=2", "sweep.num_trials=3")
+    assert trained_by_repro(yard) == set()
+    edit(yard / "conf/space/small.yaml", "sweep.num_trials=3", "sweep.num_trials=2")
+
+
+@pytest.mark.timeout(900)
+def test_an_edit_sweeps_again_what_it_reaches_and_nothing_else(yard: Path) -> None:
+    assert swept_by_repro(yard) == {"sweep@small", "train_best@small"}
+    assert swept_by_repro(yard) == set()
+    for name in ("best.yaml", "ledger.jsonl", "index.html"):
+        assert (yard / "build/sweep/small" / name).is_file()
+    assert (yard / "build/best/small/small_perceptron_best/weights.pt").is_file()
+
+    edit(yard / "conf/sweep/pbt.yaml", "num_trials: 8", "num_trials: 12")
+    edit(yard / "conf/recipe/small_lenet.yaml", "batch_size: 20", "batch_size: 10")
+    assert swept_by_repro(yard) == set()
+
+    upstream = command(yard, "dvc", "dag", "--dot", "report")
+    assert "train@small_perceptron" in upstream and "sweep@" not in upstream and "train_best" not in upstream
