@@ -17,7 +17,7 @@ _SECTIONS = ("data", "model", "task", "optimizer", "schedule", "trainer", "runti
 _NUMBER = "a number"
 _BYTES_PER_PARAMETER = 16  # weight, gradient, and two moments
 _CACHE_BYTES = 16 * 2**20
-_MOST_MEMBERS = 64
+_MOST_MEMBERS = 32
 
 
 def stack_groups(plans: Sequence[Plan]) -> list[list[int]]:

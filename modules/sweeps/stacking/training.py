@@ -41,7 +41,9 @@ Report = Callable[[int, int, int, dict[str, float]], str]
 _SAVE_EVERY_S = 15.0
 
 
-def train_stacked(assignments: list[dict[str, Any]], report: Report) -> dict[int, Result]:
+def train_stacked(
+    assignments: list[dict[str, Any]], report: Report, data: ShardSet | None = None
+) -> dict[int, Result]:
     """Trains trials that `stack_groups` put together: a trial function for the workers of a sweep.
 
     Args:
@@ -49,6 +51,7 @@ def train_stacked(assignments: list[dict[str, Any]], report: Report) -> dict[int
         report: told trial, epochs trained, steps taken and validation's metrics at the end of each epoch;
             "continue" lets the trial go on, any other answer ends it there. Its attribute `interrupted`, if
             it has one, asks all of them to save their places and end.
+        data: the shards, where they are open already.
 
     Returns:
         {"status": FINISHED, STOPPED, FAILED, REUSED or INTERRUPTED, "reason"} of each trial.
@@ -59,7 +62,7 @@ def train_stacked(assignments: list[dict[str, Any]], report: Report) -> dict[int
     if runtime.num_threads is not None:
         torch.set_num_threads(runtime.num_threads)
     keep_freed_memory()
-    data = open_shards(Path(assignments[0]["shards"]), plan["data"])
+    data = data or open_shards(Path(assignments[0]["shards"]), plan["data"])
     facts = {**git_state(ROOT), **environment()}
     results: dict[int, Result] = {}
     members: list[Member] = []

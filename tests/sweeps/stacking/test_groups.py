@@ -37,7 +37,8 @@ def test_numbers_stack_and_structure_does_not() -> None:
 
 
 def test_an_integer_among_floats_is_a_number() -> None:
-    assert stack_groups([plan(f"model.dropout={dropout}") for dropout in ("0", "0.3", "0")]) == [[0, 1, 2]]
+    plans = [plan(f"task.label_smoothing={epsilon}") for epsilon in ("0", "0.3", "0")]
+    assert stack_groups(plans) == [[0, 1, 2]]
     assert stack_groups([plan(f"model.hidden_sizes=[{size}]") for size in (10, 11)]) == [[0], [1]]
 
 
@@ -56,10 +57,10 @@ def test_refuses(overrides: list[str], reason: str) -> None:
     assert stack_groups(plans) == [[0], [1]]
 
 
-def test_refuses_an_optimizer_of_one_group() -> None:
+def test_refuses_an_optimizer_that_asks_for_losses() -> None:
     optimizer = {"_target_": "torch.optim.LBFGS", "lr": 0.1}
     plans = [{**plan(), "optimizer": {**optimizer, "lr": lr}} for lr in (0.1, 0.2)]
-    assert "per-parameter" in probe.why_alone(plans[0], plans[1])
+    assert "closure" in probe.why_alone(plans[0], plans[1])
 
 
 def test_refuses_convolutions() -> None:
