@@ -65,7 +65,8 @@ class Task(LightningModule):
         model: the network whose weights are learned.
 
     Attributes:
-        measures: what validation logs, and whether more or less of it is better.
+        measures: what validation logs, and whether more or less of it is better. Plain means are logged with
+            `sync_dist=True`: several processes may share the validation split.
     """
 
     measures: ClassVar[dict[str, Literal["max", "min"]]] = {}

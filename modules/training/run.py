@@ -73,6 +73,7 @@ def train(
     if runtime.num_threads is not None:
         torch.set_num_threads(runtime.num_threads)
     data = data or ShardSet.open(shards, read(DataSettings, plan["data"], "data"))
+    _check_shares(settings.batch_size, data)
     training = TrainingLoader(
         data.split("train"),
         settings.batch_size // world_size(),
@@ -106,6 +107,16 @@ def train(
         raise
     end_run(folder, tracker, "FINISHED", "")
     return summary
+
+
+def _check_shares(batch_size: int, data: ShardSet) -> None:
+    """Refuses processes that would have to wait for each other for ever."""
+    if batch_size % world_size():
+        raise UserError(
+            f"trainer.batch_size={batch_size} cannot be shared evenly by {world_size()} processes"
+        )
+    if "validation" in data.splits and data.split("validation").num_samples < world_size():
+        raise UserError(f"the validation split has fewer samples than the {world_size()} processes")
 
 
 def write_results(

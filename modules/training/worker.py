@@ -47,9 +47,11 @@ def work(job: dict[str, Any]) -> int | None:
         UserError: the training failed.
         ConnectionLost: another worker has died.
     """
+    desk = job["desk"]
+    desk.write.remote("")  # here we are
     _meet("nccl" if job["plan"]["runtime"]["gpus_per_worker"] else "gloo")
     folder, shards = RunFolder(Path(job["folder"])), Path(job["shards"])
-    console, desk = Console(quiet=True), job["desk"]
+    console = Console(quiet=True)
     if get_context().get_world_rank() == 0:
         console = Console(file=_Relay(desk), **job["terminal"])  # pyright: ignore[reportArgumentType]
     interruption = Interruption()

@@ -6,6 +6,7 @@ the workers anew from the last checkpoint when one of them or its node has died:
 `modules.training.worker`. Imports neither torch nor Ray at its top: a refused command is told at once.
 """
 
+import math
 import os
 import shutil
 import threading
@@ -56,19 +57,16 @@ def train_on_workers(
     runtime = read(RuntimeSettings, plan["runtime"], "runtime")
     connect(runtime)
     _check_nodes(runtime)
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    desk = ray.remote(num_cpus=0)(Desk).options(scheduling_strategy=here).remote()
+    sent = plan | {"tracking": absolute_settings(plan["tracking"])}
+    if runtime.accelerator == "auto" and not runtime.gpus_per_worker:
+        sent["runtime"] = plan["runtime"] | {"accelerator": "cpu"}  # the node's GPUs are others'
     job = {
-        "plan": plan | {"tracking": absolute_settings(plan["tracking"])},
+        "plan": sent,
         "identity": identity,
         "shards": str(shards.absolute()),
         "folder": str(folder.path.absolute()),
         "terminal": {"force_terminal": console.is_terminal, "width": console.width},
         "callbacks": list(callbacks),
-        "desk": desk,
     }
     died = None
     with Interruption() as interruption:
@@ -114,32 +112,38 @@ def _attempt(
     Returns:
         What died; None if nothing did.
     """
+    import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from modules.training.worker import work
 
     # How often Ray Train looks after its workers; a worker's end would wait for it.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # a node that goes is a node that died
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    desk = ray.remote(num_cpus=0)(Desk).options(scheduling_strategy=here).remote()
     rays_own = Path(job["folder"]) / "ray"
     resources = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
     trainer = DataParallelTrainer(
         work,
-        train_loop_config=job,
+        train_loop_config=job | {"desk": desk},
         scaling_config=ScalingConfig(
             num_workers=runtime.num_workers,
             use_gpu=runtime.gpus_per_worker > 0,
             resources_per_worker=resources,
         ),
         run_config=RunConfig(
-            name="train", storage_path=str(rays_own), failure_config=FailureConfig(max_failures=0, max_preemption_failures=0)
+            name="train",
+            storage_path=str(rays_own),
+            failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
         ),
     )
     training = _Training(trainer)
     training.start()
     try:
-        _attend(training, job["desk"], console, interruption)
+        _attend(training, desk, console, interruption)
     finally:
         console.show_cursor()  # a worker that was drawing may have died
         shutil.rmtree(rays_own, ignore_errors=True)
@@ -175,16 +179,15 @@ def _attend(training: _Training, desk: Any, console: Console, interruption: Inte
     """Shows what the workers show and hands on a signal, until the training ends."""
     import ray
 
-    started_s, heard, told = time.monotonic(), False, False
+    waiting_until_s, told = time.monotonic() + _PATIENCE_S, False
     while training.is_alive():
         training.join(_LOOK_EVERY_S)
-        text: Any = ray.get(desk.take.remote())
+        arrived, text = ray.get(desk.take.remote())
         console.file.write(text)
         console.file.flush()
-        heard = heard or bool(text)
-        if not heard and time.monotonic() - started_s > _PATIENCE_S:
-            console.print("waiting for room in the cluster", highlight=False)
-            heard = True
+        if not arrived and time.monotonic() > waiting_until_s:
+            console.print("the workers have not started yet: is the cluster full?", highlight=False)
+            waiting_until_s = math.inf
         if interruption.asked is not None and not told:
             desk.stop.remote(interruption.asked.signal)
             told = True
@@ -227,16 +230,18 @@ class Desk:
     """An actor beside the driver: the workers' text goes one way, a request to stop the other."""
 
     def __init__(self) -> None:
+        self._arrived = False
         self._text: list[str] = []
         self._stop: int | None = None
 
     def write(self, text: str) -> None:
+        self._arrived = True
         self._text.append(text)
 
-    def take(self) -> str:
-        """All text since the last time."""
+    def take(self) -> tuple[bool, str]:
+        """Whether a worker has written at all, and what since the last time."""
         text, self._text = "".join(self._text), []
-        return text
+        return self._arrived, text
 
     def stop(self, signal: int) -> None:
         self._stop = signal

@@ -1,12 +1,16 @@
 """Several processes that train one model: the same as one alone, and all of them alike."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import distributed, nn
 
+from modules.configuration.errors import UserError
+from modules.training import data_parallel
 from modules.training.checkpoint import read_checkpoint
 from tests.training.small import small_plan
 from tests.training.together import Recorder, recorded, train_together
@@ -136,6 +140,53 @@ def test_divergence_of_one_is_told_by_all(small_shards: Path, tmp_path: Path) ->
     plan = small_plan("neuron", "optimizer=sgd", "optimizer.lr=1e30")
     assert train_together(plan, small_shards, tmp_path, 2) == [1, 1]
     assert all("UserError: the training diverged" in (tmp_path / f"error{n}").read_text() for n in (0, 1))
+
+
+def test_running_means_are_the_first_ones(small_shards: Path, tmp_path: Path) -> None:
+    plan = small_plan("neuron")
+    plan["model"] = {
+        "_target_": "modules.models.chain.Chain",
+        "layers": [
+            {"_target_": "torch.nn.BatchNorm2d", "num_features": 1},
+            {"_target_": "torch.nn.Flatten"},
+            {"_target_": "torch.nn.Linear", "in_features": 784, "out_features": 10},
+        ],
+    }
+    assert train_together(plan, small_shards, tmp_path, 2, [Recorder(tmp_path)]) == [0, 0]
+    # The recorder's digest covers buffers.
+    first, second = ([line["weights"] for line in recorded(tmp_path, rank)] for rank in (0, 1))
+    assert first == second
+
+
+@pytest.fixture
+def process_group(tmp_path: Path) -> Iterator[None]:
+    """Of this process alone."""
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("bucket_bytes", [1, 100, 10**6])
+def test_buckets_of_any_size_bring_each_gradient_to_its_parameter(
+    process_group: None, bucket_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_parallel, "BUCKET_BYTES", bucket_bytes)
+    module = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3).double(), nn.Linear(3, 2))
+    module[2].bias.requires_grad = False
+    average = data_parallel.GradientAverage(module)
+    assert average.num_bytes == 4 * 24 + 8 * 15 + 4 * 6
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.grad = torch.randn_like(parameter)
+    expected = [parameter.grad.clone() for parameter in trained if parameter.grad is not None]
+    average()
+    average()  # what has been averaged may be averaged again
+    for parameter, gradient in zip(trained, expected, strict=True):
+        assert torch.equal(parameter.grad, gradient)  # type: ignore[arg-type]
+    assert average.seconds > 0
+    trained[1].grad = None
+    with pytest.raises(UserError, match=r"0.bias gets no gradient"):
+        average()
 
 
 def test_communication_is_measured(small_shards: Path, tmp_path: Path) -> None:

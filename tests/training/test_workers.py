@@ -56,7 +56,7 @@ def train(plan: dict[str, Any], shards: Path, folder: Path, stop: Callable[[], b
     watching = threading.Thread(target=watch)
     watching.start()
     try:
-        console = Console(file=shown)
+        console = Console(file=shown, force_terminal=True, width=100)
         train_on_workers(plan, "0" * 64, shards, RunFolder(folder), console, [Recorder(folder)])
     finally:
         ended.set()
@@ -106,7 +106,8 @@ def test_a_killed_worker_costs_the_steps_since_the_last_checkpoint(
     for name, value in torch.load(tmp_path / "weights.pt", weights_only=True).items():
         assert torch.equal(undisturbed[name], value), name
     assert json.loads((tmp_path / "outcome.json").read_text())["status"] == "FINISHED"
-    assert "epoch 6/6" in shown
+    assert "epoch 6/6  step 336  train/loss" in shown
+    assert "336/336" in shown or "━━" in shown  # the bar, drawn by the worker for this terminal
 
 
 def test_a_signal_to_the_driver_saves_and_one_worker_goes_on(small_shards: Path, tmp_path: Path) -> None:
