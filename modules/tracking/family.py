@@ -1,11 +1,11 @@
 """Family: a run and, where it is a sweep's, its trials' runs; all that one drainer delivers.
 
-Trials may be recorded on other nodes. What is delivered rests on their spools alone, which need a shared
-storage where a reader sees what was appended, in whole lines, sooner or later. How a run ended that does not
-say so itself is told by its writer's lock, and only once the sweep's own process is gone (until then the
-sweep is the judge: it tries a lost trial again, or concludes it). Where locks do not reach across nodes (NFS
-with nolock or local_lock, FUSE stores), a worker that outlives its driver may be called killed too early:
-what it says after that is delivered all the same, its true end included, when the sweep is next drained.
+Trials may be recorded on other nodes. What is delivered rests on their spools alone, on storage that all see;
+a mount that shows names and sizes late (NFS: up to a minute) makes it late. How a run ended that does not say
+so itself is told by its writer's lock, and only once the sweep's own process is gone: until then the sweep is
+the judge, which tries a lost trial again or concludes it. Where locks do not reach across nodes (NFS with
+nolock or local_lock, FUSE stores), a worker that outlives its driver may be called killed too early. Either
+way nothing is lost: what came too late goes, its true end included, when the sweep is next drained.
 """
 
 from collections import deque

@@ -184,6 +184,7 @@ def test_whatever_is_killed_each_run_is_there_once_and_each_value_once(
     chance = random.Random(seed)
     num_trials, num_epochs = 6, 100
     sweep, runs = tmp_path / "sweep", tmp_path / "runs"
+    runs.mkdir()
     command = [
         sys.executable,
         "-W",
