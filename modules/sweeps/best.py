@@ -16,11 +16,11 @@ _SCHEDULE = """\
 
 
 def best_trial(events: list[Event], mode: Mode) -> Event | None:
-    """The `ended` event of the best trial that was trained to its end; None while there is none."""
+    """The `ended` event of the best trial that was trained to its end, of equals the first to end."""
     ended = [event for event in events if event["event"] == "ended" and event["value"] is not None]
     whole = [event for event in ended if event["status"] in ("FINISHED", "REUSED")]
     sign = 1 if mode == "max" else -1
-    return max(whole, key=lambda event: (sign * event["value"], -event["trial"]), default=None)
+    return max(whole, key=lambda event: sign * event["value"], default=None)
 
 
 def point_of(events: list[Event], trial: int) -> Point:

@@ -28,7 +28,7 @@ def ended(trial: int, status: str, value: float | None) -> Event:
         ("max", [("FINISHED", 0.5), ("FINISHED", 0.7), ("REUSED", 0.6)], 1),
         ("min", [("FINISHED", 0.5), ("FINISHED", 0.7), ("REUSED", 0.4)], 2),
         ("max", [("FINISHED", 0.5), ("STOPPED", 0.9), ("FAILED", None)], 0),
-        ("max", [("FINISHED", 0.5), ("FINISHED", 0.5)], 0),
+        ("max", [("FINISHED", 0.4), ("FINISHED", 0.5), ("REUSED", 0.5)], 1),
         ("max", [("STOPPED", 0.9)], None),
         ("max", [], None),
     ],
