@@ -29,6 +29,7 @@ class Trial:
         value: of the sweep's metric: at the end, or after the last epoch so far; None if there is none.
         reason: why it ended so, or was refused.
         seconds: of training; None if it was not trained here.
+        ended_s: when it ended, in seconds since 1970; 0 if it has not.
         num_lost: how often its worker died and it was tried again.
         curve: the metric after each epoch that was validated.
     """
@@ -40,6 +41,7 @@ class Trial:
     value: float | None = None
     reason: str = ""
     seconds: float | None = None
+    ended_s: float = 0.0
     num_lost: int = 0
     curve: dict[int, float] = field(default_factory=dict)
 
@@ -98,9 +100,9 @@ class SweepResults:
 
     @property
     def best(self) -> Trial | None:
-        """The best of those that were trained to their end; of equals, the first."""
+        """The best of those that were trained to their end; of equals, the first to end."""
         whole = [trial for trial in self.trials if trial.ended_well]
-        return max(whole, key=lambda trial: (self.sign * (trial.value or 0.0), -trial.number), default=None)
+        return max(whole, key=lambda trial: (self.sign * (trial.value or 0.0), -trial.ended_s), default=None)
 
     @property
     def counts(self) -> Counter[str]:
@@ -109,10 +111,10 @@ class SweepResults:
     def ranked(self) -> list[Trial]:
         """The best first; those that were stopped, failed or refused below those that ended well."""
 
-        def place(trial: Trial) -> tuple[int, float, int]:
+        def place(trial: Trial) -> tuple[int, float, float]:
             group = 0 if trial.status in ENDED_WELL else STATUSES.index(trial.status)
             value = math.inf if trial.value is None else -self.sign * trial.value
-            return group, value, trial.number
+            return group, value, trial.ended_s
 
         return sorted(self.trials, key=place)
 
@@ -212,6 +214,7 @@ def _take_in(trial: Trial, event: dict[str, Any], metric: str) -> None:
         case "ended":
             trial.status, trial.reason = event["status"], event["reason"] or ""
             trial.value, trial.seconds = event["value"], event["seconds"]
+            trial.ended_s = event["time_s"]
 
 
 def _history(folder: Path, identity: str, metric: str) -> dict[int, float]:

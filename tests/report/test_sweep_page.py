@@ -139,6 +139,16 @@ def test_the_best_ended_well_and_a_population_shows_its_last_point(tmp_path: Pat
     write_sweep_page(ledger.folder)
 
 
+def test_of_equally_good_trials_the_first_to_end_is_the_best(tmp_path: Path):
+    ledger = Ledger(tmp_path / "s")
+    for number in (0, 1):
+        ledger.write("asked", trial=number, point={"lr": str(number)}, identity=str(number))
+    for number in (1, 0):
+        ledger.write("ended", trial=number, status="FINISHED", value=0.5, reason="", seconds=1.0)
+    sweep = read_sweep(ledger.folder)
+    assert sweep.best is not None and sweep.best.number == 1 and sweep.ranked()[0] is sweep.best
+
+
 def test_a_reused_run_brings_its_curve(tmp_path: Path):
     ledger = Ledger(tmp_path / "sweeps" / "s")
     ledger.trial(7, [], "REUSED", lr="1")
