@@ -44,13 +44,19 @@ def on_ray(recipe: str, *overrides: str) -> dict[str, Any]:
     return small_plan(recipe, "runtime=ray", "runtime.num_workers=2", *overrides)
 
 
-def train(plan: dict[str, Any], shards: Path, folder: Path, stop: Callable[[], bool] = lambda: True) -> str:
-    """Trains in a folder and returns what was shown; `stop` is called now and then until it says True."""
+def train(
+    plan: dict[str, Any],
+    shards: Path,
+    folder: Path,
+    shown: io.StringIO,
+    disturb: Callable[[], bool] = lambda: True,
+) -> None:
+    """Trains in a folder; `disturb` is called now and then until it says that it is done."""
     folder.mkdir(parents=True, exist_ok=True)
-    shown, ended = io.StringIO(), threading.Event()
+    ended = threading.Event()
 
     def watch() -> None:
-        while not ended.wait(0.01) and not stop():
+        while not ended.wait(0.01) and not disturb():
             pass
 
     watching = threading.Thread(target=watch)
@@ -61,8 +67,7 @@ def train(plan: dict[str, Any], shards: Path, folder: Path, stop: Callable[[], b
     finally:
         ended.set()
         watching.join()
-    assert not (folder / "ray").exists()
-    return shown.getvalue()
+        assert not (folder / "ray").exists()
 
 
 def last_step(folder: Path) -> int:
@@ -78,81 +83,71 @@ def workers() -> list[psutil.Process]:
     ]
 
 
-def test_a_killed_worker_costs_the_steps_since_the_last_checkpoint(
-    small_shards: Path, tmp_path: Path
-) -> None:
-    def kill() -> bool:
-        if last_step(tmp_path) < 30:
-            return False
-        workers()[-1].kill()
-        return True
-
-    plan = on_ray("lenet", "trainer.max_epochs=6")
-    shown = train(plan, small_shards, tmp_path, kill)
-    assert re.search("worker . died: going on from the last checkpoint|lost its connection", shown), shown
-    resumed_at = int(re.search(r"going on at step (\d+) of", shown).group(1))  # type: ignore[union-attr]
-    lines = recorded(tmp_path, 0)
-    again = next(
-        number for number, line in enumerate(lines) if number and line["step"] <= lines[number - 1]["step"]
-    )
-    reached = lines[again - 1]["step"]
-    assert lines[again]["step"] == resumed_at + BLOCK_STEPS
-    assert 0 <= reached - resumed_at <= EVERY_STEPS + BLOCK_STEPS
-
-    # It ends with the bits of a training that nobody disturbed.
-    whole = tmp_path / "whole"
-    assert train_together(plan, small_shards, whole, 2, [Recorder(whole)]) == [0, 0]
-    undisturbed = torch.load(whole / "weights.pt", weights_only=True)
-    for name, value in torch.load(tmp_path / "weights.pt", weights_only=True).items():
-        assert torch.equal(undisturbed[name], value), name
-    assert json.loads((tmp_path / "outcome.json").read_text())["status"] == "FINISHED"
-    assert "epoch 6/6  step 336  train/loss" in shown
-    assert "336/336" in shown or "━━" in shown  # the bar, drawn by the worker for this terminal
+def resumed_at(shown: str) -> int:
+    found = re.search(r"going on at step (\d+) of", shown)
+    assert found, shown
+    return int(found.group(1))
 
 
-def test_a_signal_to_the_driver_saves_and_one_worker_goes_on(small_shards: Path, tmp_path: Path) -> None:
-    def signalled() -> bool:
-        if last_step(tmp_path) < 30:
-            return False
-        os.kill(os.getpid(), signal.SIGTERM)
-        return True
+def test_deaths_and_signals_cost_few_steps_and_change_no_bit(small_shards: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    plan = on_ray("lenet", "trainer.max_epochs=6", "runtime.max_restarts=1")
 
-    plan = on_ray("lenet", "trainer.max_epochs=20")
+    def at(*steps: int, do: Callable[[], None]) -> Callable[[], bool]:
+        waiting = list(steps)
+
+        def look() -> bool:
+            if waiting and last_step(folder) >= waiting[0]:
+                waiting.pop(0)
+                do()
+            return not waiting
+
+        return look
+
+    # The first death is borne, the second is one too many.
+    shown = io.StringIO()
+    with pytest.raises(UserError, match=r"max_restarts=1 is used up. The same command goes on"):
+        train(plan, small_shards, folder, shown, at(30, 120, do=lambda: workers()[-1].kill()))
+    assert re.search(r"(worker . died|a worker lost its connection): going on from", shown.getvalue())
+    assert json.loads((folder / "outcome.json").read_text())["status"] == "FAILED"
+    steps = [line["step"] for line in recorded(folder, 0)]
+    again = next(number for number in range(1, len(steps)) if steps[number] <= steps[number - 1])
+    assert steps[again] == resumed_at(shown.getvalue()) + BLOCK_STEPS
+    assert 0 <= steps[again - 1] - resumed_at(shown.getvalue()) <= EVERY_STEPS + BLOCK_STEPS
+
+    # A signal to the driver: all of them save and stop at the same block.
+    shown = io.StringIO()
     with pytest.raises(Interrupted) as interrupted:
-        train(plan, small_shards, tmp_path, signalled)
+        train(plan, small_shards, folder, shown, at(180, do=lambda: os.kill(os.getpid(), signal.SIGTERM)))
     assert interrupted.value.signal == signal.SIGTERM
-    assert json.loads((tmp_path / "outcome.json").read_text())["status"] == "KILLED"
-    reached = recorded(tmp_path, 0)[-1]["step"]
-    assert recorded(tmp_path, 1)[-1]["step"] == reached
+    assert json.loads((folder / "outcome.json").read_text())["status"] == "KILLED"
+    assert 0 <= steps[-1] - resumed_at(shown.getvalue()) <= EVERY_STEPS + BLOCK_STEPS
+    reached = recorded(folder, 0)[-1]["step"]
+    assert recorded(folder, 1)[-1]["step"] == reached
 
-    plan["trainer"]["max_epochs"] = 1 + reached // 56
-    plan["runtime"]["num_workers"] = 1
-    shown = train(plan, small_shards, tmp_path)
-    assert f"going on at step {reached} of" in shown
-    summary = json.loads((tmp_path / "summary.json").read_text())
-    assert (summary["num_workers"], summary["steps"]) == (1, 56 * plan["trainer"]["max_epochs"])
+    shown = io.StringIO()
+    train(plan, small_shards, folder, shown)
+    assert resumed_at(shown.getvalue()) == reached
+    assert "epoch 6/6  step 336  train/loss" in shown.getvalue()
+    assert "━━" in shown.getvalue()  # the bar, drawn by the worker for this terminal
+    assert json.loads((folder / "outcome.json").read_text())["status"] == "FINISHED"
+    undisturbed = tmp_path / "undisturbed"
+    assert train_together(plan, small_shards, undisturbed, 2, [Recorder(undisturbed)]) == [0, 0]
+    weights = torch.load(folder / "weights.pt", weights_only=True)
+    for name, value in torch.load(undisturbed / "weights.pt", weights_only=True).items():
+        assert torch.equal(weights[name], value), name
 
 
-def test_failures_of_workers_are_the_drivers(small_shards: Path, tmp_path: Path) -> None:
+def test_a_workers_failure_is_the_drivers(small_shards: Path, tmp_path: Path) -> None:
+    plan = on_ray("neuron", "optimizer=sgd", "optimizer.lr=1e30", "runtime.num_workers=1")
     with pytest.raises(UserError, match=r"the training diverged: .* Lower optimizer.lr"):
-        train(on_ray("neuron", "optimizer=sgd", "optimizer.lr=1e30"), small_shards, tmp_path / "diverged")
-    assert json.loads((tmp_path / "diverged" / "outcome.json").read_text())["status"] == "FAILED"
-
-    def kill() -> bool:
-        died = last_step(tmp_path / "killed") > 0
-        if died:
-            workers()[0].kill()
-        return died
-
-    plan = on_ray("lenet", "trainer.max_epochs=200", "runtime.max_restarts=0")
-    with pytest.raises(UserError, match=r"runtime.max_restarts=0 is used up. The same command goes on"):
-        train(plan, small_shards, tmp_path / "killed", kill)
-    assert json.loads((tmp_path / "killed" / "outcome.json").read_text())["status"] == "FAILED"
+        train(plan, small_shards, tmp_path, io.StringIO())
+    assert json.loads((tmp_path / "outcome.json").read_text())["status"] == "FAILED"
 
 
 def test_workers_without_room_are_refused_at_once(small_shards: Path, tmp_path: Path) -> None:
     started_s = time.monotonic()
     with pytest.raises(UserError, match=r"room for 1 workers of 2 CPU, not for 2. Set runtime.num_workers=1"):
-        train(on_ray("neuron", "runtime.cpus_per_worker=2"), small_shards, tmp_path)
+        train(on_ray("neuron", "runtime.cpus_per_worker=2"), small_shards, tmp_path, io.StringIO())
     assert time.monotonic() - started_s < 5
     assert not list(tmp_path.iterdir())
