@@ -18,6 +18,8 @@ _NUMBER = "a number"
 _BYTES_PER_PARAMETER = 16  # weight, gradient, and two moments
 _CACHE_BYTES = 16 * 2**20
 _MOST_MEMBERS = 32
+_tried: dict[str, dict[frozenset[Path], str]] = {}
+"""Why plans of a structure that differ at some places cannot be stacked; empty if they can."""
 
 
 def stack_groups(plans: Sequence[Plan]) -> list[list[int]]:
@@ -27,7 +29,8 @@ def stack_groups(plans: Sequence[Plan]) -> list[list[int]]:
         plans: of the trials, in any order.
 
     Returns:
-        Each plan's place in `plans`, in one group each. A plan that goes with no other is a group by itself.
+        Each plan's place in `plans`, in one group each. A plan that goes with no other is a group by itself,
+        and so is one for which stacking is slower.
     """
     leaves = [dict(_leaves({key: plan[key] for key in _SECTIONS})) for plan in plans]
     floats = {path for own in leaves for path, value in own.items() if type(value) is float}
@@ -38,12 +41,26 @@ def stack_groups(plans: Sequence[Plan]) -> list[list[int]]:
         ]
         by_structure.setdefault(json.dumps(structure), []).append(index)
     groups = []
-    for group in by_structure.values():
-        if len(group) > 1 and not why_alone(*_two_apart([plans[index] for index in group])):
+    for structure, group in by_structure.items():
+        if len(group) > 1 and _should_be_stacked(structure, [plans[index] for index in group]):
             groups.append(group)
         else:
             groups += [[index] for index in group]
     return sorted(groups)
+
+
+def _should_be_stacked(structure: str, plans: Sequence[Plan]) -> bool:
+    if stack_size(plans[0]) == 1:
+        return False
+    first, other = _two_apart(plans)
+    own, others = (dict(_leaves({key: plan[key] for key in _SECTIONS})) for plan in (first, other))
+    differing = frozenset(path for path, value in own.items() if others[path] != value)
+    tried = _tried.setdefault(structure, {})
+    if differing not in tried:
+        # Numbers that may differ together may differ each by itself.
+        wider = any(differing < paths and not why for paths, why in tried.items())
+        tried[differing] = "" if wider else why_alone(first, other)
+    return not tried[differing]
 
 
 def stack_size(plan: Plan) -> int:

@@ -5,8 +5,6 @@ What `vmap` cannot do (running statistics, random numbers other than dropout, br
 there.
 """
 
-import functools
-import json
 from typing import Any
 
 import torch
@@ -24,23 +22,15 @@ from modules.training.random_state import stream_seed
 
 _NUM_SAMPLES = 8
 _NUM_STEPS = 3
-_SECTIONS = ("data", "model", "task", "optimizer", "schedule", "trainer", "runtime", "seed")
 # What a task says in its own way. Any other method is called from Lightning's loops, which a stack has not.
 _OWN = {"loss", "forward", "validation_step", "test_step", "predict_step", "extra_repr"}
 
 
 def why_alone(plan: dict[str, Any], other: dict[str, Any]) -> str:
-    """Why plans that differ as these two do cannot train as one program; empty if they can."""
-    return _why_alone(
-        *(json.dumps({key: p[key] for key in _SECTIONS}, sort_keys=True) for p in (plan, other))
-    )
-
-
-@functools.lru_cache(maxsize=1024)
-def _why_alone(plan: str, other: str) -> str:
+    """Why plans that differ as these two do should not train as one program; empty if they should."""
     try:
         with torch.random.fork_rng(devices=[]):
-            _try([json.loads(plan), json.loads(other)])
+            _try([plan, other])
     except Exception as error:  # whatever it is, each trial meets it, and says it, by itself
         return " ".join(f"{type(error).__name__}: {error}".split())
     return ""

@@ -18,9 +18,9 @@ RANDOM_SHIFT = "{_target_: modules.bricks.augmentation.RandomShift, max_shift_px
 
 @pytest.fixture(autouse=True)
 def nothing_known() -> Iterator[None]:
-    probe._why_alone.cache_clear()
+    groups._tried.clear()
     yield
-    probe._why_alone.cache_clear()
+    groups._tried.clear()
 
 
 def test_numbers_stack_and_structure_does_not() -> None:
@@ -139,6 +139,16 @@ def test_refuses_layers(make: Callable[[], nn.Module], reason: str, monkeypatch:
 def test_a_number_of_any_module_may_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     _add_layer(monkeypatch, lambda: Drawn(hide=False))
     assert _why_alone() == ""
+
+
+def test_tries_once_for_each_kind_of_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+    monkeypatch.setattr(groups, "why_alone", lambda *plans: tried.append(plans) or "")
+    plans = [plan(f"optimizer.lr={lr}", f"seed={seed}") for lr in (0.1, 0.2, 0.3) for seed in (0, 1)]
+    decayed = [*plans, plan("optimizer.weight_decay=0.1")]
+    for trials in (plans[::2], plans[3:], decayed, [plans[0], decayed[-1]]):
+        assert stack_groups(trials) == [list(range(len(trials)))]
+    assert len(tried) == 2
 
 
 def test_two_apart_differ_in_every_number() -> None:
