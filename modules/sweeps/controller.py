@@ -30,7 +30,7 @@ from modules.training.run_folder import RunFolder
 TRAINING = "modules.sweeps.training_trial.train_trials"
 _WAIT_S = 0.5  # for an event; a signal is looked for between two waits
 _LAST_WAIT_S = 60.0  # for trials to reach the end of their blocks
-_STACK_SIZE = 32  # members that one worker trains at a time
+_STACK_SIZE = 32  # members that one worker trains at a time, at most
 
 
 @dataclass(frozen=True)
@@ -204,6 +204,7 @@ class Controller:
         running = sum(len(worker.trials) for worker in self._pool.busy)
         room = (self._settings.max_concurrent or sys.maxsize) - running
         self._pool.grow(min(len(self._pool.busy) + len(self._waiting), running + room))
+        self._table.room(self._pool.num_slots)
         for worker in self._pool.idle:
             if not self._waiting or room <= 0:
                 return
@@ -216,13 +217,13 @@ class Controller:
         first = self._waiting.popleft()
         if not self._can_be_stacked(first):
             return [first]
-        from modules.sweeps.stacking.groups import stack_groups
+        from modules.sweeps.stacking.groups import stack_groups, stack_size
 
         assert self._pool is not None
         trials = [first, *(trial for trial in self._waiting if self._can_be_stacked(trial))]
         group = stack_groups([self._trials.plan(trial) for trial in trials])[0]
         share = math.ceil(len(group) / self._pool.num_free)
-        task = [trials[index] for index in group[: min(share, room, _STACK_SIZE)]]
+        task = [trials[index] for index in group[: min(share, room, stack_size(self._trials.plan(first)))]]
         for trial in task[1:]:
             self._waiting.remove(trial)
         return task

@@ -29,6 +29,7 @@ class LiveTable:
         self._live: Live | None = None
         self._began_s = time.monotonic()
         self._refreshed_s = 0.0
+        self._num_slots = 0
 
     def __enter__(self) -> "LiveTable":
         if self._trials.num_ended:
@@ -63,6 +64,12 @@ class LiveTable:
     def lost(self, trial: Trial, reason: str) -> None:
         """Shows a trial that will be tried again."""
         self._say(Text(f"trial {trial.number}  lost, tried again: {reason}", style="yellow"))
+
+    def room(self, num_slots: int) -> None:
+        """Says that the cluster has lost all its room, when it does."""
+        if self._num_slots and not num_slots:
+            self._say(Text("no node has room for a trial: waiting for one", style="yellow"))
+        self._num_slots = num_slots
 
     def _say(self, text: Text) -> None:
         self._console.print(text, soft_wrap=True)

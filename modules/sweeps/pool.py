@@ -147,13 +147,19 @@ class Pool:
             self.discard(worker)
 
     def _received(self, worker: PooledWorker) -> Event:
-        from ray.exceptions import RayError
+        from ray.exceptions import ActorUnavailableError, RayError
 
         try:
             event: Event = self._ray.get(worker.answer)
+        except ActorUnavailableError:
+            # Its node may be dead and Ray not know it yet: another call ends when it does.
+            worker.answer = worker.actor.ready.remote()
+            return {"event": "unreachable"}
         except RayError as error:
             return self._died(worker, error)
         match event["event"]:
+            case "ready" if worker.trials:
+                return self._died(worker, ConnectionError("its answer was lost on the way"))
             case "ready":
                 worker.node, worker.pid = event["node"], event["pid"]
                 worker.answer = None
