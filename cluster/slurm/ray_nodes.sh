@@ -12,7 +12,6 @@
 set -euo pipefail
 
 python=${TRAINYARD_PYTHON:-python}
-nodes_pid=
 if (( SLURM_JOB_NUM_NODES > 1 )); then
     export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
     if [[ -z ${RAY_AUTH_TOKEN:-} && -z ${RAY_AUTH_TOKEN_PATH:-} && ! -s ~/.ray/auth_token ]]; then
@@ -20,20 +19,22 @@ if (( SLURM_JOB_NUM_NODES > 1 )); then
     fi
     head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
     head=$(scontrol show node "$head" | grep -oP 'NodeAddr=\K\S+')
-    # Jobs that share a node must not share ports or sockets.
-    export TRAINYARD_RAY_PORT=$((20000 + SLURM_JOB_ID % 20000)) TRAINYARD_RAY_HEAD=$head
-    export RAY_ADDRESS=$head:$TRAINYARD_RAY_PORT
-    srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --kill-on-bad-exit=0 --output=none --error=none \
+    # Jobs that share a node must not share a port: each has sixteen of its own, all others are the kernel's choice.
+    export FIRST_PORT=$((20000 + SLURM_JOB_ID % 2500 * 16))
+    export RAY_ADDRESS=$head:$FIRST_PORT
+    srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" \
+        --kill-on-bad-exit=0 --output="ray-$SLURM_JOB_ID-%t.log" \
         bash -c '
             common=(--block --disable-usage-stats --num-cpus="${SLURM_CPUS_PER_TASK:-1}")
+            common+=(--min-worker-port=0 --max-worker-port=0)
+            common+=(--dashboard-agent-listen-port=$((FIRST_PORT + 2 + SLURM_LOCALID)))
             if [[ $SLURM_NODEID == 0 ]]; then
-                exec ray start --head --port="$TRAINYARD_RAY_PORT" --include-dashboard=false \
-                    --temp-dir="${TMPDIR:-/tmp}/ray-$SLURM_JOB_ID" "${common[@]}"
+                exec ray start --head --port="$FIRST_PORT" --ray-client-server-port=$((FIRST_PORT + 1)) \
+                    --include-dashboard=false --temp-dir="${TMPDIR:-/tmp}/ray-$SLURM_JOB_ID" "${common[@]}"
             fi
             until ray health-check --address "$RAY_ADDRESS" > /dev/null 2>&1; do sleep 1; done
             exec ray start --address="$RAY_ADDRESS" "${common[@]}"
         ' &
-    nodes_pid=$!
     "$python" -m modules.cluster.wait_for_nodes address="$RAY_ADDRESS" num_nodes="$SLURM_JOB_NUM_NODES"
 fi
 
@@ -46,7 +47,6 @@ command_pid=$!
 status=0
 # A signal ends `wait` before the command has ended.
 while kill -0 "$command_pid" 2> /dev/null; do wait "$command_pid" && status=0 || status=$?; done
-[[ -z $nodes_pid ]] || kill -TERM "$nodes_pid" 2> /dev/null || true
 
 if [[ -n $time_is_up && $status == 143 ]] && job_is_running; then
     echo "time is up: job $SLURM_JOB_ID is queued again and goes on from its checkpoint"

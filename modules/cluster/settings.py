@@ -1,9 +1,9 @@
 """The sections of conf/cluster/: one dataclass a file, which is its schema. Every field is read by code."""
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import yaml
 
@@ -170,24 +170,22 @@ def read_cluster(name: str, overrides: list[str], conf: Path = CONF) -> Cluster:
         raise UserError(f"cluster={name} is unknown", suggest(name, KINDS))
     path = conf / "cluster" / f"{name}.yaml"
     values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    hints = get_type_hints(KINDS[name])
     origin = {}
     for override in overrides:
         key, _, text = override.partition("=")
         key = key.removeprefix("cluster.")
         origin[f"cluster.{key}"] = f"command line ({override})"
         try:
-            values[key] = yaml.safe_load(text)
+            # YAML would read 04:00:00 as a number.
+            is_text = str in (hints.get(key), *get_args(hints.get(key))) and text != "null"
+            values[key] = text if is_text else yaml.safe_load(text)
         except yaml.YAMLError:
             raise UserError(f"{override!r} cannot be read", "Put the value in quotes") from None
     try:
         return read(KINDS[name], values, "cluster")
     except KeyFault as fault:
         raise fault.at(origin.get(fault.key, shown(path))) from None
-
-
-def keys(name: str) -> list[str]:
-    """The keys of a cluster's settings."""
-    return [field.name for field in fields(KINDS[name])]
 
 
 def _check_nodes(cluster: Any) -> None:

@@ -85,6 +85,8 @@ def submit(job: Job, settings: SlurmCluster) -> Record:
         raise UserError(
             f"{folder}: SLURM takes no blanks, quotes, % or \\ in a path", "Choose another cluster.storage"
         )
+    # What no node can ever give would otherwise wait in the queue for ever.
+    _slurm("sbatch", "--test-only", text=script(job, settings))
     try:
         job.package.write_folder(folder / "code")
         with os.fdopen(os.open(folder / "token", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
@@ -161,11 +163,11 @@ def _state(record: Record) -> str:
     return accounted.split()[0] if accounted.split() else "UNKNOWN: SLURM has forgotten it, see its log"
 
 
-def _slurm(*command: str) -> str:
+def _slurm(*command: str, text: str | None = None) -> str:
     if shutil.which(command[0]) is None:
         raise UserError(f"{command[0]} is missing: no SLURM here", "Submit from a login node of the cluster")
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60)
     except subprocess.TimeoutExpired:
         raise UserError(f"SLURM does not answer: {command[0]}") from None
     if done.returncode:

@@ -1,0 +1,167 @@
+"""Jobs in a real SLURM: followed, preempted, out of time, over two nodes, cancelled, refused."""
+
+import json
+import signal
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modules.cluster.job import Job
+from modules.cluster.package import Package
+from modules.cluster.settings import SlurmCluster, read_cluster
+from modules.cluster.slurm import submit as submit_job
+from modules.configuration.errors import UserError
+from tests.cluster.slurm_daemons import Slurm, missing
+from tests.cluster.yard import SMALL, start, submit, wait
+
+pytestmark = [
+    pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())} (slurm-wlm, munge)"),
+    pytest.mark.timeout(600),
+]
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    with Slurm(tmp_path_factory.mktemp("slurm")) as daemons:
+        yield daemons
+
+
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory: pytest.TempPathFactory, small_shards: Path) -> Path:
+    folder = tmp_path_factory.mktemp("yard")
+    (folder / "data").mkdir()
+    (folder / "data" / "shards").symlink_to(small_shards)
+    return folder
+
+
+def records(yard: Path) -> list[dict]:
+    found = [json.loads(path.read_text()) for path in (yard / "build" / "jobs").glob("*.json")]
+    return sorted(found, key=lambda record: record["submitted_s"])
+
+
+def log_of(record: dict) -> str:
+    path = Path(record["where"]["folder"]) / "log.txt"
+    return path.read_text() if path.exists() else ""
+
+
+def detached(slurm: Slurm, yard: Path, *arguments: str) -> dict:
+    """Submits without following, and returns the job's record."""
+    status, out, err = submit(
+        yard, "cluster=slurm", "--detach", *arguments, SLURM_CONF=str(slurm.configuration)
+    )
+    assert status == 0, out + err
+    return records(yard)[-1]
+
+
+def test_a_preempted_job_saves_and_goes_on_in_the_same_mlflow_run(slurm: Slurm, yard: Path) -> None:
+    record = detached(
+        slurm, yard, "cluster.partition=low", "--", "recipe=lenet", *SMALL, "trainer.max_epochs=40", "seed=1"
+    )
+    number = record["where"]["number"]
+    wait(lambda: "epoch 1/" in log_of(record), "the first epoch")
+    node = slurm.run("squeue", "--noheader", f"--jobs={number}", "--format=%N").strip()
+    rival = slurm.run(
+        "sbatch", "--parsable", "--partition=high", "--exclusive", f"--nodelist={node}",
+        f"--output={yard}/rival.txt", "--wrap=sleep 1",
+    ).strip()  # fmt: skip
+    wait(lambda: "interrupted by SIGTERM" in log_of(record), "the end by SIGTERM")
+    assert log_of(record).count("SIGTERM: saving") == 1  # asked once, not by the shell once more
+    wait(lambda: slurm.state(rival) == "COMPLETED", "the end of the job that took the node")
+    wait(lambda: slurm.state(number) == "PENDING", "the queue")
+    slurm.start_now(number)
+    status, out, err = submit(yard, "follow", f"job={record['name']}", SLURM_CONF=str(slurm.configuration))
+    assert status == 0, out + err
+    assert "going on with" in out and out.rstrip().endswith(f"{record['name']}: COMPLETED")
+
+    (summary,) = [json.loads(path.read_text()) for path in yard.glob("runs/*/summary.json")]
+    with sqlite3.connect(yard / "mlflow.db") as database:
+        assert database.execute("select status from runs").fetchall() == [("FINISHED",)]
+        steps = database.execute("select step from metrics where key = 'validation/loss'").fetchall()
+    assert len(steps) == len(set(steps)) == 40
+    assert max(steps)[0] == summary["steps"]
+
+
+def test_a_job_out_of_time_queues_itself_again(slurm: Slurm, yard: Path) -> None:
+    record = detached(
+        slurm, yard, "cluster.time_limit=01:00:00", "--", "recipe=lenet", *SMALL,
+        "trainer.max_epochs=100000", "seed=2", "tracking=none",
+    )  # fmt: skip
+    number = record["where"]["number"]
+    assert "TimeLimit=01:00:00" in slurm.run("scontrol", "show", "job", number)
+    wait(lambda: "epoch 1/" in log_of(record), "the first epoch")
+    # What --signal=B:TERM@60 does a minute before the time limit: the script alone is told.
+    slurm.run("scancel", "--batch", "--signal=TERM", number)
+    wait(lambda: "is queued again" in log_of(record), "the end of its time")
+    assert "interrupted by SIGTERM" in log_of(record)
+    wait(lambda: slurm.state(number) == "PENDING", "the queue")
+    slurm.start_now(number)
+    wait(lambda: "going on with" in log_of(record), "the second start")
+    status, out, _ = submit(yard, "cancel", f"job={record['name']}", SLURM_CONF=str(slurm.configuration))
+    assert status == 0 and "was asked to stop" in out
+    wait(lambda: slurm.state(number) == "CANCELLED", "the end")
+    assert log_of(record).count("interrupted by SIGTERM") == 2  # cancelled, it saved once more
+
+
+def test_two_nodes_train_one_model(slurm: Slurm, yard: Path) -> None:
+    command = ["cluster=slurm", "cluster.num_nodes=2", "--", "recipe=neuron", *SMALL, "runtime.num_workers=2"]
+    status, out, err = submit(
+        yard, *command, "trainer.max_epochs=1", "tracking=none", SLURM_CONF=str(slurm.configuration)
+    )
+    assert status == 0, out + err
+    folder = Path(records(yard)[-1]["where"]["folder"])
+    assert len(list((folder / "code").glob("ray-*-[01].log"))) == 2
+    assert (folder / "token").stat().st_mode & 0o777 == 0o600
+    token = (folder / "token").read_text()
+    assert token not in (folder / "job.sbatch").read_text() + out
+
+
+def test_ctrl_c_leaves_the_log_and_not_the_job(slurm: Slurm, yard: Path) -> None:
+    process = start(
+        yard, "cluster=slurm", "--", "recipe=lenet", *SMALL, "trainer.max_epochs=100000", "seed=3",
+        "tracking=none", SLURM_CONF=str(slurm.configuration),
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "epoch 1/" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    record = records(yard)[-1]
+    assert process.returncode == 130
+    assert f"follow job={record['name']}" in err
+    status, out, _ = submit(yard, "status", SLURM_CONF=str(slurm.configuration))
+    assert (status, out) == (0, f"{record['name']}: RUNNING\n")
+    submit(yard, "cancel", SLURM_CONF=str(slurm.configuration))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["cluster.partition=nowhere"], "nvalid partition"),
+        (["cluster.num_nodes=9"], "node"),
+        (["cluster.cpus_per_node=999"], "node"),
+        (["cluster.gpus_per_node=4"], "generic resource"),
+    ],
+)
+def test_what_slurm_refuses_is_one_line_and_leaves_nothing(
+    slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: list[str], said: str
+) -> None:
+    monkeypatch.setenv("SLURM_CONF", str(slurm.configuration))
+    cluster = read_cluster("slurm", [f"cluster.storage={tmp_path}", *settings])
+    assert isinstance(cluster, SlurmCluster)
+    job = Job("refused", ["-m", "pipelines.train"], [], Package({}))
+    with pytest.raises(UserError, match=f"^SLURM's sbatch refuses: .*{said}"):
+        submit_job(job, cluster)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_controller_is_said_before_anything_is_composed(yard: Path, tmp_path: Path) -> None:
+    configuration = tmp_path / "slurm.conf"
+    configuration.write_text("ClusterName=none\nSlurmctldHost=localhost(127.0.0.1)\nSlurmctldPort=1\n")
+    status, _, err = submit(
+        yard, "cluster=slurm", "--", "recipe=nonsense", SLURM_CONF=str(configuration), SLURM_TIMEOUT="1"
+    )
+    assert status == 2
+    assert err.startswith("error: SLURM's sinfo refuses") and err.count("\n") == 1
