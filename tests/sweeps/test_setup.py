@@ -158,7 +158,7 @@ def test_gpus_that_are_not_there_are_refused() -> None:
     import torch
 
     wanted = torch.cuda.device_count() + 1
-    with pytest.raises(UserError, match=f"asks for {wanted} GPUs"):
+    with pytest.raises(UserError, match=f"asks for {wanted} GPU"):
         set_up(["recipe=neuron", "seed=1,2", f"runtime.gpus_per_worker={wanted}"])
     set_up(["recipe=neuron", "seed=1,2", f"runtime.gpus_per_worker={wanted}", "runtime.address=host:1"])
 
