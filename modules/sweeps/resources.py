@@ -19,8 +19,9 @@ def check_resources(runtime: RuntimeSettings) -> None:
         number = each * runtime.num_workers
         if number and number > (there := _NUMBER[kind]()):
             times = f" x runtime.num_workers={runtime.num_workers}" if runtime.num_workers > 1 else ""
+            named = kind[:-1].upper() + "s" * (number != 1)
             raise UserError(
-                f"a trial asks for {number:g} {kind[:-1].upper()}{'s' * (number != 1)} and this machine has {there}"
+                f"a trial asks for {number:g} {named} and this machine has {there}"
                 f" (runtime.{kind}_per_worker={each:g}{times})",
                 f"Lower runtime.{kind}_per_worker, or name a cluster: runtime.address=host:port",
             )
