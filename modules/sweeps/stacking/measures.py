@@ -9,8 +9,6 @@ from torchmetrics import Metric
 
 from modules.tasks.task import Task
 
-# Validation keeps no gradients, and draws nothing that training would miss.
-
 
 class Measures:
     """Takes the place of a task's `log`.

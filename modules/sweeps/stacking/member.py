@@ -131,6 +131,8 @@ class Member:
 
     def end(self, status: str, figures: dict[str, Any], reason: str = "") -> None:
         """FINISHED or STOPPED, with all results."""
+        for parameter in self.task.model.parameters():
+            parameter.data = parameter.data.clone()  # a slice would be saved with the whole stack behind it
         figures = {"seconds_total": self._seconds_before + figures["seconds"], **figures}
         try:
             write_results(

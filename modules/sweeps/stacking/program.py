@@ -24,8 +24,8 @@ from modules.sweeps.stacking.dropout import MaskedDropout, Masks
 from modules.tasks.task import Task
 
 Batch = dict[str, Tensor]
-Place = tuple[str, str]
-"""A module's name within the task, and an attribute of it."""
+Attribute = tuple[str, str]
+"""A module's name within the task, and the name of an attribute of it."""
 
 
 class Unstackable(Exception):
@@ -152,17 +152,18 @@ def _cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float | Tensor = 0.0,
-    **others: Any,
 ) -> Tensor:
-    plain = input.ndim == 2 and target.ndim == 1 and weight is None and reduction == "mean"
-    if not plain or ignore_index != -100:
+    given = (input.ndim, target.ndim, weight, size_average, ignore_index, reduce, reduction)
+    if given != (2, 1, None, None, -100, None, "mean"):
         if isinstance(label_smoothing, Tensor):
             raise Unstackable("label smoothing differs, and the cross-entropy is not the plain one")
         return functional.cross_entropy(
-            input, target, weight, None, ignore_index, None, reduction, label_smoothing
+            input, target, weight, size_average, ignore_index, reduce, reduction, label_smoothing
         )
     # A third of the operations of torch's; a label to be ignored is an index out of range here.
     logarithms = input.log_softmax(1)
@@ -193,13 +194,13 @@ def _layout(node: Node) -> tuple[Any, ...]:
     return tuple(value.shape), value.stride()
 
 
-def differing_numbers(tasks: Sequence[Task]) -> dict[Place, list[float]]:
+def differing_numbers(tasks: Sequence[Task]) -> dict[Attribute, list[float]]:
     """Attributes of the tasks' modules whose numbers differ, with the value of each task.
 
     Raises:
         Unstackable: something else differs.
     """
-    found: dict[Place, list[float]] = {}
+    found: dict[Attribute, list[float]] = {}
     for rows in zip(*(task.named_modules() for task in tasks), strict=True):
         names, modules = zip(*rows, strict=True)
         if isinstance(modules[0], Metric):
@@ -240,7 +241,7 @@ def _same(value: Any, other: Any) -> bool:
 
 
 @contextmanager
-def _numbers_in(task: Task, places: Sequence[Place], numbers: Sequence[Tensor]) -> Iterator[None]:
+def _numbers_in(task: Task, places: Sequence[Attribute], numbers: Sequence[Tensor]) -> Iterator[None]:
     """Puts tensors where the task's modules hold numbers."""
     modules = [(task.get_submodule(name), attribute) for name, attribute in places]
     before = [getattr(module, attribute) for module, attribute in modules]

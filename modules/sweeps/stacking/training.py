@@ -152,10 +152,10 @@ class _Training:
                 self.stack.start_epoch(self.epoch)
             for blocks in self._blocks():
                 self._train(blocks)
-                if not self.members:
-                    return
                 if self.step_in_epoch < self.steps_per_epoch:  # else validation comes first
                     self._save_if_due()
+                if not self.members:
+                    return
             self._end_epoch()
         for member in self.members:
             member.end("FINISHED", self._figures())
@@ -189,7 +189,7 @@ class _Training:
 
     def _check_weights(self) -> None:
         faults = {}
-        for number in self.stack.not_finite():
+        for number in self.stack.not_finite() if self.members else ():
             rate = self.members[number].learning_rate(self.step - 1)
             faults[number] = diverged(self.step, "a weight is not a finite number", rate)
         self._fail(faults)

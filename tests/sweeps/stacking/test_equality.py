@@ -72,6 +72,7 @@ def test_leaves_what_a_lone_run_leaves(small_shards: Path, tmp_path: Path) -> No
     assert ours == theirs - {"checkpoints/last.ckpt"}
     assert outcome(tmp_path / "stacked/1")["status"] == "FINISHED"
     assert (tmp_path / "stacked/1/plan.yaml").read_text() == lone.plan.read_text()
+    assert (tmp_path / "stacked/1/weights.pt").stat().st_size == lone.weights.stat().st_size
 
 
 def _files(folder: Path) -> list[Path]:

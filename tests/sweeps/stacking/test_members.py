@@ -76,6 +76,22 @@ def test_a_diverging_member_fails_alone(small_shards: Path, tmp_path: Path) -> N
     }
 
 
+def test_all_members_diverge(small_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_SAVE_EVERY_S", 0.0)
+    # In one block some lose their loss, at the next save the others their weights.
+    plans = [plan("optimizer=sgd", f"optimizer.lr={lr}") for lr in (1e20, 1e30, 1e38)]
+    results = train_stacked(assignments(plans, tmp_path, small_shards), Reports())
+    assert [results[trial]["status"] for trial in range(3)] == ["FAILED"] * 3
+    assert all("diverged" in results[trial]["reason"] for trial in range(3))
+
+
+def test_all_members_are_stopped(small_shards: Path, tmp_path: Path) -> None:
+    results = train_stacked(
+        assignments(PLANS, tmp_path, small_shards), Reports(stop=dict.fromkeys(range(4), 1))
+    )
+    assert [results[trial]["status"] for trial in range(4)] == ["STOPPED"] * 4
+
+
 def test_interrupted_at_every_block(
     small_shards: Path, tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
