@@ -1,0 +1,66 @@
+"""`connect` where this machine starts a Ray of its own, in processes of their own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.pipelines.yard import environment
+
+CONNECT = """
+import json, sys
+if "early" in sys.argv: import ray
+import psutil
+from modules.cluster.connection import connect
+from modules.configuration.command import one_line
+from modules.configuration.errors import UserError
+from modules.configuration.settings import RuntimeSettings
+address, num_workers, gpus = json.loads(sys.argv[1])
+try:
+    connect(RuntimeSettings("ray", "cpu", 1, 0, address, num_workers, 1, gpus, 0, "."))
+except UserError as error:
+    sys.exit(one_line(error))
+import ray
+connect(RuntimeSettings("ray", "cpu", 1, 0, address, num_workers, 1, gpus, 0, "."))
+pid = ray.get(ray.remote(lambda: __import__("os").getpid()).remote())
+family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+listening = {c.laddr.ip for p in family for c in p.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+print(json.dumps([sorted(ip.removeprefix("::ffff:") for ip in listening), ray.cluster_resources()["CPU"]]))
+"""
+
+
+def connect(
+    address: str | None, num_workers: int = 1, gpus: int = 0, *more: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", CONNECT, json.dumps([address, num_workers, gpus]), *more],
+        env={**environment(), **variables},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+
+@pytest.mark.parametrize("more", [[], ["early"]])
+def test_a_ray_of_its_own_keeps_to_loopback_and_says_nothing(more: list[str], tmp_path: Path) -> None:
+    done = connect(None, 5, 0, *more, HOME=str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    listening, num_cpus = json.loads(done.stdout)
+    assert set(listening) == {"127.0.0.1"}
+    assert num_cpus >= 5  # more workers than cores are slower, not impossible
+    assert (tmp_path / ".ray" / "auth_token").stat().st_mode & 0o777 == 0o600
+
+
+def test_gpus_that_are_not_there_are_refused_before_ray_starts() -> None:
+    done = connect(None, 64, 1, CUDA_VISIBLE_DEVICES="")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: runtime: 64 workers want 64 GPUs, this machine has 0.")
+
+
+@pytest.mark.parametrize("address", ["somewhere", "ray://127.0.0.1:10001", "127.0.0.1:1"])
+def test_an_address_without_a_cluster_is_one_line(address: str) -> None:
+    done = connect(address)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and address in done.stderr
