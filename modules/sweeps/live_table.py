@@ -8,7 +8,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from modules.sweeps.trials import Trial, Trials
+from modules.sweeps.trial import Trial
+from modules.sweeps.trials import Trials
 
 _REFRESH_EVERY_S = 0.25
 _MAX_ROWS = 20

@@ -131,6 +131,20 @@ def test_a_population_trains(yard: Yard, tmp_path: Path) -> None:
         assert len(history["validation/accuracy"]) == NUM_EPOCHS
 
 
+def test_trials_that_differ_in_numbers_alone_are_stacked(yard: Yard, tmp_path: Path) -> None:
+    sweep = training_sweep(yard, tmp_path, [{"lr": lr} for lr in ("0.01", "0.003", "0.001")], stack=True)
+    neuron = {
+        "_target_": "modules.models.feedforward.neuron.Neuron",
+        "input_shape": [1, 12, 12],
+        "num_classes": 3,
+    }
+    of_convolutions = sweep.plan_of  # which are better trained one after another
+    sweep = replace(sweep, plan_of=lambda point: of_convolutions(point) | {"model": neuron})
+    assert run(sweep) == {"FINISHED": 3}
+    summaries = [json.loads((run_folder(sweep, trial) / "summary.json").read_text()) for trial in range(3)]
+    assert any(summary.get("stack_size", 1) > 1 for summary in summaries)
+
+
 def test_a_takeover_keeps_the_state_and_sets_the_optimizer(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.checkpoint.parent.mkdir()
