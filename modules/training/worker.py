@@ -53,7 +53,7 @@ def work(job: dict[str, Any]) -> int | None:
     folder, shards = RunFolder(Path(job["folder"])), Path(job["shards"])
     console = Console(quiet=True)
     if get_context().get_world_rank() == 0:
-        console = Console(file=_Relay(desk), **job["terminal"])  # pyright: ignore[reportArgumentType]
+        console = Console(file=_Relay(desk), **job["console"])  # pyright: ignore[reportArgumentType]
     interruption = Interruption()
     try:
         with _listening(desk, interruption):

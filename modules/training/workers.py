@@ -65,7 +65,11 @@ def train_on_workers(
         "identity": identity,
         "shards": str(shards.absolute()),
         "folder": str(folder.path.absolute()),
-        "terminal": {"force_terminal": console.is_terminal, "width": console.width},
+        "console": {
+            "force_terminal": console.is_terminal,
+            "width": console.width,
+            "quiet": console.quiet,
+        },
         "callbacks": list(callbacks),
     }
     died = None
