@@ -45,7 +45,7 @@ class Arguments:
     """
     Args:
         what: send a job; follow its log, ask after it, end it; list all; end the nodes of cluster=local.
-        cluster: the kind, a file of conf/cluster/.
+        cluster: local, ray, slurm or kuberay, a file of conf/cluster/.
         job: its name; the newest where it is left out.
         dry_run: print what would be sent, and send nothing.
         detach: do not follow the log.
@@ -99,7 +99,7 @@ def submit(cluster: Cluster, line: CommandLine, chosen: Arguments) -> int:
     _check_tracked(configs, package)
     job = Job(new_name(configs[0]["name"]), line.arguments(added), line.arguments([])[2:], package)
     if chosen.dry_run:
-        print(rendered(job, cluster))
+        print(rendered(job, cluster), end="")
         return 0
     _notes(cluster, configs[0]["tracking"]["uri"], package)
     record = send(job, cluster, configs[0]["runtime"])
@@ -177,7 +177,7 @@ def rendered(job: Job, cluster: Cluster) -> str:
             python = sys.executable if isinstance(cluster, LocalCluster) else "python"
             files = {name: path.stat().st_size for name, path in sorted(job.package.files.items())}
             asked = jobs_api.request(job, python, cluster.grace_s)
-            return json.dumps(asked | {"files": files, "num_bytes": job.package.num_bytes}, indent=1)
+            return json.dumps(asked | {"files": files, "num_bytes": job.package.num_bytes}, indent=1) + "\n"
 
 
 def follow(record: Record) -> int:

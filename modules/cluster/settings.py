@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 import yaml
 
@@ -178,7 +178,7 @@ def read_cluster(name: str, overrides: list[str], conf: Path = CONF) -> Cluster:
         origin[f"cluster.{key}"] = f"command line ({override})"
         try:
             # YAML would read 04:00:00 as a number.
-            is_text = str in (hints.get(key), *get_args(hints.get(key))) and text != "null"
+            is_text = hints.get(key) in (str, str | None) and text != "null"
             values[key] = text if is_text else yaml.safe_load(text)
         except yaml.YAMLError:
             raise UserError(f"{override!r} cannot be read", "Put the value in quotes") from None
