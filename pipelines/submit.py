@@ -153,7 +153,7 @@ def send(job: Job, cluster: Cluster, runtime: dict[str, Any]) -> Record:
             state = local.start(cluster)
             nodes = f"{len(state['nodes'])} nodes on {state['address']}"
             print(f"{nodes}; they stay until python -m pipelines.submit stop")
-            return jobs_api.submit(state["dashboard"], job, sys.executable, cluster.grace_s)
+            return jobs_api.submit(state["dashboard"], job, sys.executable, cluster.grace_s, "local")
         case RayCluster():
             if runtime["backend"] == "ray":
                 jobs_api.check_resources(cluster.address, read(RuntimeSettings, runtime, "runtime"))
@@ -225,7 +225,7 @@ def _kind(record: Record) -> Any:
             f"{record.name} is in Kubernetes",
             f"Ask there: kubectl{space} get,logs,delete rayjob/{record.name}",
         )
-    return {"ray": jobs_api, "slurm": slurm}[record.cluster]
+    return {"local": jobs_api, "ray": jobs_api, "slurm": slurm}[record.cluster]
 
 
 def _check_there(cluster: Cluster) -> None:

@@ -64,8 +64,15 @@ def upload_limit() -> int:
     return min(DASHBOARD_CLIENT_MAX_SIZE, GCS_STORAGE_MAX_SIZE)
 
 
-def submit(address: str, job: Job, python: str, grace_s: int) -> Record:
+def submit(address: str, job: Job, python: str, grace_s: int, kind: str = "ray") -> Record:
     """Uploads a job's files and starts it.
+
+    Args:
+        address: of the dashboard.
+        job: to be sent.
+        python: the interpreter on the head.
+        grace_s: seconds between SIGTERM and SIGKILL when it is cancelled.
+        kind: of cluster, for the record.
 
     Raises:
         UserError: no cluster answers, it refuses the token or the job.
@@ -77,7 +84,7 @@ def submit(address: str, job: Job, python: str, grace_s: int) -> Record:
         check_size(job.package.write_zip(archive))
         asked["runtime_env"]["working_dir"] = str(archive)
         client.submit_job(**asked)
-    return Record(job.name, "ray", job.typed, time.time(), {"address": address})
+    return Record(job.name, kind, job.typed, time.time(), {"address": address})
 
 
 def follow(record: Record) -> int:

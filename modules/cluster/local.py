@@ -1,8 +1,10 @@
 """A small Ray of several nodes on this machine, each a process group of its own, kept until it is stopped."""
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,7 +24,7 @@ from modules.configuration.errors import UserError
 from modules.configuration.plans import write_if_changed
 
 STATE = Path("build/cluster/local.json")
-_START_S = 60.0
+_START_S = 120.0
 _STOP_S = 20.0
 
 
@@ -45,12 +47,16 @@ def start(settings: LocalCluster) -> dict[str, Any]:
         return state
     ensure_token()
     folder = _folder()
-    gcs, dashboard = _free_port(), _free_port()
+    ports = _free_ports(3 + settings.num_nodes)
     nodes: list[dict[str, Any]] = []
-    state = {"address": f"{LOOPBACK}:{gcs}", "dashboard": f"http://{LOOPBACK}:{dashboard}", "nodes": nodes}
+    state = {
+        "address": f"{LOOPBACK}:{ports[0]}",
+        "dashboard": f"http://{LOOPBACK}:{ports[1]}",
+        "nodes": nodes,
+    }
     try:
         for number in range(settings.num_nodes):
-            nodes.append(_start_node(settings, number, folder, gcs, dashboard))
+            nodes.append(_start_node(settings, number, folder, ports))
             write_if_changed(STATE, json.dumps(state, indent=1) + "\n")
     except BaseException:
         stop()
@@ -59,7 +65,7 @@ def start(settings: LocalCluster) -> dict[str, Any]:
 
 
 def stop() -> int:
-    """Ends the nodes.
+    """Ends the nodes and removes what Ray wrote for them, the logs of jobs included.
 
     Returns:
         How many there were.
@@ -74,6 +80,8 @@ def stop() -> int:
         _, alive = psutil.wait_procs(family, timeout=_STOP_S)
         for left in alive:
             left.kill()
+    if state is not None:
+        shutil.rmtree(_folder(), ignore_errors=True)
     return len(found)
 
 
@@ -85,37 +93,34 @@ def running() -> dict[str, Any] | None:
     return state
 
 
-def _start_node(
-    settings: LocalCluster, number: int, folder: Path, gcs: int, dashboard: int
-) -> dict[str, Any]:
+def _start_node(settings: LocalCluster, number: int, folder: Path, ports: list[int]) -> dict[str, Any]:
     address = f"127.0.0.{number + 1}" if settings.own_addresses else LOOPBACK
     command = ["--block", "--disable-usage-stats", f"--node-ip-address={address}"]
     command += [f"--node-name={'head' if number == 0 else f'node{number}'}"]
     command += [f"--num-cpus={settings.cpus_per_node}", f"--num-gpus={settings.gpus_per_node}"]
     command += [f"--object-store-memory={settings.object_store_mib * 2**20}"]
-    command += [f"--dashboard-agent-listen-port={_free_port()}"]
+    gcs, dashboard, client, *agents = ports
+    # A folder of its own: nodes that share one write the job's files there each, under the others' eyes.
+    command += [f"--dashboard-agent-listen-port={agents[number]}", f"--temp-dir={folder / str(number)}"]
     if number == 0:
-        command += [
-            "--head",
-            f"--port={gcs}",
-            f"--temp-dir={folder}",
-            f"--ray-client-server-port={_free_port()}",
-        ]
+        command += ["--head", f"--port={gcs}", f"--ray-client-server-port={client}"]
         command += [f"--dashboard-host={LOOPBACK}", f"--dashboard-port={dashboard}"]
     else:
         command += [f"--address={LOOPBACK}:{gcs}"]
-    log = folder / f"node{number}.log"
+    log = folder / f"{number}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "modules.cluster.local_node", "start", *command],
             cwd=ROOT,
-            env=os.environ | {"RAY_AUTH_MODE": "token", "PYTHONUNBUFFERED": "1"},
+            # Ray's metrics are the one port that asks for no token.
+            env=os.environ
+            | {"RAY_AUTH_MODE": "token", "RAY_enable_metrics_collection": "0", "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,  # Ctrl-C here is not meant for it
         )
-    _await_start(process, log, f"{LOOPBACK}:{gcs}" if number == 0 else None)
+    _await_start(process, log, f"{LOOPBACK}:{ports[0]}" if number == 0 else None)
     return {"pid": process.pid, "created_s": psutil.Process(process.pid).create_time(), "address": address}
 
 
@@ -162,7 +167,9 @@ def _folder() -> Path:
     return folder
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return probe.getsockname()[1]
+def _free_ports(number: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for probe in probes:
+            probe.bind((LOOPBACK, 0))
+        return [probe.getsockname()[1] for probe in probes]

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from modules.cluster.job import Job
-from modules.cluster.package import Package
+from modules.cluster.package import Package, collect
 from modules.cluster.settings import SlurmCluster, read_cluster
 from modules.cluster.slurm import submit as submit_job
 from modules.configuration.errors import UserError
+from tests.cluster.hostile import HOSTILE, PRINT_ARGUMENTS
 from tests.cluster.slurm_daemons import Slurm, missing
 from tests.cluster.yard import SMALL, start, submit, wait
 
@@ -115,6 +116,22 @@ def test_two_nodes_train_one_model(slurm: Slurm, yard: Path) -> None:
     assert (folder / "token").stat().st_mode & 0o777 == 0o600
     token = (folder / "token").read_text()
     assert token not in (folder / "job.sbatch").read_text() + out
+
+
+def test_arguments_reach_the_job_as_they_are(
+    slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_CONF", str(slurm.configuration))
+    cluster = read_cluster("slurm", [f"cluster.storage={tmp_path}"])
+    assert isinstance(cluster, SlurmCluster)
+    job = Job("hostile", ["-c", PRINT_ARGUMENTS, *HOSTILE], [], collect())
+    record = submit_job(job, cluster)
+    number = record.where["number"]
+    wait(lambda: slurm.state(number) == "COMPLETED", "the job's end")
+    assert f"JobName={job.name}" in slurm.run("scontrol", "show", "job", number)
+    said = (Path(record.where["folder"]) / "log.txt").read_text()
+    assert json.loads(said.removeprefix("ARGUMENTS ")) == HOSTILE
+    assert not list(tmp_path.rglob("executed*"))
 
 
 def test_ctrl_c_leaves_the_log_and_not_the_job(slurm: Slurm, yard: Path) -> None:
