@@ -70,6 +70,9 @@ def run_sweep(sweep: Sweep, console: Console, trial: str = TRAINING) -> SweepRes
             )
             sys.exit(interrupted.exit_status)
         finally:
+            for name in ("best.yaml", "ledger.jsonl"):
+                if (sweep.folder / name).is_file():
+                    tracker.artifact(sweep.folder / name)
             tracker.finish(status, reason, wait_s=5.0 if status == "KILLED" else None)
         best = None if trials.best is None else trials.best.number
         return SweepResult(dict(trials.counts()), best, time.perf_counter() - began_s)
