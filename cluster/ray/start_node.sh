@@ -6,7 +6,7 @@
 #
 # More options go on to `ray start`: cluster/ray/start_node.sh head --num-cpus=0
 # Nodes talk to each other: apart from the dashboard, Ray listens on every interface, and wants the token on every
-# port but that of its metrics. Who holds the token may run code here, and it travels unencrypted: keep the ports
+# port but those of its metrics. Who holds the token may run code here, and it travels unencrypted: keep the ports
 # inside the cluster. RAY_NODE_ADDRESS names the address that the others use.
 set -euo pipefail
 

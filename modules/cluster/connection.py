@@ -35,6 +35,8 @@ def connect(runtime: RuntimeSettings, num_cpus: int | None = None) -> None:
 
     if ray.is_initialized():
         return
+    if runtime.address is None:
+        os.environ.setdefault("RAY_enable_metrics_collection", "0")  # a port without a token
     _read_environment()
     stay_on_loopback()
     _be_quiet()

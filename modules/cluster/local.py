@@ -112,7 +112,7 @@ def _start_node(settings: LocalCluster, number: int, folder: Path, ports: list[i
         process = subprocess.Popen(
             [sys.executable, "-m", "modules.cluster.local_node", "start", *command],
             cwd=ROOT,
-            # Ray's metrics are the one port that asks for no token.
+            # Metrics are a port without a token.
             env=os.environ
             | {"RAY_AUTH_MODE": "token", "RAY_enable_metrics_collection": "0", "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,

@@ -17,6 +17,7 @@ from modules.cluster.connection import connect
 from modules.configuration.command import one_line
 from modules.configuration.errors import UserError
 from modules.configuration.settings import RuntimeSettings
+from tests.cluster.ports import METRICS, answer_without_token
 address, num_workers, gpus = json.loads(sys.argv[1])
 try:
     connect(RuntimeSettings("ray", "cpu", 1, 0, address, num_workers, 1, gpus, 0, "."))
@@ -26,8 +27,11 @@ import ray
 connect(RuntimeSettings("ray", "cpu", 1, 0, address, num_workers, 1, gpus, 0, "."))
 pid = ray.get(ray.remote(lambda: __import__("os").getpid()).remote())
 family = [psutil.Process(), *psutil.Process().children(recursive=True)]
-listening = {c.laddr.ip for p in family for c in p.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
-print(json.dumps([sorted(ip.removeprefix("::ffff:") for ip in listening), ray.cluster_resources()["CPU"]]))
+listening = {c.laddr for p in family for c in p.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
+ports = {address.port for address in listening} - set(METRICS)
+answers = {answer_without_token(f"127.0.0.1:{port}") for port in ports}
+addresses = sorted({address.ip.removeprefix("::ffff:") for address in listening})
+print(json.dumps([addresses, sorted(answers), ray.cluster_resources()["CPU"]]))
 """
 
 
@@ -44,11 +48,14 @@ def connect(
 
 
 @pytest.mark.parametrize("more", [[], ["early"]])
-def test_a_ray_of_its_own_keeps_to_loopback_and_says_nothing(more: list[str], tmp_path: Path) -> None:
+def test_a_ray_of_its_own_keeps_to_loopback_wants_the_token_and_says_nothing(
+    more: list[str], tmp_path: Path
+) -> None:
     done = connect(None, 5, 0, *more, HOME=str(tmp_path))
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    listening, num_cpus = json.loads(done.stdout)
-    assert set(listening) == {"127.0.0.1"}
+    addresses, answers, num_cpus = json.loads(done.stdout)
+    assert addresses == ["127.0.0.1"]
+    assert answers == ["401", "UNAUTHENTICATED"]
     assert num_cpus >= 5  # more workers than cores are slower, not impossible
     assert (tmp_path / ".ray" / "auth_token").stat().st_mode & 0o777 == 0o600
 
