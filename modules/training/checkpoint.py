@@ -154,12 +154,12 @@ class CheckpointSaver(Checkpoint):
     ) -> None:
         if batch_idx + 1 == trainer.num_training_batches:
             return
-        asked = self._asked()
-        if asked or trainer.global_step // self.every_steps > self.saved_step // self.every_steps:
-            self._save(trainer, asked)
+        due = trainer.global_step // self.every_steps > self.saved_step // self.every_steps
+        if due or self._asked():
+            self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._save(trainer, self._asked())
+        self._save(trainer)
 
     def _asked(self) -> Interrupted | None:
         """What asks to stop, whichever process it came to."""
@@ -167,9 +167,9 @@ class CheckpointSaver(Checkpoint):
             return None
         return next(filter(None, all_workers(self.interruption.asked)))
 
-    def _save(self, trainer: Trainer, asked: Interrupted | None) -> None:
+    def _save(self, trainer: Trainer) -> None:
         self.before_save(trainer)
         trainer.save_checkpoint(self.path)
         self.saved_step = trainer.global_step
-        if asked:
+        if asked := self._asked():  # also while the file was written
             raise asked
