@@ -119,6 +119,7 @@ class Slurm:
 
     def start_now(self, number: str) -> None:
         """Spares a job that was queued again the two minutes that SLURM lets it wait."""
+        time.sleep(2)  # within the second in which it took the job back, a node would not start it
         self.run("scontrol", "update", f"jobid={number}", "StartTime=now")
 
     def state(self, number: str) -> str:
