@@ -121,7 +121,8 @@ def test_what_one_sweep_stopped_another_goes_on_with(yard: Yard, tmp_path: Path)
 
 
 def test_a_population_trains(yard: Yard, tmp_path: Path) -> None:
-    sweep = training_sweep(yard, tmp_path, [], search="random", num_trials=4, scheduler="pbt")
+    settings = {"num_trials": 4, "scheduler": "pbt", "quantile": 0.5, "max_concurrent": 1}  # in one order
+    sweep = training_sweep(yard, tmp_path, [], search="random", **settings)
     sweep = replace(sweep, space=Space(axes=(Axis("lr", low=1e-5, high=1e-2, log=True),), fixed=()))
     assert run(sweep) == {"FINISHED": 4}
     reports = [e for e in read_events(sweep.folder / "ledger.jsonl") if e["event"] == "report"]
