@@ -27,6 +27,12 @@ def names(group: str, conf: Path = CONF) -> list[str]:
     return [check_name(group, path.stem) for path in sorted((conf / group).glob("*.yaml"))]
 
 
+def groups(conf: Path = CONF) -> list[Path]:
+    """The folders of which a configuration takes one file each; other commands than train read the others."""
+    others = ("source", "space", "cluster", "hydra")
+    return [path for path in conf.iterdir() if path.is_dir() and path.name not in others]
+
+
 def describe(recipe: str, conf: Path = CONF) -> str:
     """The first sentence of a recipe's header."""
     for line in (conf / "recipe" / f"{recipe}.yaml").read_text(encoding="utf-8").splitlines():

@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from modules.configuration.catalogue import groups
 from modules.configuration.explain import HYDRA_ERRORS
 from modules.configuration.loader import load
 from modules.configuration.origins import CONF
@@ -90,9 +91,7 @@ def _composed(overrides: list[str], conf: Path) -> dict[str, Any]:
 
 
 def _groups(conf: Path) -> list[str]:
-    return [
-        f"{path.name}=" for path in conf.iterdir() if path.is_dir() and path.name not in ("hydra", "source")
-    ]
+    return [f"{path.name}=" for path in groups(conf)]
 
 
 def _keys(config: dict[str, Any], parent: str) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modules.configuration.catalogue import describe, names
+from modules.configuration.catalogue import describe, groups, names
 from modules.configuration.command import one_line
 from modules.configuration.errors import UserError
 from modules.configuration.origins import CONF, Origins
@@ -32,9 +32,6 @@ Completion in bash
 What it would cost
   python -m pipelines.plan recipe=lenet"""
 
-
-NO_CHOICES = ("recipe", "source", "space", "cluster", "hydra")
-"""Folders of conf/ that are no group to choose one file of."""
 
 Check = Callable[[dict[str, Any], list[str]], object]
 """Refuses a configuration, composed of the given overrides, by a `UserError`."""
@@ -88,7 +85,7 @@ def help_text(text: str, conf: Path = CONF) -> str:
         "",
         "Groups: choose a file of each; change any key in it with key=value, add one with +key=value",
     ]
-    folders = [path for path in conf.iterdir() if path.is_dir() and path.name not in NO_CHOICES]
+    folders = [path for path in groups(conf) if path.name != "recipe"]
     for group in sorted([*folders, *(conf / "hydra").glob("*")]):
         files = sorted(file.relative_to(group).with_suffix("").as_posix() for file in group.rglob("*.yaml"))
         lines.append(f"  {group.relative_to(conf)}=  {', '.join(files)}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from modules.report import numbers
+from modules.report.axes import axes
 from modules.report.results import Curve, Recipe
 from modules.report.svg import Scale, element, figure, path
 
@@ -71,7 +72,10 @@ def _chart(recipe: Recipe, quantity: str, lines: list[Line], expected: float | N
     x = Scale(0, max(epochs, 1), LEFT, WIDTH - RIGHT)
     values = [value for line in lines for _, value in line.points] + ([expected] if expected else [])
     y = _vertical_scale(values)
-    marks = _axes(x, y, quantity)
+    epoch_ticks = x.ticks(6)
+    across = zip(epoch_ticks, numbers.tick_labels(epoch_ticks), strict=True)
+    name = f"{quantity} (logarithmic)" if y.log else quantity
+    marks = axes(x, y, 5, across, ("epochs", name), TOP - 10)
     ends: list[tuple[float, str, str]] = []
     if expected:
         marks.append(element("line", x1=x.start, x2=x.end, y1=y(expected), y2=y(expected), class_="goal"))
@@ -106,20 +110,4 @@ def _end_labels(ends: list[tuple[float, str, str]], x: float) -> list[Markup]:
     for height, text, kind in ends:
         floor = max(height - overflow, floor + LABEL_LINE)
         marks.append(element("text", text, x=x, y=floor + 4, class_=kind))
-    return marks
-
-
-def _axes(x: Scale, y: Scale, quantity: str) -> list[Markup]:
-    marks = []
-    heights, epochs = y.ticks(5), x.ticks(6)
-    for value, label in zip(heights, numbers.tick_labels(heights), strict=True):
-        marks.append(element("line", x1=x.start, x2=x.end, y1=y(value), y2=y(value), class_="grid"))
-        marks.append(element("text", label, x=x.start - 7, y=y(value) + 4, text_anchor="end"))
-    for value, label in zip(epochs, numbers.tick_labels(epochs), strict=True):
-        marks.append(element("line", x1=x(value), x2=x(value), y1=y.start, y2=y.start + 4, class_="axis"))
-        marks.append(element("text", label, x=x(value), y=y.start + 17, text_anchor="middle"))
-    marks.append(element("line", x1=x.start, x2=x.end, y1=y.start, y2=y.start, class_="axis"))
-    marks.append(element("text", "epochs", x=x.end, y=y.start + 32, text_anchor="end", class_="title"))
-    name = f"{quantity} (logarithmic)" if y.log else quantity
-    marks.append(element("text", name, x=0, y=TOP - 10, class_="title"))
     return marks

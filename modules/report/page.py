@@ -1,16 +1,15 @@
 """The page: one HTML file that needs nothing beside it, no network and no script."""
 
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from modules.configuration.errors import UserError
 from modules.report import confusion, learning_curves, numbers, pictures, trade_off
 from modules.report.results import Recipe
 from modules.report.table import score_heading
+from modules.report.templates import HERE, template
 
 # More recipes than this are shown folded.
 MOST_OPEN = 6
@@ -22,25 +21,17 @@ def render(recipes: list[Recipe]) -> str:
     Raises:
         UserError: if a picture of a mistake isn't a picture.
     """
-    here = Path(__file__).parent
-    # Every name in a result came from somebody's data: autoescape keeps it text.
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(here),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "count": numbers.count,
-        "score": numbers.score,
-        "percent": numbers.percent,
-        "duration": numbers.duration,
-    }
     datasets = [(title, list(some)) for title, some in groupby(recipes, key=lambda recipe: recipe.dataset)]
     trainings = [recipe.training for recipe in recipes if recipe.training]
-    return environment.get_template("page.html.jinja").render(
-        style=Markup((here / "page.css").read_text(encoding="utf-8")),
+    page = template(
+        "page.html.jinja",
+        count=numbers.count,
+        score=numbers.score,
+        percent=numbers.percent,
+        duration=numbers.duration,
+    )
+    return page.render(
+        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         recipes=recipes,
         datasets=datasets,
         headline=headline(recipes),

@@ -4,7 +4,7 @@ import math
 
 from markupsafe import Markup
 
-from modules.report import numbers
+from modules.report.axes import axes
 from modules.report.importance import Importances
 from modules.report.parallel_coordinates import CROWD, kind_of, shades_of
 from modules.report.svg import Scale, element, figure, path
@@ -27,7 +27,9 @@ def learning_curves(sweep: SweepResults) -> Markup | None:
     x = Scale(1, max(last, 2), LEFT, WIDTH - RIGHT)
     y = _vertical(sweep, [[value for _, value in points] for _, points in curves])
     shades = shades_of(sweep)
-    marks = _axes(sweep, x, y)
+    across = [(epoch, f"{epoch:.0f}") for epoch in x.ticks(8) if epoch == int(epoch) and epoch >= 1]
+    name = sweep.metric + (" (logarithmic)" if y.log else "")
+    marks = axes(x, y, 5, across, ("epochs", name), TOP - 12)
     lines = []
     for trial, points in curves:
         drawn = [(x(epoch), y(value)) for epoch, value in points]
@@ -92,19 +94,3 @@ def _vertical(sweep: SweepResults, curves: list[list[float]]) -> Scale:
         return Scale(low / 1.1, high * 1.1, HEIGHT - BOTTOM, TOP, log=True)
     margin = (high - low) * 0.06 or abs(high) * 0.05 or 1.0
     return Scale(low - margin, high + margin, HEIGHT - BOTTOM, TOP)
-
-
-def _axes(sweep: SweepResults, x: Scale, y: Scale) -> list[Markup]:
-    marks = []
-    heights = y.ticks(5)
-    for value, label in zip(heights, numbers.tick_labels(heights), strict=True):
-        marks.append(element("line", x1=x.start, x2=x.end, y1=y(value), y2=y(value), class_="grid"))
-        marks.append(element("text", label, x=x.start - 7, y=y(value) + 4, text_anchor="end"))
-    for value in [epoch for epoch in x.ticks(8) if epoch == int(epoch) and epoch >= 1]:
-        marks.append(element("line", x1=x(value), x2=x(value), y1=y.start, y2=y.start + 4, class_="axis"))
-        marks.append(element("text", f"{value:.0f}", x=x(value), y=y.start + 17, text_anchor="middle"))
-    marks.append(element("line", x1=x.start, x2=x.end, y1=y.start, y2=y.start, class_="axis"))
-    marks.append(element("text", "epochs", x=x.end, y=y.start + 33, text_anchor="end", class_="title"))
-    name = sweep.metric + (" (logarithmic)" if y.log else "")
-    marks.append(element("text", name, x=0, y=TOP - 12, class_="title"))
-    return marks

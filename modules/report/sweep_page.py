@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from modules.configuration.plans import write_if_changed
@@ -11,6 +10,7 @@ from modules.report.importance import importances
 from modules.report.parallel_coordinates import parallel_coordinates
 from modules.report.sweep_curves import importance_bars, learning_curves
 from modules.report.sweep_results import STATUSES, SweepResults, read_sweep
+from modules.report.templates import HERE, template
 
 # Rows of the table beyond these are folded.
 MOST_OPEN = 50
@@ -38,20 +38,11 @@ def write_sweep_page(folder: Path) -> Path:
 
 def render(sweep: SweepResults) -> str:
     """The page as text: the same ledger always gives the same bytes."""
-    here = Path(__file__).parent
-    # Every name came from somebody's overrides and data: autoescape keeps it text.
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(here),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"duration": numbers.duration, "moment": numbers.moment}
     found = importances(sweep)
     ranked = sweep.ranked()
-    style = "".join((here / name).read_text(encoding="utf-8") for name in ("page.css", "sweep.css"))
-    return environment.get_template("sweep.html.jinja").render(
+    style = "".join((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "sweep.css"))
+    page = template("sweep.html.jinja", duration=numbers.duration, moment=numbers.moment)
+    return page.render(
         style=Markup(style),
         sweep=sweep,
         headline=headline(sweep),

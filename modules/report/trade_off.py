@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from modules.report import numbers
+from modules.report.axes import axes
 from modules.report.results import Recipe
 from modules.report.svg import Scale, element, figure
 
@@ -76,7 +77,10 @@ def trade_off(dataset: str, recipes: list[Recipe], all_recipes: list[Recipe]) ->
     )
     label = f"{dataset}: {scored[0].metric} against multiply-adds for one sample. {described}."
     legend = _legend(all_recipes, height - LARGEST_RADIUS - 1)
-    return figure(width, height, label, *_axes(x, y, scored[0].metric), *marks, legend)
+    across = [(value, numbers.rounded(value)) for value in x.ticks(6)]
+    titles = ("multiply-adds for one sample (logarithmic)", f"test {scored[0].metric}")
+    drawn = axes(x, y, 6, across, titles, TOP - 14)
+    return figure(width, height, label, *drawn, *marks, legend)
 
 
 def _legend(recipes: list[Recipe], middle: float) -> Markup:
@@ -139,21 +143,3 @@ def _place(
             first = first or (text_x, text_y, anchor, box)
     assert first is not None
     return first
-
-
-def _axes(x: Scale, y: Scale, metric: str) -> list[Markup]:
-    marks = []
-    heights = y.ticks(6)
-    for value, label in zip(heights, numbers.tick_labels(heights), strict=True):
-        marks.append(element("line", x1=x.start, x2=x.end, y1=y(value), y2=y(value), class_="grid"))
-        marks.append(element("text", label, x=x.start - 7, y=y(value) + 4, text_anchor="end"))
-    for value in x.ticks(6):
-        marks.append(element("line", x1=x(value), x2=x(value), y1=y.start, y2=y.start + 4, class_="axis"))
-        marks.append(
-            element("text", numbers.rounded(value), x=x(value), y=y.start + 17, text_anchor="middle")
-        )
-    marks.append(element("line", x1=x.start, x2=x.end, y1=y.start, y2=y.start, class_="axis"))
-    title = "multiply-adds for one sample (logarithmic)"
-    marks.append(element("text", title, x=x.end, y=y.start + 33, text_anchor="end", class_="title"))
-    marks.append(element("text", f"test {metric}", x=0, y=TOP - 14, class_="title"))
-    return marks

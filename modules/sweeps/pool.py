@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from modules.cluster.capacity import room_for_workers
 from modules.configuration.errors import UserError
 from modules.configuration.execution import RuntimeSettings
 from modules.sweeps.worker import Assignment, Event, Worker
@@ -68,14 +69,14 @@ class Pool:
             max_concurrency=2,
         )
         self._refuse_what_no_node_has()
-        _silence_ray()
 
     @property
     def num_slots(self) -> int:
         """Trials that the cluster has room for at a time."""
         if time.monotonic() - self._looked_s >= _LOOK_EVERY_S:
             self._looked_s = time.monotonic()
-            self._num_slots = _num_slots(self._nodes(), self._runtime)
+            room = room_for_workers([node["Resources"] for node in self._nodes()], self._runtime)
+            self._num_slots = room // self._runtime.num_workers
         return self._num_slots
 
     @property
@@ -198,20 +199,3 @@ class Pool:
                 f"runtime.num_workers={self._runtime.num_workers}: the cluster has no room for so many",
                 "Set it lower, or join more nodes",
             )
-
-
-def _num_slots(nodes: list[dict[str, Any]], runtime: RuntimeSettings) -> int:
-    needs = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
-    needs = {kind: number for kind, number in needs.items() if number}
-    workers = [
-        min((int(node["Resources"].get(kind, 0.0) / number) for kind, number in needs.items()), default=1)
-        for node in nodes
-    ]
-    return sum(workers) // runtime.num_workers
-
-
-def _silence_ray() -> None:
-    """Ray prints each worker's death into the terminal; here it comes back as what became of a trial."""
-    from ray._private import worker
-
-    worker.print_to_stdstream = lambda *printed, **options: None  # pyright: ignore[reportAttributeAccessIssue]

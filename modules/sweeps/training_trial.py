@@ -6,10 +6,7 @@ Imported by every worker once, and with it torch, Lightning and all that trainin
 import functools
 import hashlib
 import json
-import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,6 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from rich.console import Console
 
-from modules.configuration.errors import UserError
 from modules.configuration.settings import DataSettings, read
 from modules.datamodules.shard_set import ShardSet
 from modules.sweeps.worker import TAKEN_OVER, Assignment, Reporter
@@ -28,7 +24,7 @@ from modules.training.run import train
 from modules.training.run_folder import RunFolder
 from modules.training.workers import train_on_workers
 
-_HELD_WAIT_S = 60.0  # for the worker of a driver that was killed to be gone
+HELD_WAIT_S = 60.0  # for the worker of a driver that was killed to be gone
 
 
 class Stopped(Interrupted):
@@ -41,6 +37,8 @@ class Stopped(Interrupted):
     def __init__(self, decision: str) -> None:
         BaseException.__init__(self, "stopped early" if decision == "stop" else "paused")
         self.decision = decision
+        if decision == "stop":
+            self.outcome = "STOPPED"
 
 
 def train_trials(assignments: list[Assignment], report: Reporter) -> dict[int, dict[str, Any]]:
@@ -66,7 +64,7 @@ def _train_one(assignment: Assignment, report: Reporter) -> dict[str, Any]:
     folder, plan, number = RunFolder(Path(assignment["folder"])), assignment["plan"], assignment["identity"]
     shards = Path(assignment["shards"])
     reports = EpochReports(assignment["trial"], report)
-    with held(folder):
+    with folder.held(HELD_WAIT_S):
         if folder.finished():
             return {"status": "REUSED"}
         take_over(folder, plan)
@@ -80,8 +78,6 @@ def _train_one(assignment: Assignment, report: Reporter) -> dict[str, Any]:
         except Stopped as stopped:
             if stopped.decision == "pause":
                 return {"status": "PAUSED"}
-            outcome = {"status": "STOPPED", "reason": str(stopped), "ended_s": round(time.time(), 3)}
-            folder.write("outcome.json", outcome)
             return {"status": "STOPPED"}
         summary, history = folder.read("summary.json"), folder.read("history.json")
         assert summary is not None and history is not None
@@ -162,25 +158,6 @@ def open_shards(folder: Path, data: dict[str, Any]) -> ShardSet:
 def _opened(folder: Path, digest: str, data: str) -> ShardSet:
     """Another digest is another dataset: the shards have been written anew."""
     return ShardSet.open(folder, read(DataSettings, json.loads(data), "data"))
-
-
-@contextmanager
-def held(folder: RunFolder) -> Iterator[None]:
-    """Holds the folder; a worker of the last driver may take a moment to end."""
-    deadline = time.monotonic() + _HELD_WAIT_S
-    while True:
-        holding = folder.held()
-        try:
-            holding.__enter__()
-            break
-        except UserError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
-    try:
-        yield
-    finally:
-        holding.__exit__(None, None, None)
 
 
 def take_over(folder: RunFolder, plan: dict[str, Any]) -> None:

@@ -13,7 +13,10 @@ class Interrupted(BaseException):
 
     Attributes:
         signal: the signal that asked.
+        outcome: what the run's folder is to say of it.
     """
+
+    outcome = "KILLED"
 
     def __init__(self, received: signal.Signals) -> None:
         super().__init__(received.name)

@@ -102,7 +102,10 @@ def train(
             summary = write_results(folder, plan, identity, task, curves, {**figures, **facts})
         tracker.artifact(folder.path / "summary.json")
     except BaseException as error:
-        status = "KILLED" if isinstance(error, Interrupted | KeyboardInterrupt) else "FAILED"
+        if isinstance(error, Interrupted):
+            status = error.outcome
+        else:
+            status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
         end_run(folder, tracker, status, " ".join(f"{error}".split()) or type(error).__name__)
         raise
     end_run(folder, tracker, "FINISHED", "")

@@ -42,8 +42,11 @@ class RunFolder:
         self.weights = path / "weights.pt"
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self, wait_s: float = 0.0) -> Iterator[None]:
         """Keeps every other process from training the same run; the kernel lets go however this one ends.
+
+        Args:
+            wait_s: how long to wait for another process that holds it.
 
         Raises:
             UserError: another process is training it.
@@ -53,7 +56,7 @@ class RunFolder:
         except OSError as error:
             raise UserError(f"{self.path} cannot be made: {error.strerror}") from error
         try:
-            with FileLock(self.path / ".lock", timeout=0):
+            with FileLock(self.path / ".lock", timeout=wait_s):
                 yield
         except Timeout:
             raise UserError(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from modules.cluster.capacity import room_for_workers
 from modules.cluster.connection import connect
 from modules.configuration.errors import UserError
 from modules.configuration.settings import RuntimeSettings, read
@@ -91,17 +92,12 @@ def _check_nodes(runtime: RuntimeSettings) -> None:
     """Refuses workers that would wait for ever, because no node is big enough for them."""
     import ray
 
-    wanted = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
-    wanted = {resource: number for resource, number in wanted.items() if number}
-    if not wanted:
+    if not (runtime.cpus_per_worker or runtime.gpus_per_worker):
         raise UserError("runtime.cpus_per_worker and runtime.gpus_per_worker are both 0")
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    room = sum(
-        min(int(node.get(resource, 0) / number + 1e-6) for resource, number in wanted.items())
-        for node in nodes
-    )
+    room = room_for_workers([node["Resources"] for node in ray.nodes() if node["Alive"]], runtime)
     if room < runtime.num_workers:
-        each = " and ".join(f"{number:g} {resource}" for resource, number in wanted.items())
+        wanted = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
+        each = " and ".join(f"{number:g} {resource}" for resource, number in wanted.items() if number)
         raise UserError(
             f"the cluster has room for {room} workers of {each}, not for {runtime.num_workers}",
             f"Set runtime.num_workers={room}" if room else "Ask for less, or join a larger cluster",

@@ -15,7 +15,7 @@ from modules.configuration.errors import UserError
 from modules.configuration.plans import to_yaml, write_if_changed
 from modules.configuration.targets import build
 from modules.sweeps.stacking.measures import Measures
-from modules.sweeps.training_trial import held
+from modules.sweeps.training_trial import HELD_WAIT_S
 from modules.training.checkpoint import save_tensors
 from modules.training.curves import Curves, MeanLosses
 from modules.training.fit import build_task
@@ -51,7 +51,7 @@ class Member:
         self._facts = facts
         self._seconds_before = 0.0
         self._held = ExitStack()
-        self._held.enter_context(held(self.folder))
+        self._held.enter_context(self.folder.held(HELD_WAIT_S))
         if self.folder.finished():
             self.result = {"status": "REUSED"}
             self._held.close()
