@@ -1,4 +1,4 @@
-"""Measures trained weights on the test split: figures, confusion matrix, worst mistakes, samples, filters.
+"""Measures trained weights on the test split: figures, pictures and charts, as the recipe's task has them.
 
 python -m pipelines.evaluate plan=build/plan/lenet.yaml
 
@@ -13,7 +13,6 @@ from typing import Any
 
 from modules.configuration.command import arguments, run
 
-BATCH_SIZE = 500
 NUM_EXAMPLES = 64
 
 
@@ -50,65 +49,56 @@ def main(argv: list[str]) -> None:
     tracker = Tracker.reopen(tracking) if (tracking / "run.json").is_file() else None
     try:
         data = Path(chosen.data or Path(plan["runtime"]["storage"]) / "data" / "shards")
-        evaluation = _evaluate(plan, summary, trained, data, Path(chosen.build) / "evaluate", tracker)
+        metrics = _evaluate(plan, summary, trained, data, Path(chosen.build) / "evaluate", tracker)
     finally:
         if tracker is not None:
             tracker.finish()
-    print(f"{plan['name']}: accuracy {evaluation.accuracy:.4f} on {evaluation.num_samples} test samples")
+    metric, num_samples = plan["expected"]["metric"], int(metrics["num_samples"])
+    print(f"{plan['name']}: {metric} {metrics[metric]:.4f} on {num_samples:,} test samples")
 
 
 def _evaluate(
     plan: dict[str, Any], summary: dict[str, Any], trained: Path, data: Path, out: Path, tracker: Any
-) -> Any:
+) -> dict[str, float]:
     import numpy
     import torch
 
     from modules.configuration.identity import shard_hashes
     from modules.configuration.settings import DataSettings, read
     from modules.configuration.targets import build
-    from modules.datamodules.shard_loader import EvaluationLoader
     from modules.datamodules.shard_set import ShardSet
-    from modules.registry.drawing import draw_confusion, draw_mistakes_and_samples
-    from modules.registry.evaluation import evaluate, label_field, picture_field
+    from modules.evaluation.evaluate import evaluate, expected_score
     from modules.registry.outcome import Provenance, file_hash, split_hashes, write_outcome
-    from modules.registry.weights import first_layer_filters, load_weights
+    from modules.registry.weights import load_weights
     from modules.sources.replacement import replaced_folder
 
     settings = read(DataSettings, plan["data"], "data")
-    label, shown = label_field(settings.fields), picture_field(settings.fields)
-    classes = settings.fields[label].classes or []
-    task = build(plan["task"], model=build(plan["model"])).eval()
+    task = build(plan["task"], model=build(plan["model"]))
     load_weights(task.model, trained / "weights.pt")
-    split = ShardSet.open(data / settings.name, settings).split("test")
-
-    def samples(positions: list[int]) -> dict[str, torch.Tensor]:
-        return {name: torch.from_numpy(array) for name, array in split.read(numpy.array(positions)).items()}
-
-    evaluation = evaluate(task.probabilities, task.inputs, EvaluationLoader(split, BATCH_SIZE), label)
-    examples = task.inputs(samples(list(range(min(NUM_EXAMPLES, split.num_samples)))))
-    input_shape = tuple(examples.shape[1:])
+    shards = ShardSet.open(data / settings.name, settings)
+    findings = evaluate(task, shards, settings, plan)
+    expected_score(findings.metrics, plan)
+    split = shards.split("test")
+    first = split.read(numpy.arange(min(NUM_EXAMPLES, split.num_samples)))
+    examples = task.inputs({name: torch.from_numpy(array) for name, array in first.items()}).numpy()
     provenance = Provenance(
         recipe=plan["name"],
         identity=summary["identity"],
         weights=file_hash(trained / "weights.pt"),
         data=split_hashes(shard_hashes(data / settings.name)),
-        input_shape=list(input_shape),
-        classes=classes,
+        input_shape=list(examples.shape[1:]),
+        outputs=task.output_names(settings),
+        served_as=task.served_as,
     )
     with replaced_folder(out / plan["name"]) as folder:
-        write_outcome(folder, evaluation, provenance, examples, first_layer_filters(task.model, input_shape))
-        draw_confusion(evaluation.confusion, classes, folder / "confusion.png")
-        sheets = [folder / "confusion.png"]
-        if shown is not None:
-            sheets += draw_mistakes_and_samples(
-                evaluation, classes, lambda rows: samples(rows)[shown], folder
-            )
+        kept = write_outcome(folder, findings, provenance, examples)
         if tracker is not None:
-            figures = {"test/accuracy": evaluation.accuracy, "test/loss": evaluation.loss}
-            tracker.metrics(figures, step=summary["steps"])
-            for file in (folder / "metrics.json", folder / "confusion.json", *sheets):
+            tracker.metrics(
+                {f"test/{name}": value for name, value in findings.metrics.items()}, summary["steps"]
+            )
+            for file in kept:
                 tracker.artifact(file, "evaluate")
-    return evaluation
+    return findings.metrics
 
 
 if __name__ == "__main__":

@@ -146,9 +146,17 @@ def _write_all(out: Path) -> None:
         plan = {"name": name, "overrides": space.overrides, "search": as_plain(space.search)}
         files[f"spaces/{name}.yaml"] = to_yaml(plan)
     for verb in VERBS:
-        files[f"verbs/{verb}.yaml"] = to_yaml({"code": code_fingerprint([f"pipelines.{verb}"])})
+        code = code_fingerprint([f"pipelines.{verb}", *(_evaluators() if verb == "evaluate" else [])])
+        files[f"verbs/{verb}.yaml"] = to_yaml({"code": code})
     files |= _recipe_files(configs)
     _write(out, files)
+
+
+def _evaluators() -> list[str]:
+    """The modules that evaluate, which tasks know by name alone."""
+    from modules.configuration.definitions import ROOT
+
+    return [f"modules.evaluation.{path.stem}" for path in (ROOT / "modules/evaluation").glob("*.py")]
 
 
 def _recipe_files(configs: dict[str, dict[str, Any]]) -> dict[str, str]:

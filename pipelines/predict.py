@@ -1,4 +1,4 @@
-"""Says what is in a picture, by a registered model or an exported program.
+"""Says what a registered model or an exported program makes of a picture: classes, or values by name.
 
 python -m pipelines.predict model=lenet@champion input=picture.png
 python -m pipelines.predict model=lenet@3 input=pictures/ output=json
@@ -29,7 +29,7 @@ class Arguments:
         model: name@champion, name@version or the path of a .pt2 file.
         input: a picture or a folder of pictures.
         output: table for people, json for machines, request = what to send to `mlflow models serve`.
-        top: how many classes to name.
+        top: how many classes to name; a model that gives values shows all of them.
         tracking: where the registry is: a file of conf/tracking or an MLflow URI.
     """
 
@@ -61,18 +61,24 @@ def main(argv: list[str]) -> None:
         group = files[start : start + BATCH_SIZE]
         pictures = picture_inputs(group, description.input_shape)
         with torch.inference_mode():
-            probabilities = program(pictures)
-        for file, row in zip(group, probabilities, strict=True):
-            best = row.topk(min(chosen.top, len(row)))
-            ranking = zip(best.values.tolist(), best.indices.tolist(), strict=True)
-            classes = [
-                {"class": description.classes[place], "probability": value} for value, place in ranking
-            ]
-            results.append({"input": str(file), "classes": classes})
+            answers = program(pictures).tolist()
+        results += [
+            {"input": str(file)} | _said(row, description, chosen.top)
+            for file, row in zip(group, answers, strict=True)
+        ]
     if chosen.output == "json":
         print(json.dumps(results, indent=1, ensure_ascii=False))
     else:
         _show(results)
+
+
+def _said(answer: list[float], description: Any, top: int) -> dict[str, Any]:
+    """A row of outputs: the most probable classes, or every value by name."""
+    named = zip(description.outputs, answer, strict=True)
+    if description.served_as == "values":
+        return {"outputs": dict(named)}
+    ranking = sorted(named, key=lambda pair: -pair[1])[:top]
+    return {"classes": [{"class": name, "probability": value} for name, value in ranking]}
 
 
 def _load(model: str, tracking: str) -> tuple[Any, Any]:
@@ -104,13 +110,22 @@ def _show(results: list[dict[str, Any]]) -> None:
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 1))
-    for heading, side in (("picture", "left"), ("class", "left"), ("probability", "right"), ("", "left")):
+    are_classes = "classes" in results[0]
+    headings = ("picture", "class", "probability") if are_classes else ("picture", "output", "value")
+    for heading, side in zip((*headings, ""), ("left", "left", "right", "left"), strict=True):
         table.add_column(heading, justify=side, overflow="fold")  # pyright: ignore[reportArgumentType]
     for result in results:
         name = Path(result["input"]).name
-        for entry in result["classes"]:
-            bar = "█" * round(20 * entry["probability"])
-            table.add_row(Text(name), Text(entry["class"]), f"{entry['probability']:.1%}", Text(bar, "cyan"))
+        rows = (
+            [
+                (entry["class"], f"{entry['probability']:.1%}", "█" * round(20 * entry["probability"]))
+                for entry in result["classes"]
+            ]
+            if are_classes
+            else [(output, f"{value:.4g}", "") for output, value in result["outputs"].items()]
+        )
+        for output, value, bar in rows:
+            table.add_row(Text(name), Text(output), value, Text(bar, "cyan"))
             name = ""
     Console().print(table)
 

@@ -3,7 +3,7 @@
 python -m pipelines.promote plan=build/plan/lenet.yaml
 
 The gates: it beats today's champion on the same test split, its served answer equals the model's own, and its
-inputs and classes are the champion's. A recipe that was registered already stays as it is; an interrupted
+inputs and outputs are the champion's. A recipe that was registered already stays as it is; an interrupted
 promotion goes on where it was.
 """
 
@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from modules.configuration.command import arguments, run
-
-BATCH_SIZE = 500
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,6 @@ def main(argv: list[str]) -> None:
 
 def _promote(registry: Any, plan: dict[str, Any], weights: Path, outcome: Any, data: Path) -> Any:
     from modules.configuration.errors import UserError
-    from modules.configuration.targets import build
     from modules.registry.promotion import promote
     from modules.registry.weights import load_weights
 
@@ -80,24 +77,31 @@ def _promote(registry: Any, plan: dict[str, Any], weights: Path, outcome: Any, d
             f"the tracker {registry.uri} does not know the run of {plan['name']}",
             "Send what waits on disk: python -m pipelines.track drain. Then promote again.",
         )
-    model = build(plan["model"])
-    load_weights(model, weights)
-    return promote(registry, plan, model, outcome, run_id, lambda program: _score(plan, program, data))
+    task = _build_task(plan)
+    load_weights(task.model, weights)
+    return promote(registry, plan, task, outcome, run_id, lambda version: _score(plan, version, data))
 
 
-def _score(plan: dict[str, Any], program: Any, data: Path) -> float:
-    """The expected metric of a program on the whole test split: an earlier champion, measured on new data."""
+def _score(plan: dict[str, Any], version: Path, data: Path) -> float:
+    """The expected metric of a registered version on the whole test split: an earlier champion, new data."""
+    from modules.configuration.plans import read_yaml
     from modules.configuration.settings import DataSettings, read
-    from modules.configuration.targets import build
-    from modules.datamodules.shard_loader import EvaluationLoader
     from modules.datamodules.shard_set import ShardSet
-    from modules.registry.evaluation import evaluate, label_field
+    from modules.evaluation.evaluate import evaluate, expected_score
+    from modules.registry.versions import PLAN
+    from modules.registry.weights import load_version
 
     settings = read(DataSettings, plan["data"], "data")
-    split = ShardSet.open(data / settings.name, settings).split("test")
-    inputs = build(plan["task"], model=build(plan["model"])).inputs
-    evaluation = evaluate(program, inputs, EvaluationLoader(split, BATCH_SIZE), label_field(settings.fields))
-    return getattr(evaluation, plan["expected"]["metric"])
+    task = _build_task(read_yaml(version / PLAN))
+    load_version(task.model, version)
+    shards = ShardSet.open(data / settings.name, settings)
+    return expected_score(evaluate(task, shards, settings, plan).metrics, plan)
+
+
+def _build_task(plan: dict[str, Any]) -> Any:
+    from modules.configuration.targets import build
+
+    return build(plan["task"], model=build(plan["model"]))
 
 
 def _show(promotion: Any) -> None:

@@ -1,9 +1,18 @@
-"""What an evaluation found: figures, pictures and charts, whatever the learning problem."""
+"""What an evaluation found: figures, pictures and charts, whatever the learning problem.
 
-from dataclasses import dataclass, field
-from typing import Literal
+metrics.json     figures by name
+pictures/        a PNG each, and pictures.json: [{"file", "title", "caption"}] in the report's order
+charts.json      a list of `Chart`
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy
+from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Findings:
-    """What an evaluation on the test split found.
+    """What an evaluation on the test split found. A learning problem with more to show has a subclass.
 
     Attributes:
         metrics: figures by name; `num_samples` and what the recipe expects are among them.
@@ -71,3 +80,40 @@ class Findings:
     metrics: dict[str, float]
     pictures: list[Picture] = field(default_factory=list)
     charts: list[Chart] = field(default_factory=list)
+
+    def save(self, folder: Path) -> list[Path]:
+        """Writes all of it into an empty folder.
+
+        Returns:
+            The files that the run's tracker keeps as well.
+        """
+        write_json(self.metrics, folder / "metrics.json")
+        write_json([asdict(_finite(chart)) for chart in self.charts], folder / "charts.json")
+        (folder / "pictures").mkdir()
+        files = [folder / "pictures" / f"{picture.name}.png" for picture in self.pictures]
+        for picture, file in zip(self.pictures, files, strict=True):
+            Image.fromarray(picture.pixels).save(file)
+        entries = [
+            {"file": file.name, "title": picture.title, "caption": picture.caption}
+            for picture, file in zip(self.pictures, files, strict=True)
+        ]
+        write_json(entries, folder / "pictures" / "pictures.json")
+        return [folder / "metrics.json", folder / "charts.json", *files]
+
+
+def write_json(content: Any, file: Path) -> None:
+    """One JSON document that every reader takes (no NaN)."""
+    file.write_text(
+        json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
+
+
+def _finite(chart: Chart) -> Chart:
+    """The chart without the points that cannot be drawn."""
+    return replace(
+        chart,
+        series=[
+            Series(one.name, [point for point in one.points if all(map(math.isfinite, point))])
+            for one in chart.series
+        ],
+    )

@@ -1,8 +1,9 @@
 """A trained model as an exported program: one file that needs torch alone, not this repository.
 
-The program holds model and softmax in evaluation mode for a batch of any size (`torch.export`): from pictures
-in 0..1 to the probability of each class. Beside the graph and the weights the file carries what a reader
-needs to use it: the sample's shape, the classes and the identity of the run (`extra/description.json`).
+The program holds what the task serves in evaluation mode for a batch of any size (`torch.export`): from
+inputs in 0..1 to a row of outputs each, such as the probability of each class. Beside the graph and the
+weights the file carries what a reader needs to use it: the sample's shape, the names of the outputs and the
+identity of the run (`extra/description.json`).
 """
 
 import io
@@ -11,9 +12,9 @@ import logging
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
@@ -21,6 +22,7 @@ from modules.configuration.errors import UserError
 from modules.registry.archive import read_vetted, vetted
 
 _DESCRIPTION = "description.json"
+ServedAs = Literal["classes", "values"]
 
 
 @dataclass(frozen=True)
@@ -30,61 +32,48 @@ class Description:
     Attributes:
         name: the recipe, which is the registered model's name.
         identity: identity of the run that trained it.
-        input_shape: (channels, height, width) of one sample, float32 in 0..1.
-        classes: the class behind each probability.
+        input_shape: of one sample, float32 in 0..1; (channels, height, width) of a picture.
+        outputs: the name of each output.
+        served_as: "classes" where outputs are probabilities of classes of which one is right.
     """
 
     name: str
     identity: str
     input_shape: tuple[int, ...]
-    classes: tuple[str, ...]
+    outputs: tuple[str, ...]
+    served_as: ServedAs
 
     def __post_init__(self) -> None:
-        words = (self.name, self.identity, *self.classes)
+        words = (self.name, self.identity, *self.outputs)
         if not all(isinstance(word, str) and word.isprintable() for word in words):
-            raise ValueError("a name, an identity or a class is no printable text")
+            raise ValueError("a name, an identity or an output is no printable text")
         if (
-            not self.classes
+            not self.outputs
+            or self.served_as not in get_args(ServedAs)
             or not self.input_shape
             or not all(type(n) is int and n > 0 for n in self.input_shape)
         ):
-            raise ValueError("the input's shape or the list of classes is empty or wrong")
+            raise ValueError("the input's shape or the list of outputs is empty or wrong")
 
 
-class Classifier(nn.Module):
-    """Model and softmax: what is served."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(
-        self, image: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch num_classes"]:
-        """The probability of each class of pictures in 0..1."""
-        return torch.softmax(self.model(image), dim=1)
-
-
-def export_program(model: nn.Module, example: Tensor) -> ExportedProgram:
-    """Trace the model with its softmax for a batch of any size.
+def export_program(served: nn.Module, example: Tensor) -> ExportedProgram:
+    """Trace what a task serves for a batch of any size.
 
     Args:
-        model: gives logits.
+        served: from inputs to [batch, outputs].
         example: two or more samples; torch takes a batch of one for a fixed size.
 
     Raises:
         UserError: if the architecture cannot be exported.
     """
-    classifier = Classifier(model).eval().requires_grad_(False)
+    served.eval().requires_grad_(False)
     try:
         with torch.no_grad():
-            return torch.export.export(
-                classifier, (example,), dynamic_shapes={"image": {0: Dim("batch", min=1)}}
-            )
+            return torch.export.export(served, (example,), dynamic_shapes=({0: Dim("batch", min=1)},))
     except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
-            f"{type(model).__name__} cannot be exported: {reason}",
+            f"the model cannot be exported: {reason}",
             "A forward that branches on values or fixes the batch size has no exported form.",
         ) from error
 
@@ -118,13 +107,7 @@ def load_program(file: Path) -> tuple[nn.Module, Description]:
     logger.setLevel(logging.CRITICAL)
     try:
         module = torch.export.load(io.BytesIO(data), extra_files=extra).module()
-        description = json.loads(extra[_DESCRIPTION] or "{}")
-        return module, Description(
-            name=description["name"],
-            identity=description["identity"],
-            input_shape=tuple(description["input_shape"]),
-            classes=tuple(description["classes"]),
-        )
+        return module, _describe(json.loads(extra[_DESCRIPTION] or "{}"))
     except Exception as error:
         reason = re.sub(r"\s+", " ", f"{type(error).__name__}: {error}")[:160]
         raise UserError(
@@ -133,3 +116,14 @@ def load_program(file: Path) -> tuple[nn.Module, Description]:
         ) from error
     finally:
         logger.setLevel(level)
+
+
+def _describe(found: dict[str, Any]) -> Description:
+    """The description in a file; programs of classifiers once named `classes` alone."""
+    return Description(
+        name=found["name"],
+        identity=found["identity"],
+        input_shape=tuple(found["input_shape"]),
+        outputs=tuple(found["outputs"] if "outputs" in found else found["classes"]),
+        served_as=found.get("served_as", "classes"),
+    )

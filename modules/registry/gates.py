@@ -27,10 +27,10 @@ class Gate:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a model takes and gives: shapes of one sample, and the class behind each output."""
+    """What a model takes and gives: shape of one sample, and the name of each output."""
 
     input_shape: tuple[int, ...]
-    classes: tuple[str, ...]
+    outputs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,12 @@ def beats_champion(challenger: Score, champion: Score | None, *, why_no_champion
 def served_equals_eager(
     served: Sequence[Sequence[float]], eager: Sequence[Sequence[float]], tolerance: float = 1e-5
 ) -> Gate:
-    """The registered program gives the model's own probabilities.
+    """The registered program gives the model's own answers.
 
     Args:
-        served: probabilities of the program, loaded as a server loads it.
-        eager: probabilities of the model with its saved weights, of the same samples.
-        tolerance: largest difference of a probability taken for equal.
+        served: outputs of the program, loaded as a server loads it.
+        eager: outputs of the model with its saved weights, of the same samples.
+        tolerance: largest difference taken for equal; of an output beyond 1, in proportion to it.
     """
     name = "served"
     if (
@@ -90,7 +90,11 @@ def served_equals_eager(
         or any(len(a) != len(b) for a, b in zip(served, eager, strict=True))
     ):
         return Gate(name, False, "the program answers in another shape than the model")
-    differences = [abs(a - b) for rows in zip(served, eager, strict=True) for a, b in zip(*rows, strict=True)]
+    differences = [
+        abs(a - b) / max(1.0, min(abs(a), abs(b)))
+        for rows in zip(served, eager, strict=True)
+        for a, b in zip(*rows, strict=True)
+    ]
     # `<=` on each, not `max`: max() of a list with NaN depends on the order.
     passed = all(difference <= tolerance for difference in differences)
     largest = max((d for d in differences if d == d), default=float("nan"))
@@ -100,21 +104,17 @@ def served_equals_eager(
 
 
 def signature_holds(challenger: Signature, champion: Signature | None) -> Gate:
-    """Whoever calls the champion can call the challenger: same inputs, same classes in the same order."""
-    name = "signature"
+    """Whoever calls the champion can call the challenger: same inputs, same outputs in the same order."""
+    name, takes = "signature", f"{list(challenger.input_shape)} to {len(challenger.outputs)} outputs"
     if champion is None:
-        return Gate(
-            name, True, f"{list(challenger.input_shape)} to {len(challenger.classes)} classes, the first"
-        )
+        return Gate(name, True, f"{takes}, the first")
     if challenger.input_shape != champion.input_shape:
         return Gate(
             name, False, f"takes {list(challenger.input_shape)}, the champion {list(champion.input_shape)}"
         )
-    if challenger.classes != champion.classes:
-        return Gate(name, False, f"classes differ from the champion's: {_difference(challenger, champion)}")
-    return Gate(
-        name, True, f"{list(challenger.input_shape)} to {len(challenger.classes)} classes, as the champion"
-    )
+    if challenger.outputs != champion.outputs:
+        return Gate(name, False, f"outputs differ from the champion's: {_difference(challenger, champion)}")
+    return Gate(name, True, f"{takes}, as the champion")
 
 
 def reaches_expected(score: Score, at_least: float) -> Gate:
@@ -135,8 +135,8 @@ def becomes_champion(gates: Sequence[Gate]) -> bool:
 
 
 def _difference(challenger: Signature, champion: Signature) -> str:
-    if sorted(challenger.classes) == sorted(champion.classes):
+    if sorted(challenger.outputs) == sorted(champion.outputs):
         return "another order"
-    new = [name for name in challenger.classes if name not in champion.classes]
-    gone = [name for name in champion.classes if name not in challenger.classes]
+    new = [name for name in challenger.outputs if name not in champion.outputs]
+    gone = [name for name in champion.outputs if name not in challenger.outputs]
     return f"new {new or 'none'}, gone {gone or 'none'}"

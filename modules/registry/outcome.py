@@ -1,30 +1,21 @@
 """What an evaluation leaves in build/evaluate/<recipe>/, written at once and read back for promotion.
 
-metrics.json     {"accuracy", "loss", "num_samples", "per_class": {class: accuracy}}
-confusion.json   {"classes", "matrix"}, rows are the truth
+metrics.json     figures by name; larger is better for the one that the recipe expects
 provenance.json  what it is of, see `Provenance`
 examples.npy     inputs of the first samples, as the model takes them
-filters.npy      the first layer's [filters, channels, height, width], where it has any
-mistakes/, samples/      a PNG each, and mistakes.json, samples.json: [{"file", "index", "truth",
-                 "prediction", "probability", "truth_probability"}]; absent where samples are no pictures
-confusion.png, mistakes.png, samples.png     the same at a glance
+pictures/, charts.json and more      what the report shows, see modules/evaluation
 """
 
 import hashlib
 import json
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Literal
 
 import numpy
 
 from modules.configuration.errors import UserError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from modules.registry.evaluation import Evaluation
+from modules.evaluation.findings import Findings, write_json
 
 
 @dataclass(frozen=True)
@@ -37,7 +28,8 @@ class Provenance:
         weights: sha256 of the file of weights.
         data: hash of each split's shards.
         input_shape: shape of one sample as the model takes it.
-        classes: the class behind each output.
+        outputs: name of each output that is served.
+        served_as: probabilities of classes, or values; see `Task`.
     """
 
     recipe: str
@@ -45,7 +37,8 @@ class Provenance:
     weights: str
     data: dict[str, str]
     input_shape: list[int]
-    classes: list[str]
+    outputs: list[str]
+    served_as: Literal["classes", "values"]
 
 
 @dataclass(frozen=True)
@@ -93,7 +86,7 @@ def read_outcome(folder: Path) -> Outcome:
         metrics = json.loads((folder / "metrics.json").read_text())
         provenance = Provenance(**json.loads((folder / "provenance.json").read_text()))
         examples = numpy.load(folder / "examples.npy", allow_pickle=False)
-        figures = {name: float(value) for name, value in metrics.items() if name != "per_class"}
+        figures = {name: float(value) for name, value in metrics.items() if not isinstance(value, dict)}
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing", again) from error
     except Exception as error:
@@ -102,32 +95,13 @@ def read_outcome(folder: Path) -> Outcome:
 
 
 def write_outcome(
-    folder: Path,
-    evaluation: "Evaluation",
-    provenance: Provenance,
-    examples: "Tensor",
-    filters: "Tensor | None",
-) -> None:
-    """Everything but the pictures; a class without samples has no accuracy and is left out."""
-    of_class = zip(provenance.classes, evaluation.per_class, strict=True)
-    metrics = {
-        "accuracy": evaluation.accuracy,
-        "loss": evaluation.loss,
-        "num_samples": evaluation.num_samples,
-        "per_class": {name: value for name, value in of_class if not math.isnan(value)},
-    }
-    write_json(metrics, folder / "metrics.json")
-    write_json(
-        {"classes": provenance.classes, "matrix": evaluation.confusion.tolist()}, folder / "confusion.json"
-    )
+    folder: Path, findings: Findings, provenance: Provenance, examples: numpy.ndarray
+) -> list[Path]:
+    """Everything into an empty folder.
+
+    Returns:
+        The files that the run's tracker keeps as well.
+    """
     write_json(asdict(provenance), folder / "provenance.json")
-    if filters is not None:
-        numpy.save(folder / "filters.npy", filters.numpy(), allow_pickle=False)
-    numpy.save(folder / "examples.npy", examples.numpy(), allow_pickle=False)
-
-
-def write_json(content: Any, file: Path) -> None:
-    """One JSON document that every reader takes (no NaN)."""
-    file.write_text(
-        json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-    )
+    numpy.save(folder / "examples.npy", examples, allow_pickle=False)
+    return findings.save(folder)

@@ -6,21 +6,25 @@ MLflow's PyTorch flavour cannot be served with named inputs (its wrapper refuses
 signature asks for); name and meaning are in the metadata.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy
+import torch
 import yaml
+from torch import Tensor
 from torch.export import ExportedProgram
 
 from modules.registry.export import Description, save_program
-from modules.registry.versions import PROGRAM, file_hashes
+from modules.registry.versions import PLAN, PROGRAM, WEIGHTS, file_hashes
 
 
 def package(
     program: ExportedProgram,
+    weights: Mapping[str, Tensor],
     description: Description,
     example: numpy.ndarray,
     plan: dict[str, Any],
@@ -32,6 +36,8 @@ def package(
 
     Args:
         program: the exported program.
+        weights: of the model by name, also those that serving does not need; kept as `weights.pt` for
+            trainings that begin from them.
         description: what it takes and gives.
         example: two real samples, [2, *input_shape], kept as input example.
         plan: the resolved configuration, kept as `plan.yaml`.
@@ -47,7 +53,8 @@ def package(
     from mlflow.types import Schema, TensorSpec
 
     float32 = numpy.dtype("float32")
-    outputs = TensorSpec(float32, (-1, len(description.classes)), name="probabilities")
+    meaning = "probability of each class" if description.served_as == "classes" else "values by name"
+    outputs = TensorSpec(float32, (-1, len(description.outputs)), name="outputs")
     pytorch.save_model(
         program.module(),
         str(folder),
@@ -60,11 +67,12 @@ def package(
         pip_requirements=[
             f"{name}=={version(name).partition('+')[0]}" for name in ("torch", "mlflow", "numpy")
         ],
-        metadata={"input": "pictures in 0..1", "output": "probability of each class", **asdict(description)},
+        metadata={"input": "values in 0..1", "output": meaning, **asdict(description)},
         serialization_format="pt2",
     )
     save_program(program, description, folder / PROGRAM)
-    (folder / "plan.yaml").write_text(yaml.safe_dump(plan, sort_keys=False, allow_unicode=True))
+    torch.save(dict(weights), folder / WEIGHTS)
+    (folder / PLAN).write_text(yaml.safe_dump(plan, sort_keys=False, allow_unicode=True))
     return file_hashes(folder)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.configuration.errors import UserError
+from modules.evaluation.evaluate import expected_score
 from modules.registry.gates import (
     Gate,
     Score,
@@ -23,13 +24,13 @@ from modules.registry.gates import (
     signature_holds,
 )
 from modules.registry.outcome import Outcome
-from modules.registry.versions import PROGRAM, Registry, Version
+from modules.registry.versions import Registry, Version
 
 if TYPE_CHECKING:
-    from torch import nn
+    from modules.tasks.task import Task
 
-    Rescore = Callable[[nn.Module], float]
-    """From a program to its score on the challenger's test split."""
+Rescore = Callable[[Path], float]
+"""From the files of a version to its score on the challenger's test split."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +69,17 @@ def decided(registry: Registry, name: str, identity: str) -> Promotion | None:
 def promote(
     registry: Registry,
     plan: dict[str, Any],
-    model: "nn.Module",
+    task: "Task",
     outcome: Outcome,
     run_id: str,
-    rescore: "Rescore",
+    rescore: Rescore,
 ) -> Promotion:
     """Register the model and decide whether it becomes champion.
 
     Args:
         registry: where to.
         plan: the recipe's plan.
-        model: with its trained weights.
+        task: with its trained weights.
         outcome: its evaluation.
         run_id: MLflow's id of the run that trained it.
         rescore: how a champion evaluated on other data is measured on this data.
@@ -87,23 +88,18 @@ def promote(
         UserError: if the model cannot be exported or the tracker does not answer.
     """
     name, identity, metric = plan["name"], outcome.provenance.identity, plan["expected"]["metric"]
-    if metric not in outcome.metrics:
-        known = ", ".join(sorted(outcome.metrics))
-        raise UserError(
-            f"expected.metric={metric} is not among the evaluation's figures", f"There is: {known}."
-        )
-    version = registry.find(name, identity) or _register(registry, plan, model, outcome, run_id)
+    score = Score(metric, expected_score(outcome.metrics, plan), outcome.provenance.data["test"])
+    version = registry.find(name, identity) or _register(registry, plan, task, outcome, run_id)
     champion = registry.champion(name)
     if champion is not None and champion.number == version.number:
         champion = None  # someone moved the alias by hand: no one to compare with
-    score = Score(metric, outcome.metrics[metric], outcome.provenance.data["test"])
     signature = signature_holds(version.signature, champion.signature if champion else None)
     known_score, why_not = (
         _score(registry, champion, score, signature, rescore) if champion is not None else (None, "")
     )
     gates = [
         beats_champion(score, known_score, why_no_champion=why_not),
-        _served(registry, version, model, outcome),
+        _served(registry, version, task, outcome),
         signature,
         reaches_expected(score, plan["expected"]["at_least"]),
     ]
@@ -116,7 +112,7 @@ def promote(
 
 
 def _register(
-    registry: Registry, plan: dict[str, Any], model: "nn.Module", outcome: Outcome, run_id: str
+    registry: Registry, plan: dict[str, Any], task: "Task", outcome: Outcome, run_id: str
 ) -> Version:
     import torch
 
@@ -125,20 +121,24 @@ def _register(
 
     provenance = outcome.provenance
     name, identity = plan["name"], provenance.identity
-    description = Description(name, identity, tuple(provenance.input_shape), tuple(provenance.classes))
+    description = Description(
+        name, identity, tuple(provenance.input_shape), tuple(provenance.outputs), provenance.served_as
+    )
     # Two samples: torch.export takes a batch of one for a size that never changes.
     example = outcome.examples[[0, -1]]
-    program = export_program(model, torch.from_numpy(example))
+    program = export_program(task.served(), torch.from_numpy(example))
     run_tags = registry.run_tags(run_id)
     model_id = registry.start_model(name, identity, run_id)
     with tempfile.TemporaryDirectory(prefix="trainyard-") as scratch:
         folder = Path(scratch) / "model"
-        files = package(program, description, example, plan, run_id, model_id, folder)
+        files = package(
+            program, task.model.state_dict(), description, example, plan, run_id, model_id, folder
+        )
         tags = {
             "identity": identity,
             "files": files,
             "input_shape": json.dumps(provenance.input_shape),
-            "classes": json.dumps(provenance.classes, ensure_ascii=False),
+            "outputs": json.dumps(provenance.outputs, ensure_ascii=False),
             "dataset": plan["data"]["name"],
             **{f"data.{split}": value for split, value in provenance.data.items()},
             **{f"test.{figure}": repr(value) for figure, value in outcome.metrics.items()},
@@ -147,22 +147,21 @@ def _register(
         return registry.register(name, folder, run_id, model_id, tags)
 
 
-def _served(registry: Registry, version: Version, model: "nn.Module", outcome: Outcome) -> Gate:
+def _served(registry: Registry, version: Version, task: "Task", outcome: Outcome) -> Gate:
     """The registered files, fetched and loaded as a server does it, against the model itself."""
     import torch
 
-    from modules.registry.export import Classifier
     from modules.registry.package import serve
 
     with registry.fetched(version) as folder:
         served = serve(folder, outcome.examples)
     with torch.inference_mode():
-        eager = Classifier(model).eval()(torch.from_numpy(outcome.examples))
+        eager = task.served().eval()(torch.from_numpy(outcome.examples))
     return served_equals_eager(served.tolist(), eager.tolist())
 
 
 def _score(
-    registry: Registry, champion: Version, challenger: Score, signature: Gate, rescore: "Rescore"
+    registry: Registry, champion: Version, challenger: Score, signature: Gate, rescore: Rescore
 ) -> tuple[Score | None, str]:
     """The champion's score on the challenger's data, or why there is none."""
     known = champion.score(challenger.metric)
@@ -170,12 +169,9 @@ def _score(
         return known, ""
     if not signature.passed:
         return None, f"the champion (version {champion.number}) has other data and {signature.detail}"
-    from modules.registry.export import load_program
-
     try:
         with registry.fetched(champion) as folder:
-            program, _ = load_program(folder / PROGRAM)
-        value = rescore(program)
+            value = rescore(folder)
     except UserError as error:
         return (
             None,

@@ -1,7 +1,7 @@
 """The registry: MLflow's registered models, whose versions are exported programs.
 
 A registered model has the recipe's name; a version is one identity. Its tags say what the gates need:
-identity, hash of each file, input shape, classes, hash of the test split and the scores on it. A version
+identity, hash of each file, input shape, outputs, hash of the test split and the scores on it. A version
 comes into being with all of these in one step, so that an interrupted promotion leaves nothing that looks
 complete.
 """
@@ -22,7 +22,8 @@ from modules.registry.gates import Score, Signature
 from modules.tracking.store import SQLITE, absolute_settings, find_run, open_store
 
 CHAMPION = "champion"
-PROGRAM = "data/model.pt2"
+PROGRAM, WEIGHTS, PLAN = "data/model.pt2", "weights.pt", "plan.yaml"
+"""Files of a version: what is served, the trained weights by name, and the plan that they were trained by."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ class Version:
 
     @property
     def signature(self) -> Signature:
-        return Signature(tuple(json.loads(self.tags["input_shape"])), tuple(json.loads(self.tags["classes"])))
+        # Classifiers were once registered with `classes` alone.
+        outputs = self.tags["outputs"] if "outputs" in self.tags else self.tags["classes"]
+        return Signature(tuple(json.loads(self.tags["input_shape"])), tuple(json.loads(outputs)))
 
     def score(self, metric: str) -> Score | None:
         """Its score on the test split it was evaluated on; None where that metric was not measured."""

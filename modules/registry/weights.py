@@ -7,6 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from modules.configuration.errors import UserError
+from modules.registry.versions import PROGRAM, WEIGHTS
+
+_MEND = "Train the recipe again: python -m pipelines.train plan=..."
 
 
 def load_weights(model: nn.Module, file: Path) -> None:
@@ -18,46 +21,46 @@ def load_weights(model: nn.Module, file: Path) -> None:
         UserError: if the file is missing, damaged, holds more than tensors, fits another model or has weights
             that are not numbers.
     """
-    mend = "Train the recipe again: python -m pipelines.train plan=..."
     if not file.is_file():
-        raise UserError(f"{file} is missing", mend)
+        raise UserError(f"{file} is missing", _MEND)
     try:
         weights = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise UserError(
-            f"{file} is damaged or holds more than weights; nothing of it was run", mend
+            f"{file} is damaged or holds more than weights; nothing of it was run", _MEND
         ) from error
     if not isinstance(weights, Mapping) or not all(
         isinstance(name, str) and isinstance(weight, Tensor) for name, weight in weights.items()
     ):
-        raise UserError(f"{file} holds no weights by name", mend)
+        raise UserError(f"{file} holds no weights by name", _MEND)
+    _fill(model, weights, file)
+
+
+def load_version(model: nn.Module, folder: Path) -> None:
+    """Fill the model with the weights of a registered version, given its fetched files.
+
+    Raises:
+        UserError: as `load_weights`.
+    """
+    if (folder / WEIGHTS).is_file():
+        return load_weights(model, folder / WEIGHTS)
+    # Versions were once registered without: a classifier's program holds all its weights.
+    from modules.registry.export import load_program
+
+    program, _ = load_program(folder / PROGRAM)
+    weights = {name.removeprefix("model."): weight for name, weight in program.state_dict().items()}
+    return _fill(model, weights, folder / PROGRAM)
+
+
+def _fill(model: nn.Module, weights: Mapping[str, Tensor], file: Path) -> None:
     if difference := _difference(model.state_dict(), weights):
-        raise UserError(f"{file} does not fit {type(model).__name__}: {difference}", mend)
+        raise UserError(f"{file} does not fit {type(model).__name__}: {difference}", _MEND)
     model.load_state_dict(weights)
     broken = [name for name, weight in weights.items() if not torch.isfinite(weight).all()]
     if broken:
         raise UserError(
             f"{file}: {broken[0]} holds NaN or infinity", "The training diverged: try a smaller lr."
         )
-
-
-def first_layer_filters(model: nn.Module, input_shape: tuple[int, ...]) -> Tensor | None:
-    """What each neuron of the first layer looks for, as pictures [filters, channels, height, width].
-
-    The filters of a convolution; of a fully connected layer on the pixels, the weights laid out as the
-    picture. None where the first layer with weights is neither.
-    """
-    for layer in model.modules():
-        match layer:
-            case nn.Conv2d():
-                return layer.weight.detach()
-            case nn.Linear(in_features=size) if (
-                len(input_shape) == 3 and size == torch.Size(input_shape).numel()
-            ):
-                return layer.weight.detach().unflatten(1, input_shape)
-            case nn.Module() if next(layer.parameters(recurse=False), None) is not None:
-                return None
-    return None
 
 
 def _difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:

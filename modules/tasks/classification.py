@@ -4,7 +4,8 @@ Label smoothing after Szegedy et al. 2016, section 7 (arXiv 1512.00567); `label_
 epsilon.
 """
 
-from typing import ClassVar, Literal
+from collections import OrderedDict
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -13,6 +14,9 @@ from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
 from modules.tasks.task import Task
+
+if TYPE_CHECKING:
+    from modules.configuration.settings import DataSettings
 
 
 class Classification(Task):
@@ -32,6 +36,8 @@ class Classification(Task):
         "validation/loss": "min",
         "validation/accuracy": "max",
     }
+    evaluated_by = "modules.evaluation.classification"
+    served_as = "classes"
 
     def __init__(
         self,
@@ -59,11 +65,12 @@ class Classification(Task):
             self.model(inputs), batch["label"], label_smoothing=self.label_smoothing
         )
 
-    def probabilities(
-        self, inputs: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch num_classes"]:
-        """Probability of each class, for pictures in 0..1."""
-        return self.model(inputs).softmax(dim=1)
+    def served(self) -> nn.Module:
+        """From pictures in 0..1 to the probability of each class."""
+        return nn.Sequential(OrderedDict(model=self.model, probabilities=nn.Softmax(dim=1)))
+
+    def output_names(self, settings: "DataSettings") -> list[str]:
+        return settings.fields["label"].classes or []
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         logits = self.model(self.inputs(batch))

@@ -14,7 +14,7 @@ latter finds the losses of all steps in `outputs["loss"]`.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -28,6 +28,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from modules.configuration.errors import UserError
+
+if TYPE_CHECKING:
+    from modules.configuration.settings import DataSettings
 
 _STEP_HOOKS = (
     "backward",
@@ -59,7 +62,7 @@ class Optimisation:
 
 
 class Task(LightningModule):
-    """Base of all tasks: a subclass says what the loss of one batch is, and what to measure in validation.
+    """Base of all tasks: what the loss of one batch is, what validation measures, what is served in the end.
 
     Args:
         model: the network whose weights are learned.
@@ -67,9 +70,14 @@ class Task(LightningModule):
     Attributes:
         measures: what validation logs, and whether more or less of it is better. Plain means are logged with
             `sync_dist=True`: several processes may share the validation split.
+        evaluated_by: the module whose `evaluate` measures trained weights on the test split, see
+            modules/evaluation. By name: a change of it must not train anything again.
+        served_as: what is served: the probabilities of classes of which one is right, or values.
     """
 
     measures: ClassVar[dict[str, Literal["max", "min"]]] = {}
+    evaluated_by: ClassVar[str]
+    served_as: ClassVar[Literal["classes", "values"]] = "values"
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -78,6 +86,18 @@ class Task(LightningModule):
 
     def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
         """Mean loss of one batch of raw fields, as the shards hold them."""
+        raise NotImplementedError
+
+    def inputs(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch ..."]:
+        """What the model takes, from a batch of raw fields."""
+        raise NotImplementedError
+
+    def served(self) -> nn.Module:
+        """What is exported and served: from inputs to `[batch, num_outputs]`. Shares the model's weights."""
+        raise NotImplementedError
+
+    def output_names(self, settings: "DataSettings") -> list[str]:
+        """The name of each output that is served, such as the classes of the dataset."""
         raise NotImplementedError
 
     def optimise_with(self, optimisation: Optimisation) -> None:
@@ -92,7 +112,8 @@ class Task(LightningModule):
         return self._optimisation
 
     def configure_optimizers(self) -> Optimizer:
-        optimizer = self.optimisation.build_optimizer(self.model.parameters())
+        learned = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        optimizer = self.optimisation.build_optimizer(learned)
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None

@@ -52,6 +52,9 @@ def test_all_writes_what_the_other_verbs_read(planned: Path) -> None:
         for path in (out / folder).iterdir():
             assert read_yaml(path)["name"] == path.stem
     assert sorted(path.stem for path in (out / "verbs").iterdir()) == ["evaluate", "promote", "report"]
+    evaluate = yaml.safe_load((out / "verbs" / "evaluate.yaml").read_text())
+    for name in ("classification", "findings", "drawing"):  # tasks name the first, and it imports the others
+        assert f"modules/evaluation/{name}.py" in evaluate["code"]["files"]
     report = yaml.safe_load((out / "verbs" / "report.yaml").read_text())
     assert "modules/report/page.html.jinja" in report["code"]["files"]
 

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy
 import pytest
+import torch
 
 from modules.configuration.errors import UserError
-from modules.registry.outcome import Provenance, read_outcome, write_json
+from modules.evaluation.findings import write_json
+from modules.registry.outcome import Provenance, read_outcome
 from modules.registry.versions import PROGRAM, Registry, Version
 from modules.tracking.store import absolute_settings, open_store
 from pipelines import evaluate, promote
@@ -91,7 +93,7 @@ def test_the_first_version_is_registered_with_all_that_is_known_of_it(
     assert version.tags["data.test"] == outcome.provenance.data["test"]
     assert version.tags["git_commit"] == "c" * 40 and version.tags["git_dirty"] == "false"
     assert float(version.tags["test.accuracy"]) == outcome.metrics["accuracy"]
-    assert version.signature.classes == tuple(CLASSES) and version.signature.input_shape == (1, SIDE, SIDE)
+    assert version.signature.outputs == tuple(CLASSES) and version.signature.input_shape == (1, SIDE, SIDE)
     assert version.run_id == result["run_id"]
     with registry(yard).fetched(version) as folder:
         import yaml
@@ -100,10 +102,14 @@ def test_the_first_version_is_registered_with_all_that_is_known_of_it(
         model = Model.load(str(folder))
         assert model.signature is not None and model.metadata is not None
         assert model.signature.inputs.inputs[0].shape == (-1, 1, SIDE, SIDE)
-        assert model.metadata["classes"] == CLASSES
+        assert model.metadata["outputs"] == CLASSES
         example = model.load_input_example(str(folder))
         assert numpy.allclose(example[0], outcome.examples[0])
         assert yaml.safe_load((folder / "plan.yaml").read_text()) == yard.plan
+        weights = torch.load(folder / "weights.pt", weights_only=True)
+        trained = torch.load(yard.weights, weights_only=True)
+        assert weights.keys() == trained.keys()
+        assert all(torch.equal(weights[name], trained[name]) for name in trained)
 
 
 def test_a_second_promotion_does_nothing_and_says_so(
@@ -138,7 +144,7 @@ def test_a_score_below_the_expected_one_is_told_and_still_wins(yard: Yard) -> No
 
 
 def test_other_classes_are_another_signature(champion_yard: Yard) -> None:
-    result = challenge(champion_yard, "b" * 64, {"accuracy": 1.0}, classes=CLASSES[::-1])
+    result = challenge(champion_yard, "b" * 64, {"accuracy": 1.0}, outputs=CLASSES[::-1])
     assert gates(result) == {"score": True, "served": True, "signature": False, "expected": True}
     assert result["champion"] is False and "another order" in detail(result, "signature")
 
@@ -159,8 +165,6 @@ def test_a_champion_of_other_data_is_measured_again_on_these(champion_yard: Yard
     batch = split.read(numpy.arange(split.num_samples))
     with registry(champion_yard).fetched(registry(champion_yard).resolve(f"{RECIPE}@1")) as folder:
         program, _ = load_program(folder / PROGRAM)
-        import torch
-
         taken = program(torch.from_numpy(batch["image"]).float() / 255).argmax(dim=1).numpy()
     measured = float((taken == batch["label"]).mean())
     assert result["previous"] == {"version": 1, "accuracy": pytest.approx(measured)}
@@ -170,7 +174,7 @@ def test_a_champion_of_other_data_is_measured_again_on_these(champion_yard: Yard
 
 def test_a_champion_of_other_data_and_another_signature_cannot_be_compared(champion_yard: Yard) -> None:
     result = challenge(
-        champion_yard, "b" * 64, {"accuracy": 1.0}, classes=CLASSES[::-1], data={"test": "0" * 64}
+        champion_yard, "b" * 64, {"accuracy": 1.0}, outputs=CLASSES[::-1], data={"test": "0" * 64}
     )
     assert gates(result)["score"] is False and "no fair comparison" in detail(result, "score")
     assert result["champion"] is False

@@ -40,7 +40,7 @@ class Malice:
 def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     file = tmp_path_factory.mktemp("program") / "net.pt2"
     program = export_program(Perceptron(SHAPE, 3, hidden_sizes=[2]), torch.rand(2, *SHAPE))
-    save_program(program, Description("net", "0" * 64, SHAPE, ("a", "b", "c")), file)
+    save_program(program, Description("net", "0" * 64, SHAPE, ("a", "b", "c"), "classes"), file)
     return file.read_bytes()
 
 
@@ -74,7 +74,9 @@ def in_graph(change: Callable[[dict], object]) -> Callable[[Records, Path], None
 
 
 def first_size(graph: dict) -> dict:
-    return graph["graph_module"]["graph"]["tensor_values"]["image"]["sizes"][0]["as_expr"]
+    body = graph["graph_module"]["graph"]
+    pictures = body["inputs"][-1]["as_tensor"]["name"]
+    return body["tensor_values"][pictures]["sizes"][0]["as_expr"]
 
 
 def signature(graph: dict) -> dict:

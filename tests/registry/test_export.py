@@ -1,8 +1,10 @@
 """Exported programs: what is saved is what is loaded, here and where this repository is unknown."""
 
+import io
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy
@@ -14,12 +16,14 @@ from modules.configuration.errors import UserError
 from modules.models.convolutional.lenet import LeNet
 from modules.models.feedforward.neuron import Neuron
 from modules.models.feedforward.perceptron import Perceptron
-from modules.registry.export import Classifier, Description, export_program, load_program, save_program
+from modules.registry.archive import vetted
+from modules.registry.export import Description, export_program, load_program, save_program
+from modules.tasks.classification import Classification
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHAPE = (1, 12, 12)
 CLASSES = ("stripe", 'a "quoted" class', "punkt ●")
-DESCRIPTION = Description("net", "0" * 64, SHAPE, CLASSES)
+DESCRIPTION = Description("net", "0" * 64, SHAPE, CLASSES, "classes")
 MODELS = {
     "neuron": lambda: Neuron(SHAPE, len(CLASSES)),
     "perceptron": lambda: Perceptron(SHAPE, len(CLASSES), hidden_sizes=[6], dropout=0.5),
@@ -49,16 +53,20 @@ def pictures() -> Tensor:
     return torch.rand(9, *SHAPE, generator=torch.Generator().manual_seed(1))
 
 
+def served(model: nn.Module) -> nn.Module:
+    return Classification(model, len(CLASSES)).served()
+
+
 def eager(model: nn.Module, inputs: Tensor) -> Tensor:
     with torch.inference_mode():
-        return Classifier(model).eval()(inputs)
+        return served(model).eval()(inputs)
 
 
 def test_a_loaded_program_answers_as_the_model_for_any_batch(
     model: nn.Module, pictures: Tensor, tmp_path: Path
 ) -> None:
     model.train()  # as training leaves it: dropout must be off in the program all the same
-    save_program(export_program(model, pictures[:2]), DESCRIPTION, tmp_path / "net.pt2")
+    save_program(export_program(served(model), pictures[:2]), DESCRIPTION, tmp_path / "net.pt2")
     program, description = load_program(tmp_path / "net.pt2")
     assert description == DESCRIPTION
     for size in (1, 2, 9):
@@ -71,7 +79,7 @@ def test_a_loaded_program_answers_as_the_model_for_any_batch(
 def test_a_fresh_process_without_this_repository_runs_it(
     model: nn.Module, pictures: Tensor, tmp_path: Path
 ) -> None:
-    save_program(export_program(model, pictures[:2]), DESCRIPTION, tmp_path / "net.pt2")
+    save_program(export_program(served(model), pictures[:2]), DESCRIPTION, tmp_path / "net.pt2")
     numpy.save(tmp_path / "inputs.npy", pictures.numpy())
     done = subprocess.run(
         [sys.executable, "-I", "-c", ELSEWHERE, "net.pt2", "inputs.npy"],
@@ -90,16 +98,25 @@ def test_a_fresh_process_without_this_repository_runs_it(
 def test_the_file_says_nothing_of_the_machine_it_comes_from(
     model: nn.Module, pictures: Tensor, tmp_path: Path
 ) -> None:
-    save_program(export_program(model, pictures[:2]), DESCRIPTION, tmp_path / "net.pt2")
+    save_program(export_program(served(model), pictures[:2]), DESCRIPTION, tmp_path / "net.pt2")
     content = (tmp_path / "net.pt2").read_bytes()
     assert str(REPOSITORY).encode() not in content and sys.prefix.encode() not in content
 
 
 def test_another_size_of_picture_is_refused_by_the_program(pictures: Tensor, tmp_path: Path) -> None:
-    save_program(export_program(MODELS["lenet"](), pictures[:2]), DESCRIPTION, tmp_path / "net.pt2")
+    save_program(export_program(served(MODELS["lenet"]()), pictures[:2]), DESCRIPTION, tmp_path / "net.pt2")
     program, _ = load_program(tmp_path / "net.pt2")
     with pytest.raises(AssertionError, match="12"):
         program(torch.rand(2, 1, 13, 12))
+
+
+def test_a_program_from_before_outputs_had_names_is_a_classifiers(pictures: Tensor, tmp_path: Path) -> None:
+    known = {"name": "net", "identity": "0" * 64, "input_shape": SHAPE, "classes": CLASSES}
+    buffer = io.BytesIO()
+    program = export_program(served(MODELS["neuron"]()), pictures[:2])
+    torch.export.save(program, buffer, extra_files={"description.json": json.dumps(known)})
+    (tmp_path / "net.pt2").write_bytes(vetted(buffer.getvalue(), "net.pt2"))
+    assert load_program(tmp_path / "net.pt2")[1] == DESCRIPTION
 
 
 def test_a_model_that_branches_on_values_is_one_line(pictures: Tensor) -> None:
@@ -107,7 +124,7 @@ def test_a_model_that_branches_on_values_is_one_line(pictures: Tensor) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x.flatten(1)[:, :3] if x.sum() > 0 else -x.flatten(1)[:, :3]
 
-    with pytest.raises(UserError, match="Moody cannot be exported") as raised:
+    with pytest.raises(UserError, match="the model cannot be exported") as raised:
         export_program(Moody(), pictures[:2])
     assert "\n" not in str(raised.value)
 
@@ -115,13 +132,14 @@ def test_a_model_that_branches_on_values_is_one_line(pictures: Tensor) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"classes": ()},
+        {"outputs": ()},
+        {"served_as": "words"},
         {"input_shape": ()},
         {"input_shape": (1, 0, 3)},
         {"name": "a\nb"},
-        {"classes": ("a", 1)},
+        {"outputs": ("a", 1)},
     ],
 )
 def test_a_description_holds_plain_words_and_sizes(changes: dict) -> None:
     with pytest.raises(ValueError):
-        Description(**{"name": "n", "identity": "i", "input_shape": SHAPE, "classes": CLASSES, **changes})
+        Description(**{**asdict(DESCRIPTION), **changes})

@@ -72,6 +72,11 @@ def test_one_different_probability_anywhere_is_found(answer: list[list[float]], 
     assert not served_equals_eager(answer, changed).passed
 
 
+@pytest.mark.parametrize(("value", "passed"), [(1000.005, True), (1000.05, False), (-1000.0, False)])
+def test_large_values_are_compared_in_proportion(value: float, passed: bool) -> None:
+    assert served_equals_eager([[value]], [[1000.0]]).passed == passed
+
+
 @pytest.mark.parametrize("served", [[], [[0.5]], [[0.5, 0.5], [0.5, 0.5]], [[0.2, 0.3, 0.5]]])
 def test_an_answer_of_another_shape_is_another_answer(served: list[list[float]]) -> None:
     assert not served_equals_eager(served, [[0.5, 0.5]]).passed
@@ -81,7 +86,7 @@ def test_no_answers_prove_nothing() -> None:
     assert not served_equals_eager([], []).passed
 
 
-def test_the_signature_is_the_shape_and_the_classes_in_their_order() -> None:
+def test_the_signature_is_the_shape_and_the_outputs_in_their_order() -> None:
     assert signature_holds(SIGNATURE, None).passed
     assert signature_holds(SIGNATURE, SIGNATURE).passed
     assert not signature_holds(Signature((3, 28, 28), ("cat", "dog")), SIGNATURE).passed

@@ -9,9 +9,8 @@ import torch
 from torch import nn
 
 from modules.configuration.errors import UserError
-from modules.models.convolutional.lenet import LeNet
 from modules.models.feedforward.perceptron import Perceptron
-from modules.registry.weights import first_layer_filters, load_weights
+from modules.registry.weights import load_weights
 
 SHAPE = (1, 12, 12)
 
@@ -91,18 +90,3 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -
     next(iter(weights.values()))[0] = value
     torch.save(weights, tmp_path / "weights.pt")
     assert "diverged" in refusal(perceptron(), tmp_path / "weights.pt")
-
-
-def test_filters_are_those_of_the_first_layer() -> None:
-    lenet = LeNet(SHAPE, num_classes=3, num_filters=[4], kernel_size=3, hidden_sizes=[])
-    filters = first_layer_filters(lenet, SHAPE)
-    assert filters is not None and filters.shape == (4, 1, 3, 3)
-    model = perceptron()
-    filters = first_layer_filters(model, SHAPE)
-    assert filters is not None and filters.shape == (5, *SHAPE)
-    pixels = torch.rand(1, *SHAPE)
-    first = next(layer for layer in model.modules() if isinstance(layer, nn.Linear))
-    potentials = (filters * pixels).sum(dim=(1, 2, 3)) + first.bias
-    torch.testing.assert_close(potentials, first(pixels.flatten(1))[0])
-    assert first_layer_filters(nn.Sequential(nn.Embedding(3, 4), nn.Linear(4, 2)), SHAPE) is None
-    assert first_layer_filters(nn.Flatten(), SHAPE) is None

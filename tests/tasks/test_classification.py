@@ -58,9 +58,10 @@ def test_augmentation_acts_in_training_only(batch: dict[str, Tensor]) -> None:
     assert torch.equal(augmented.loss(batch), plain.loss(batch))
 
 
-def test_probabilities_sum_to_1(batch: dict[str, Tensor]) -> None:
+def test_what_is_served_are_probabilities(batch: dict[str, Tensor]) -> None:
     plain = task()
-    probabilities = plain.probabilities(plain.inputs(batch))
+    probabilities = plain.served()(plain.inputs(batch))
+    torch.testing.assert_close(probabilities, plain.model(plain.inputs(batch)).softmax(dim=1))
     assert probabilities.shape == (6, 3)
     torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(6))
 

@@ -1,10 +1,10 @@
 """What a classifier makes of a test split, and the figures that follow from it.
 
-Anything that gives probabilities can be evaluated: the model with its saved weights, or an exported program.
+Anything that gives probabilities can be measured: a trained task, or an exported program.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,12 +14,11 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from modules.configuration.errors import UserError
-from modules.configuration.settings import FieldSettings
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Every sample of a split, in the split's order.
+class Predictions:
+    """Those for every sample of a split, in the split's order.
 
     Attributes:
         probabilities: of each class.
@@ -75,12 +74,12 @@ class Evaluation:
         return torch.linspace(0, self.num_samples - 1, count).round().int().tolist()
 
 
-def evaluate(
+def predict(
     probabilities: Callable[[Tensor], Tensor],
     inputs: Callable[[dict[str, Tensor]], Tensor],
     batches: Iterable[dict[str, Tensor]],
     label: str,
-) -> Evaluation:
+) -> Predictions:
     """Run a classifier over a split.
 
     Args:
@@ -98,38 +97,14 @@ def evaluate(
             found.append((probabilities(inputs(batch)), batch[label], batch["index"]))
     if not found:
         raise UserError("the test split holds no sample", "Give the dataset a larger test split.")
-    evaluation = Evaluation(*(torch.cat(parts) for parts in zip(*found, strict=True)))
-    num_classes = evaluation.probabilities.shape[1]
-    wrong = evaluation.truth[(evaluation.truth < 0) | (evaluation.truth >= num_classes)]
+    predictions = Predictions(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+    num_classes = predictions.probabilities.shape[1]
+    wrong = predictions.truth[(predictions.truth < 0) | (predictions.truth >= num_classes)]
     if len(wrong):
         raise UserError(
             f"the test split holds {label}={int(wrong[0])}, but there are {num_classes} classes",
             "The shards and the list of classes do not belong together: pack the dataset again.",
         )
-    if not torch.isfinite(evaluation.probabilities).all():
+    if not torch.isfinite(predictions.probabilities).all():
         raise UserError("the model gives probabilities that are not numbers", "Its weights are of no use.")
-    return evaluation
-
-
-def label_field(fields: Mapping[str, FieldSettings]) -> str:
-    """The field that holds the class.
-
-    Raises:
-        UserError: if there is none or more than one.
-    """
-    found = [name for name, settings in fields.items() if settings.classes]
-    if len(found) != 1:
-        raise UserError(
-            f"data.fields has {len(found)} fields with classes, and an evaluation needs one",
-            "Give `classes` to the field that is to be predicted.",
-        )
-    return found[0]
-
-
-def picture_field(fields: Mapping[str, FieldSettings]) -> str | None:
-    """The first field that can be shown: grey or colour, by its axes; None where there is none."""
-    for name, settings in fields.items():
-        grey = settings.axes == ["height", "width"]
-        if grey or (settings.axes == ["channel", "height", "width"] and settings.shape[0] in (1, 3)):
-            return name
-    return None
+    return predictions

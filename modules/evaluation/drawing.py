@@ -1,4 +1,4 @@
-"""What an evaluation shows: samples as crisp PNGs, sheets of predictions, the confusion matrix."""
+"""What an evaluation of a classifier shows: crisp samples, sheets of predictions, the confusion matrix."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from modules.registry.evaluation import Evaluation
-from modules.registry.outcome import write_json
+from modules.evaluation.findings import write_json
+from modules.evaluation.predictions import Predictions
 
 NUM_SHOWN = 24
 SMALLEST_SIDE_PX = 140
@@ -18,12 +18,12 @@ LABELLED_CLASSES = 40
 
 
 def draw_mistakes_and_samples(
-    evaluation: Evaluation, classes: Sequence[str], pictures: Callable[[list[int]], Tensor], folder: Path
+    predictions: Predictions, classes: Sequence[str], pictures: Callable[[list[int]], Tensor], folder: Path
 ) -> list[Path]:
     """The worst mistakes and a few samples: a PNG each with a list in JSON, and a sheet that shows them all.
 
     Args:
-        evaluation: of the split.
+        predictions: for the split.
         classes: names.
         pictures: from positions in the split to pictures, [picture, (channel,) height, width].
         folder: where `mistakes/`, `samples/` and the sheets go.
@@ -32,13 +32,13 @@ def draw_mistakes_and_samples(
         The sheets.
     """
     chosen = {
-        "mistakes": evaluation.worst_mistakes(NUM_SHOWN),
-        "samples": evaluation.spread_samples(NUM_SHOWN),
+        "mistakes": predictions.worst_mistakes(NUM_SHOWN),
+        "samples": predictions.spread_samples(NUM_SHOWN),
     }
     sheets = []
     for name, positions in chosen.items():
         (folder / name).mkdir()
-        entries = [_entry(evaluation, classes, rank, place) for rank, place in enumerate(positions)]
+        entries = [_entry(predictions, classes, rank, place) for rank, place in enumerate(positions)]
         write_json(entries, folder / name / f"{name}.json")
         if not positions:
             continue
@@ -50,16 +50,16 @@ def draw_mistakes_and_samples(
     return sheets
 
 
-def _entry(evaluation: Evaluation, classes: Sequence[str], rank: int, place: int) -> dict[str, Any]:
-    truth, prediction = int(evaluation.truth[place]), int(evaluation.prediction[place])
-    index = int(evaluation.index[place])
+def _entry(predictions: Predictions, classes: Sequence[str], rank: int, place: int) -> dict[str, Any]:
+    truth, prediction = int(predictions.truth[place]), int(predictions.prediction[place])
+    index = int(predictions.index[place])
     return {
         "file": f"{rank:02d}-{index}.png",
         "index": index,
         "truth": classes[truth],
         "prediction": classes[prediction],
-        "probability": float(evaluation.probabilities[place, prediction]),
-        "truth_probability": float(evaluation.probabilities[place, truth]),
+        "probability": float(predictions.probabilities[place, prediction]),
+        "truth_probability": float(predictions.probabilities[place, truth]),
     }
 
 

@@ -10,16 +10,17 @@ from torch import Tensor
 
 from modules.configuration.errors import UserError
 from modules.configuration.settings import FieldSettings
-from modules.registry.evaluation import Evaluation, evaluate, label_field, picture_field
+from modules.evaluation.classification import label_field, picture_field
+from modules.evaluation.predictions import Predictions, predict
 
 NUM_CLASSES = 4
 
 
-def random_split(num_samples: int, seed: int) -> Evaluation:
+def random_split(num_samples: int, seed: int) -> Predictions:
     generator = torch.Generator().manual_seed(seed)
     probabilities = torch.randn(num_samples, NUM_CLASSES, generator=generator).softmax(dim=1)
     truth = torch.randint(NUM_CLASSES, (num_samples,), generator=generator)
-    return Evaluation(probabilities, truth, torch.arange(num_samples) + 1000)
+    return Predictions(probabilities, truth, torch.arange(num_samples) + 1000)
 
 
 @given(st.integers(1, 40), st.integers(0, 2**16))
@@ -59,7 +60,7 @@ def test_samples_are_spread_and_none_comes_twice(num_samples: int, most: int) ->
 
 
 def test_a_certain_mistake_costs_much_but_not_infinity() -> None:
-    found = Evaluation(torch.tensor([[1.0, 0.0]]), torch.tensor([1]), torch.tensor([0]))
+    found = Predictions(torch.tensor([[1.0, 0.0]]), torch.tensor([1]), torch.tensor([0]))
     assert 80 < found.loss < 100
 
 
@@ -73,14 +74,14 @@ def batches(labels: list[int]) -> list[dict[str, Tensor]]:
 @pytest.mark.parametrize("label", [-1, 3])
 def test_a_label_that_is_no_class_is_named(label: int) -> None:
     with pytest.raises(UserError, match=f"label={label}, but there are 3 classes"):
-        evaluate(lambda x: x, lambda batch: batch["x"], batches([0, label]), "label")
+        predict(lambda x: x, lambda batch: batch["x"], batches([0, label]), "label")
 
 
 def test_an_empty_split_and_broken_probabilities_are_refused() -> None:
     with pytest.raises(UserError, match="no sample"):
-        evaluate(lambda x: x, lambda batch: batch["x"], [], "label")
+        predict(lambda x: x, lambda batch: batch["x"], [], "label")
     with pytest.raises(UserError, match="not numbers"):
-        evaluate(lambda x: x * math.nan, lambda batch: batch["x"], batches([0]), "label")
+        predict(lambda x: x * math.nan, lambda batch: batch["x"], batches([0]), "label")
 
 
 def field(axes: list[str], shape: list[int | str], classes: list[str] | None = None) -> FieldSettings:
