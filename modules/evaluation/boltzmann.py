@@ -1,0 +1,120 @@
+"""Boltzmann machines: how likely the test split is, what the machine makes up, what its units look at.
+
+The log-likelihood is exact for a small machine, else by annealed importance sampling
+(`modules.metrics.partition_function`); of an upper layer it is that of the features below it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from modules.configuration.settings import DataSettings
+from modules.datamodules.shard_loader import EvaluationLoader
+from modules.datamodules.shard_set import ShardSet, ShardSplit
+from modules.evaluation.findings import Findings, Picture
+from modules.evaluation.tiles import tiles
+from modules.metrics.partition_function import log_partition
+from modules.tasks.contrastive_divergence import ContrastiveDivergence, reconstruction_error
+
+BATCH_SIZE = 500
+NUM_CHAINS, NUM_TEMPERATURES = 100, 5000
+NUM_FILTERS = 100
+SAMPLED_EVERY_STEPS, NUM_SAMPLED = 200, 10
+NUM_SAMPLE_CHAINS = 10
+
+
+@torch.no_grad()
+def evaluate(
+    task: ContrastiveDivergence, data: ShardSet, settings: DataSettings, plan: dict[str, Any]
+) -> Findings:
+    """The figures and pictures of the layer that the task trains."""
+    with torch.random.fork_rng():
+        torch.manual_seed(plan["seed"])
+        return Findings(metrics=_figures(task, data), pictures=_pictures(task, data.split("test")))
+
+
+def _figures(task: ContrastiveDivergence, data: ShardSet) -> dict[str, float]:
+    layer, test = task.layer, data.split("test")
+    visible = torch.cat([task.visible(batch) for batch in _batches(test)])
+    # As many of training, to compare with.
+    trained_on = []
+    for batch in _batches(data.split("train")):
+        trained_on.append(task.visible(batch))
+        if sum(map(len, trained_on)) >= len(visible):
+            break
+    of_training = torch.cat(trained_on)
+    free_energy = _mean_free_energy(task, visible)
+    log_z = log_partition(layer, of_training.mean(0), NUM_CHAINS, NUM_TEMPERATURES)
+    return {
+        "log_likelihood": -free_energy - log_z.value,
+        "log_partition": log_z.value,
+        "log_partition_error": log_z.standard_error,
+        "free_energy_gap": free_energy - _mean_free_energy(task, of_training),
+        "reconstruction_error": float(reconstruction_error(layer, visible).double().mean()),
+        "num_samples": len(visible),
+    }
+
+
+def _mean_free_energy(task: ContrastiveDivergence, visible: Float[Tensor, "samples visible"]) -> float:
+    return float(task.layer.free_energy(visible).double().mean())
+
+
+def _batches(split: ShardSplit) -> Iterator[dict[str, Tensor]]:
+    return iter(EvaluationLoader(split, BATCH_SIZE))
+
+
+def _pictures(task: ContrastiveDivergence, test: ShardSplit) -> list[Picture]:
+    first = next(_batches(test))
+    inputs = task.inputs(first)
+    shape = tuple(inputs.shape[1:])
+    if shape[0] not in (1, 3):
+        return []
+    _, starts = _first_of_each(first["label"]) if "label" in first else (None, torch.arange(len(inputs)))
+    sampled = samples(task, task.visible(first)[starts[:NUM_SAMPLE_CHAINS]])
+    strip = torch.cat([inputs[starts[: len(sampled)]][:, None], sampled.unflatten(2, shape)], dim=1)
+    pictures = [
+        Picture(
+            "samples",
+            "Samples",
+            "Each row is a chain of its own: on the left the test picture that it begins with, then what the "
+            f"machine makes of it, every {SAMPLED_EVERY_STEPS} Gibbs steps (means of the pixels).",
+            tiles(strip.flatten(0, 1), NUM_SAMPLED + 1),
+        )
+    ]
+    if not task.below:
+        weights = task.layer.weights[:NUM_FILTERS].unflatten(1, shape)
+        furthest = weights.abs().amax((1, 2, 3), keepdim=True).clamp_min(1e-12)
+        pictures.append(
+            Picture(
+                "filters",
+                "Filters",
+                f"Weights of the first {len(weights)} hidden units, each on its own scale: grey is none, a "
+                "bright pixel speaks for the unit, a dark one against it.",
+                tiles(weights / furthest / 2 + 0.5, 10),
+            )
+        )
+    return pictures
+
+
+def samples(
+    task: ContrastiveDivergence, visible: Float[Tensor, "chains visible"]
+) -> Float[Tensor, "chains samples pixels"]:
+    """What Gibbs sampling in the trained layer leads to, carried down to the pixels by means."""
+    taken = []
+    for _ in range(NUM_SAMPLED):
+        for _ in range(SAMPLED_EVERY_STEPS):
+            mean = task.layer.visible_mean(task.layer.sample_hidden(visible))
+            visible = task.layer.around(mean)
+        for below in reversed(task.below):
+            mean = below.visible_mean(mean)
+        taken.append(mean)
+    return torch.stack(taken, dim=1)
+
+
+def _first_of_each(label: Tensor) -> tuple[Tensor, Tensor]:
+    """The classes in a batch, and where the first sample of each stands."""
+    classes = label.unique()
+    return classes, (label == classes[:, None]).int().argmax(dim=1)

@@ -1,0 +1,250 @@
+"""Contrastive divergence: a Boltzmann layer learns to prefer the data to what it makes up itself.
+
+CD-k: Hinton (2002), *Training products of experts by minimizing contrastive divergence*, Neural Computation
+14, equation 10. Persistent: Tieleman (2008), *Training restricted Boltzmann machines using approximations to
+the likelihood gradient*. Sparsity, and what is sampled where: Hinton (2010), *A practical guide to training
+restricted Boltzmann machines*, sections 3 and 11.
+
+The loss is the mean energy of the data less that of the fantasies (states that Gibbs sampling leads to), the
+hidden units at their probabilities and held fixed. Its gradient is the statistic <v h>_data - <v h>_model of
+the papers, and costs three matrix products a step for PCD-1. The loss itself is no likelihood and may rise.
+
+In a stack one layer learns at a time. Its data are the probabilities of the layers below, not samples of
+them: less noise, and what the unrolled perceptron passes up (Hinton & Salakhutdinov 2006, supplement).
+
+Deviates: q, the mean activity that sparsity pulls to its target p, is that of the batch, not a running one.
+Hinton's mean-field last reconstruction is a sample here.
+"""
+
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, distributed, nn
+from torch.optim import Optimizer
+
+from modules.bricks.boltzmann import BoltzmannLayer, sample_bernoulli
+from modules.configuration.errors import UserError
+from modules.metrics.partition_function import log_partition
+from modules.tasks.task import Task
+
+if TYPE_CHECKING:
+    from modules.configuration.settings import DataSettings
+
+# log Z is looked at after each epoch: enough for a curve. The evaluation takes its time.
+_NUM_CHAINS, _NUM_TEMPERATURES, _EXACT_UP_TO = 20, 300, 12
+
+
+class ContrastiveDivergence(Task):
+    """Learns the distribution of pictures, or of the features that the layers below give of them.
+
+    Batches hold `image`, [batch, channels, height, width]: uint8 0..255, or float.
+
+    Args:
+        model: has Boltzmann layers as `layers`, the lowest first.
+        layer: number of the layer that learns.
+        num_gibbs_steps: from data or particles to fantasies: the k of CD-k.
+        persistent: whether the chains go on from the last step's fantasies instead of the data (PCD).
+        sparsity_target: the mean activity that hidden units are pulled to.
+        sparsity_cost: how strongly; 0 = not at all.
+        binarise: whether each pixel is drawn as 0 or 1 at every look, its grey level being the probability;
+            log-likelihoods are then those of black and white pictures (Salakhutdinov & Murray 2008).
+        units: what the numbers of the pictures are. Where they are floats, Bernoulli units demand that it
+            says 0..1; the first batch is looked at as well.
+
+    Raises:
+        ValueError: if the model has no such layer, `num_gibbs_steps` is below 1 or the sparsity impossible.
+    """
+
+    measures: ClassVar[dict[str, Literal["max", "min"]]] = {
+        "validation/log_likelihood": "max",
+        "validation/reconstruction_error": "min",
+        "validation/free_energy_gap": "min",
+    }
+    evaluated_by = "modules.evaluation.boltzmann"
+    particles: Tensor | None
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layer: int = 0,
+        num_gibbs_steps: int = 1,
+        persistent: bool = False,
+        sparsity_target: float = 0.1,
+        sparsity_cost: float = 0.0,
+        binarise: bool = False,
+        units: str = "",
+    ) -> None:
+        super().__init__(model)
+        layers = getattr(model, "layers", None)
+        if not isinstance(layers, nn.ModuleList) or not isinstance(layers[0], BoltzmannLayer):
+            raise ValueError(f"{type(model).__name__} has no Boltzmann layers")
+        if not 0 <= layer < len(layers):
+            raise ValueError(f"layer={layer} is none of the {len(layers)} layers, which count from 0")
+        if num_gibbs_steps < 1:
+            raise ValueError(f"num_gibbs_steps={num_gibbs_steps} is below 1: nothing would be sampled")
+        if not 0 < sparsity_target < 1 or sparsity_cost < 0:
+            raise ValueError(
+                f"sparsity_target={sparsity_target} is not between 0 and 1, or sparsity_cost={sparsity_cost} "
+                "is below 0"
+            )
+        self.layer_number = layer
+        self.num_gibbs_steps = num_gibbs_steps
+        self.persistent = persistent
+        self.sparsity_target = sparsity_target
+        self.sparsity_cost = sparsity_cost
+        self.binarise = binarise
+        self.units = units
+        self._looked_at_values = False
+        self._latest: deque[Tensor] = deque(maxlen=10)  # batches, to compare validation with
+        # Hidden states of the chains of this process; `on_save_checkpoint` keeps those of all.
+        self.register_buffer("particles", None, persistent=False)
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        for parameter in self.layer.parameters():
+            parameter.requires_grad_(True)
+
+    @property
+    def layer(self) -> BoltzmannLayer:
+        """The layer that learns."""
+        return self.model.layers[self.layer_number]  # pyright: ignore[reportIndexIssue, reportReturnType]
+
+    @property
+    def below(self) -> list[BoltzmannLayer]:
+        """The layers that it gets its data through."""
+        return [*self.model.layers[: self.layer_number]]  # pyright: ignore
+
+    def inputs(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch channels height width"]:
+        """Pictures, those of whole numbers scaled to 0..1.
+
+        Raises:
+            UserError: they are not known to be in 0..1, or not in it, and the units are Bernoulli.
+        """
+        image = batch["image"]
+        dtype = torch.get_default_dtype()
+        if image.dtype == torch.uint8:
+            return image.to(dtype) / 255
+        gaussian = (*self.below, self.layer)[0].is_gaussian
+        mend = "Scale the field to 0..1, or set model.visible_units=gaussian"
+        if not gaussian and ("0..1" not in self.units or not image.is_floating_point()):
+            kind = str(image.dtype).removeprefix("torch.")
+            raise UserError(
+                f"data.fields.image is {kind} in {self.units!r}; Bernoulli units need uint8, or 0..1", mend
+            )
+        if not gaussian and not self._looked_at_values and not image.is_meta:
+            low, high = (float(bound) for bound in image.aminmax())
+            if not 0 <= low <= high <= 1:
+                raise UserError(f"data.fields.image holds {low:g}..{high:g}; Bernoulli units need 0..1", mend)
+            self._looked_at_values = True
+        return image.to(dtype)
+
+    def visible(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch visible"]:
+        """States of the layer's visible units: pixels, or probabilities of the units below."""
+        visible = self.inputs(batch).flatten(1)
+        if self.binarise:
+            visible = sample_bernoulli(visible)
+        with torch.no_grad():
+            for layer in self.below:
+                visible = layer.hidden_probabilities(visible)
+        return visible
+
+    def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
+        visible = self.visible(batch)
+        self._latest.append(visible)
+        with torch.no_grad():
+            fantasies = self._fantasies(visible)
+        num_data, num_fantasies = len(visible), len(fantasies)
+        both = torch.cat([visible, fantasies])
+        logits = self.layer(both)  # one product of twice the rows is faster than two
+        hidden = logits.detach().sigmoid()
+        if self.persistent:
+            self.particles = sample_bernoulli(hidden[num_data:])
+        weight = torch.cat([both.new_full((num_data,), 1 / num_data),
+                            both.new_full((num_fantasies,), -1 / num_fantasies)])  # fmt: skip
+        if self.sparsity_cost:
+            pull = self.sparsity_cost * (hidden[:num_data].mean(0) - self.sparsity_target)
+            hidden[:num_data] -= pull
+        energy_of_hidden = -torch.dot(logits.flatten(), (hidden * weight[:, None]).flatten())
+        return weight @ self.layer.visible_energy(both, self.layer.visible_bias) + energy_of_hidden
+
+    def _fantasies(self, visible: Float[Tensor, "batch visible"]) -> Float[Tensor, "particles visible"]:
+        """Where the chains have come to; the first of a training begin from its first batch."""
+        hidden = self.particles if self.persistent else None
+        if hidden is None:
+            hidden = self.layer.sample_hidden(visible)
+        for _ in range(self.num_gibbs_steps - 1):
+            hidden = self.layer.sample_hidden(self.layer.sample_visible(hidden))
+        return self.layer.sample_visible(hidden)
+
+    def configure_optimizers(self) -> Optimizer:
+        """As the recipe says, without weight decay for biases: how often a unit is on is not complexity."""
+        optimizer = super().configure_optimizers()
+        for group in list(optimizer.param_groups):
+            biases = [parameter for parameter in group["params"] if parameter.ndim == 1]
+            group["params"] = [parameter for parameter in group["params"] if parameter.ndim > 1]
+            optimizer.add_param_group({**group, "params": biases, "weight_decay": 0.0})
+        return optimizer
+
+    def on_validation_epoch_start(self) -> None:
+        self._sum = torch.zeros_like(self.layer.visible_bias)
+        self._free_energy, self._num_samples = 0.0, 0
+
+    def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
+        visible = self.visible(batch)
+        self._sum += visible.sum(0)
+        self._free_energy += float(self.layer.free_energy(visible).double().sum())
+        self._num_samples += len(visible)
+        error = reconstruction_error(self.layer, visible).mean()
+        self.log(
+            "validation/reconstruction_error", error, on_epoch=True, batch_size=len(visible), sync_dist=True
+        )
+
+    def on_validation_epoch_end(self) -> None:
+        free_energy = self._free_energy / self._num_samples
+        mean = self._sum / self._num_samples
+        log_z = log_partition(self.layer, mean, _NUM_CHAINS, _NUM_TEMPERATURES, _EXACT_UP_TO).value
+        self.log("validation/log_likelihood", -free_energy - log_z, sync_dist=True)
+        if self._latest:
+            of_training = float(self.layer.free_energy(torch.cat([*self._latest])).double().mean())
+            self.log("validation/free_energy_gap", free_energy - of_training, sync_dist=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.particles is not None:
+            checkpoint["state_dict"]["particles"] = _of_all_workers(self.particles)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        particles = checkpoint["state_dict"].pop("particles", None)
+        if particles is not None:
+            self.particles = _of_this_worker(particles).to(self.layer.weights)
+
+    def served(self) -> nn.Module:
+        """From pictures in 0..1 to the probabilities of the layer's hidden units."""
+        steps = OrderedDict[str, nn.Module](flatten=nn.Flatten())
+        for number, layer in enumerate([*self.below, self.layer]):
+            steps |= {f"layer{number}": layer, f"probabilities{number}": nn.Sigmoid()}
+        return nn.Sequential(steps)
+
+    def output_names(self, settings: "DataSettings") -> list[str]:
+        return [f"hidden unit {number}" for number in range(len(self.layer.hidden_bias))]
+
+
+def reconstruction_error(
+    layer: BoltzmannLayer, visible: Float[Tensor, "batch visible"]
+) -> Float[Tensor, " batch"]:
+    """Mean squared difference of visible units to what comes back of them through hidden probabilities."""
+    return (visible - layer.visible_mean(layer.hidden_probabilities(visible))).square().mean(1)
+
+
+def _of_all_workers(mine: Float[Tensor, "mine hidden"]) -> Float[Tensor, "all hidden"]:
+    if not distributed.is_initialized():
+        return mine
+    parts = [torch.empty_like(mine) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(parts, mine)
+    return torch.cat(parts)
+
+
+def _of_this_worker(particles: Float[Tensor, "all hidden"]) -> Float[Tensor, "mine hidden"]:
+    if not distributed.is_initialized():
+        return particles
+    return particles.tensor_split(distributed.get_world_size())[distributed.get_rank()]
