@@ -12,12 +12,13 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
     "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
     "leaky_relu": nn.LeakyReLU,
     "elu": nn.ELU,
     "gelu": nn.GELU,
     "silu": nn.SiLU,
 }
-_RECTIFIERS = {"relu", "leaky_relu", "elu", "gelu", "silu"}
+_RECTIFIERS = {"relu", "relu6", "leaky_relu", "elu", "gelu", "silu"}
 
 
 def activation_layer(name: str) -> nn.Module:
@@ -31,11 +32,13 @@ def activation_layer(name: str) -> nn.Module:
     return ACTIVATIONS[name]()
 
 
-def initialise(layer: nn.Linear | nn.Conv2d, activation: str) -> None:
+def initialise(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, activation: str) -> None:
     """Draw weights that keep the variance of the signal through `layer` and the `activation` after it."""
+    # torch counts the inputs of a neuron along the second axis, where a transposed convolution has outputs.
+    weight = layer.weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else layer.weight
     if activation in _RECTIFIERS:
-        nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+        nn.init.kaiming_uniform_(weight, nonlinearity="relu")
     else:
-        nn.init.xavier_uniform_(layer.weight)
+        nn.init.xavier_uniform_(weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -36,11 +36,26 @@ def built(request):
     return request.param, model, pictures, labels
 
 
+def objective(model, pictures, labels):
+    """The cross-entropy of classes, or of pixels where the model draws its input again."""
+    answer = model(pictures)
+    if answer.shape == pictures.shape:
+        return functional.binary_cross_entropy_with_logits(answer, pictures)
+    return functional.cross_entropy(answer, labels)
+
+
+def knows(model, pictures, labels):
+    answer = model(pictures)
+    if answer.shape == pictures.shape:
+        return (answer.sigmoid() - pictures).square().mean() < 0.2 * pictures.var()
+    return (answer.argmax(1) == labels).all()
+
+
 def ten_steps(model, pictures, labels):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     losses = []
     for _ in range(10):
-        loss = functional.cross_entropy(model(pictures), labels)
+        loss = objective(model, pictures, labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -50,7 +65,7 @@ def ten_steps(model, pictures, labels):
 
 def test_a_gradient_reaches_every_parameter(built):
     _, model, pictures, labels = built
-    functional.cross_entropy(model(pictures), labels).backward()
+    objective(model, pictures, labels).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
@@ -60,9 +75,9 @@ def test_it_learns_one_batch_by_heart(built):
     optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
     for _ in range(300):
         optimizer.zero_grad()
-        functional.cross_entropy(model(pictures), labels).backward()
+        objective(model, pictures, labels).backward()
         optimizer.step()
-    assert (model.eval()(pictures).argmax(1) == labels).all()
+    assert knows(model.eval(), pictures, labels)
 
 
 def test_it_comes_back_whole_from_a_file(built):
