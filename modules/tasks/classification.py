@@ -7,12 +7,12 @@ epsilon.
 from collections import OrderedDict
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
+from modules.tasks.pictures import picture_inputs
 from modules.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Classification(Task):
         num_classes: classes to choose from.
         label_smoothing: share of the target's probability spread evenly over all classes.
         augmentation: changes the pictures of each batch in training; None = pictures as they are.
+        preprocessing: makes of every picture what the model takes, such as another size.
     """
 
     measures: ClassVar[dict[str, Literal["max", "min"]]] = {
@@ -45,17 +46,17 @@ class Classification(Task):
         num_classes: int,
         label_smoothing: float = 0.0,
         augmentation: nn.Module | None = None,
+        preprocessing: nn.Module | None = None,
     ) -> None:
         super().__init__(model)
         self.label_smoothing = label_smoothing
         self.augmentation = augmentation
+        self.preprocessing = preprocessing
         self.accuracy = MulticlassAccuracy(num_classes, average="micro")
 
     def inputs(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch channels height width"]:
-        """Pictures in 0..1, in the floating-point type that the precision asks for."""
-        image = batch["image"]
-        dtype = torch.get_default_dtype()
-        return image.to(dtype) if image.is_floating_point() else image.to(dtype) / 255
+        """Pictures as the model takes them, in the floating-point type that the precision asks for."""
+        return picture_inputs(batch["image"], self.preprocessing)
 
     def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
         inputs = self.inputs(batch)

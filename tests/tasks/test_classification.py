@@ -36,6 +36,13 @@ def test_inputs_are_in_0_to_1(batch: dict[str, Tensor]) -> None:
     assert torch.equal(task().inputs({"image": inputs}), inputs)
 
 
+def test_preprocessing_acts_always(batch: dict[str, Tensor]) -> None:
+    preprocessed, plain = task(preprocessing=Half()), task()
+    for mode in (True, False):
+        preprocessed.train(mode)
+        assert torch.equal(preprocessed.inputs(batch), plain.inputs(batch) / 2)
+
+
 def test_loss_is_the_cross_entropy(batch: dict[str, Tensor]) -> None:
     plain = task()
     logits = plain.model(plain.inputs(batch))
