@@ -124,8 +124,9 @@ def _write_catalogue() -> None:
 
 def _write_all(out: Path) -> None:
     """Writes every plan, once all of them are known to be right."""
-    from modules.configuration.catalogue import MEND, names, source
+    from modules.configuration.catalogue import MEND, names, source, space_chart
     from modules.configuration.fingerprint import code_fingerprint
+    from modules.configuration.measures import measures
     from modules.configuration.origins import CONF
     from modules.configuration.plans import to_yaml
     from modules.sweeps.setup import as_plain, check_points
@@ -145,6 +146,9 @@ def _write_all(out: Path) -> None:
         check_points(space)
         plan = {"name": name, "overrides": space.overrides, "search": as_plain(space.search)}
         files[f"spaces/{name}.yaml"] = to_yaml(plan)
+        # Beside the plan: another caption is no other sweep.
+        if chart := space_chart(name, measures(space.config["task"]["_target_"])):
+            files[f"charts/{name}.yaml"] = to_yaml(chart)
     for verb in VERBS:
         code = code_fingerprint([f"pipelines.{verb}", *(_evaluators() if verb == "evaluate" else [])])
         files[f"verbs/{verb}.yaml"] = to_yaml({"code": code})

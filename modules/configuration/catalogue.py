@@ -1,5 +1,7 @@
 """What conf/ holds: sources, datasets and recipes, and the file that tells dvc.yaml of them."""
 
+from collections.abc import Collection
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import yaml
 
 from modules.configuration.errors import KeyFault, UserError
 from modules.configuration.execution import SpaceSettings
-from modules.configuration.names import check_name
+from modules.configuration.names import check_name, suggest
 from modules.configuration.origins import CONF, shown
 from modules.configuration.plans import read_yaml
 from modules.configuration.settings import DataSettings, read
@@ -79,20 +81,50 @@ def dataset(name: str, conf: Path = CONF) -> dict[str, Any]:
     return plain
 
 
-def space_overrides(name: str, conf: Path = CONF) -> list[str]:
-    """The overrides that a space of conf/space stands for.
+def space(name: str, conf: Path = CONF) -> SpaceSettings:
+    """A space of conf/space, checked.
 
     Raises:
         UserError: naming the file and key at fault.
     """
     path = conf / "space" / f"{name}.yaml"
     try:
-        space = read(SpaceSettings, read_yaml(path))
+        found = read(SpaceSettings, read_yaml(path))
     except KeyFault as fault:
         raise fault.at(shown(path)) from None
-    if space.name != name:
-        raise UserError(f"{shown(path)}: its name is {space.name!r}", f"Write name: {name}")
-    return [f"recipe={space.recipe}", f"sweep={space.sweep}", *space.overrides, *space.axes]
+    if found.name != name:
+        raise UserError(f"{shown(path)}: its name is {found.name!r}", f"Write name: {name}")
+    return found
+
+
+def space_overrides(name: str, conf: Path = CONF) -> list[str]:
+    """The overrides that a space of conf/space stands for.
+
+    Raises:
+        UserError: naming the file and key at fault.
+    """
+    found = space(name, conf)
+    return [f"recipe={found.recipe}", f"sweep={found.sweep}", *found.overrides, *found.axes]
+
+
+def space_chart(name: str, measured: Collection[str], conf: Path = CONF) -> dict[str, Any] | None:
+    """How the report shows a space, or None.
+
+    Args:
+        name: of the space.
+        measured: the metrics that its trials log.
+        conf: the folder of configuration.
+
+    Raises:
+        UserError: it would show what no trial logs.
+    """
+    chart = space(name, conf).chart
+    if chart is None:
+        return None
+    if chart.y is not None and chart.y not in measured:
+        file = shown(conf / "space" / f"{name}.yaml")
+        raise UserError(f"{file}: chart.y: nothing logs {chart.y!r}", suggest(chart.y, measured))
+    return asdict(chart)
 
 
 def catalogue(

@@ -1,9 +1,10 @@
 """The sections that say where training runs and how a sweep searches; no result depends on where."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from modules.configuration.errors import KeyFault
+from modules.configuration.names import suggest
 from modules.configuration.ranges import at_least
 
 
@@ -110,6 +111,33 @@ class SweepSettings:
 
 
 @dataclass(frozen=True)
+class ChartSettings:
+    """How the report shows a space: one line a series, the mean over all other axes against one of them.
+
+    Attributes:
+        title: above it.
+        caption: what is to be seen, in a sentence or two.
+        x: axis of the space that goes across; its `null` stands at the right end and is called "all".
+        series: axis, or axes, each of whose values has a line of its own; an empty list draws one line.
+        y: metric that is compared; null is the sweep's.
+        log_x: whether x is logarithmic.
+        labels: what to call a value of an axis, by the value's text.
+    """
+
+    title: str
+    caption: str
+    x: str
+    series: str | list[str]
+    y: str | None = None
+    log_x: bool = False
+    labels: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def series_keys(self) -> list[str]:
+        return [self.series] if isinstance(self.series, str) else self.series
+
+
+@dataclass(frozen=True)
 class SpaceSettings:
     """A search space of its own, conf/space/<name>.yaml, for DVC.
 
@@ -119,6 +147,7 @@ class SpaceSettings:
         sweep: how, one of conf/sweep.
         overrides: the same for every point.
         axes: overrides that span the space.
+        chart: how the report shows it; null is not at all.
     """
 
     name: str
@@ -126,3 +155,15 @@ class SpaceSettings:
     sweep: str
     overrides: list[str]
     axes: list[str]
+    chart: ChartSettings | None = None
+
+    def __post_init__(self) -> None:
+        if self.chart is None:
+            return
+        keys = [axis.partition("=")[0] for axis in self.axes]
+        named = [("x", self.chart.x), *(("series", key) for key in self.chart.series_keys)]
+        for place, key in named:
+            if key not in keys:
+                raise KeyFault(f"chart.{place}", f"{key!r} is no axis of the space", suggest(key, keys))
+        if self.chart.x in self.chart.series_keys:
+            raise KeyFault("chart.series", f"{self.chart.x!r} goes across already")

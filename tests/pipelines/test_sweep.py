@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modules.configuration.catalogue import names, space_overrides
+from modules.configuration.catalogue import names, space_chart, space_overrides
 from modules.configuration.errors import UserError
 from modules.configuration.origins import CONF
 from modules.configuration.plans import to_yaml
@@ -126,3 +126,38 @@ def test_a_fault_in_a_spaces_file_is_named(tmp_path: Path, old: str, new: str, m
     (tmp_path / "space" / "lenet.yaml").write_text(text.replace(old, new, 1))
     with pytest.raises(UserError, match=message):
         space_overrides("lenet", tmp_path)
+
+
+CHART = "chart: {title: Width, caption: Wider is better., x: optimizer.lr, series: model.num_filters, log_x: true}\n"
+
+
+def space_with(tmp_path: Path, chart: str) -> Path:
+    (tmp_path / "space").mkdir()
+    (tmp_path / "space" / "lenet.yaml").write_text((CONF / "space" / "lenet.yaml").read_text() + chart)
+    return tmp_path
+
+
+def test_a_chart_of_a_space(tmp_path: Path) -> None:
+    conf = space_with(tmp_path, CHART.replace("}", ", y: validation/loss, labels: {'[8,16]': narrow}}"))
+    chart = space_chart("lenet", ["validation/loss", "validation/accuracy"], conf)
+    assert chart and chart["labels"] == {"[8,16]": "narrow"} and chart["series"] == "model.num_filters"
+    assert space_overrides("lenet", conf) == space_overrides("lenet"), "a chart changes no sweep"
+    with pytest.raises(UserError, match=r"chart\.y: nothing logs 'validation/loss'"):
+        space_chart("lenet", ["validation/accuracy"], conf)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("x: optimizer.lr", "x: optimiser.lr", r"chart\.x: 'optimiser\.lr' is no axis .*mean optimizer\.lr"),
+        ("model.num_filters", "[seed]", r"chart\.series: 'seed' is no axis of the space"),
+        ("model.num_filters", "[optimizer.lr]", r"chart\.series: 'optimizer.lr' goes across already"),
+        ("log_x: true", "logx: true", r"space/lenet.yaml: chart\.logx: .*mean log_x"),
+        ("title: Width, ", "", r"space/lenet.yaml: chart\.title"),
+        ("log_x: true", "labels: {null: all}", r"space/lenet.yaml: chart\.labels"),
+    ],
+)
+def test_a_fault_in_a_chart_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in CHART
+    with pytest.raises(UserError, match=message):
+        space_overrides("lenet", space_with(tmp_path, CHART.replace(old, new)))
