@@ -61,13 +61,22 @@ def _show(overrides: list[str]) -> None:
     config = compose(overrides)
     from rich.console import Console
 
-    from modules.shapes.check import check_shapes
+    from modules.shapes.check import check_phases, check_shapes
     from modules.shapes.cost import measure_multiply_adds_per_s
     from modules.shapes.table import shape_table
 
-    report = check_shapes(config, origins(overrides, CONF))
+    places = origins(overrides, CONF)
+    check_phases(config, places)
+    report = check_shapes(config, places)
+    begins = ""
+    if config["init_from"] or config["teacher"]:
+        from modules.registry.origins import check_origins
+
+        begins = check_origins(config)
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(shape_table(report, measure_multiply_adds_per_s()))
+    if begins:
+        console.print(begins, highlight=False, markup=False)
 
 
 def _compose_recipes() -> dict[str, dict[str, Any]]:
@@ -167,13 +176,14 @@ def _recipe_files(configs: dict[str, dict[str, Any]]) -> dict[str, str]:
     from modules.configuration.loader import origins
     from modules.configuration.origins import CONF
     from modules.configuration.plans import to_yaml
-    from modules.shapes.check import check_shapes
+    from modules.shapes.check import check_phases, check_shapes
     from modules.shapes.picture import network_svg
 
     files = {}
     for recipe, config in configs.items():
-        report = check_shapes(config, origins([f"recipe={recipe}"], CONF))
-        files[f"{recipe}.yaml"] = to_yaml(with_costs(config, report))
+        places = origins([f"recipe={recipe}"], CONF)
+        report = check_shapes(config, places)
+        files[f"{recipe}.yaml"] = to_yaml(with_costs(config, report, check_phases(config, places)))
         files[f"{recipe}.svg"] = network_svg(report)
         cost = report.cost
         print(f"{recipe}: {cost.num_parameters:,} parameters, {cost.multiply_adds:,} multiply-adds")

@@ -51,8 +51,9 @@ def _train_overrides(argv: list[str]) -> None:
     def check(config: dict[str, Any], overrides: list[str]) -> None:
         from modules.configuration.loader import origins
         from modules.configuration.origins import CONF
-        from modules.shapes.check import check_shapes
+        from modules.shapes.check import check_phases, check_shapes
 
+        check_phases(config, origins(overrides, CONF))
         check_shapes(config, origins(overrides, CONF))
 
     compose_and_run(job, argv, __doc__ or "", check)
@@ -63,18 +64,27 @@ def _train(plan: dict[str, Any], publish: Path | None) -> None:
 
     from modules.configuration.identity import identity
     from modules.configuration.settings import RuntimeSettings, read
+    from modules.training.phases import after_phases
     from modules.training.run_folder import RunFolder
 
     console = Console(stderr=True)
     storage = Path(read(RuntimeSettings, plan["runtime"], "runtime").storage)
     shards = storage / "data" / "shards" / plan["data"]["name"]
+    if plan["init_from"] or plan["teacher"]:
+        from modules.registry.origins import with_origins
+
+        plan = with_origins(plan, shards)
     number = identity(plan, shards)
     folder = RunFolder(storage / "runs" / number[:16])
     with folder.held():
         if folder.finished():
             print(f"{plan['name']}: already trained, nothing to do")
         else:
-            _start(plan, number, shards, folder, console)
+
+            def start(plan: dict[str, Any], number: str, folder: RunFolder) -> None:
+                _start(plan, number, shards, folder, console)
+
+            start(after_phases(plan, shards, storage / "runs", start), number, folder)
         if publish is not None:
             folder.publish(publish)
     summary = folder.read("summary.json") or {}

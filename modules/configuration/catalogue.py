@@ -144,8 +144,8 @@ def catalogue(
     content = {
         "sources": sources,
         "datasets": {name: {"source": data["source"]["name"]} for name, data in datasets.items()},
-        "recipes": {name: {"dataset": config["data"]["name"]} for name, config in recipes.items()},
-        "spaces": {name: {"dataset": config["data"]["name"]} for name, config in spaces.items()},
+        "recipes": {name: _inputs(config) for name, config in recipes.items()},
+        "spaces": {name: _inputs(config) for name, config in spaces.items()},
     }
     lines = [f"sources: [{', '.join(content['sources'])}]"]
     for group in ("datasets", "recipes", "spaces"):
@@ -154,5 +154,22 @@ def catalogue(
     return HEADER + "\n".join(lines) + "\n"
 
 
-def _flow(entry: dict[str, str]) -> str:
+def _inputs(config: dict[str, Any]) -> dict[str, Any]:
+    """The dataset of a training, and what else it begins from.
+
+    DVC loops over entries of one form: a training that begins from nothing needs its dataset once more.
+    """
+    dataset = config["data"]["name"]
+    named = [config["init_from"], *config["teacher"]]
+    folders = [Path(*Path(one).parts[:3]).as_posix() for one in named if one]
+    made = [one for one in folders if one.startswith(("build/train/", "data/raw/"))]
+    if len(made) > 1:
+        raise UserError(
+            f"{config['name']} begins from {' and '.join(made)}, and a recipe's stage knows one such folder",
+            "Name the others by their registered models: name@champion",
+        )
+    return {"dataset": dataset, "begins": made[0] if made else f"data/shards/{dataset}/shards.json"}
+
+
+def _flow(entry: dict[str, Any]) -> str:
     return yaml.safe_dump(entry, default_flow_style=True, width=1000).strip()

@@ -1,7 +1,8 @@
 """The identity of a run: what its result depends on, in one hash.
 
 It covers the resolved configuration, the shards' hashes, the fingerprint of the code and the pinned
-environment. Where a run happens and where it is tracked do not change its result, nor does the score
+environment, and what the run begins from: the identity of the phase before it, the content of weights and
+teachers. Where a run happens and where it is tracked do not change its result, nor does the score
 expected of it; so `runtime`, `sweep`, `tracking`, `allowed_targets` and `expected` are left out, and so is
 every path.
 """
@@ -14,8 +15,10 @@ from typing import Any
 from modules.configuration.definitions import ROOT
 from modules.configuration.errors import UserError
 from modules.configuration.names import check_name
+from modules.configuration.phases import chain
 
 WITHOUT_EFFECT = ("runtime", "sweep", "tracking", "allowed_targets", "expected", "code", "cost")
+_BY_CONTENT = ("phases", "init_from", "teacher", "origins")
 
 
 def identity(
@@ -24,7 +27,8 @@ def identity(
     """The identity of the run that a plan describes.
 
     Args:
-        plan: a plan, or a resolved configuration with `code`.
+        plan: a plan, or a resolved configuration with `code`; with `origins` if it names weights or teachers
+            (see `modules.registry.origins`).
         shards: the folder of its dataset's shards; by default data/shards/<dataset>.
         constraints: the file that pins the environment.
 
@@ -34,15 +38,41 @@ def identity(
     Raises:
         UserError: the shards are not there.
     """
+    return identities(plan, shards, constraints)[-1]
+
+
+def identities(
+    plan: dict[str, Any], shards: Path | None = None, constraints: Path = ROOT / "constraints.txt"
+) -> list[str]:
+    """The identities of the runs of a plan: of its phases in their order, then its own; see `identity`."""
     folder = shards or Path("data/shards") / check_name("dataset", plan["data"]["name"])
-    parts = {
-        "configuration": {key: value for key, value in plan.items() if key not in WITHOUT_EFFECT},
-        "shards": shard_hashes(folder),
-        "code": plan["code"]["fingerprint"],
-        "environment": pinned_environment(constraints),
-    }
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    hashes, pins = shard_hashes(folder), pinned_environment(constraints)
+    found: list[str] = []
+    for one in chain(plan):
+        parts = {
+            "configuration": {
+                key: value for key, value in one.items() if key not in (*WITHOUT_EFFECT, *_BY_CONTENT)
+            },
+            "begins": _beginning(one, found[-1] if found else None),
+            "shards": hashes,
+            "code": one["code"]["fingerprint"],
+            "environment": pins,
+        }
+        text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        found.append(hashlib.sha256(text.encode()).hexdigest())
+    return found
+
+
+def _beginning(plan: dict[str, Any], phase: str | None) -> dict[str, str]:
+    """What a run begins from, by content: an earlier phase's identity, or hashes of files."""
+    begins = {}
+    if phase is not None:
+        begins["phase"] = phase
+    elif plan.get("init_from"):
+        begins["weights"] = plan["origins"]["weights"]["sha256"]
+    if plan.get("teacher"):
+        begins["teachers"] = plan["origins"]["teachers"]["sha256"]
+    return begins
 
 
 def shard_hashes(folder: Path) -> dict[str, list[str]]:

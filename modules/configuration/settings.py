@@ -4,7 +4,7 @@ These dataclasses are the schema: a key that is not here is refused, and every f
 A section such as model, which names its class by `_target_`, is checked against that class instead.
 """
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -116,6 +116,9 @@ class TrainerSettings:
         log_every_steps: optimiser steps between two logged training losses.
         gradient_clip_norm: largest norm of the gradient; null leaves it as it is.
         precision: Lightning's name of the arithmetic.
+        samples_per_class: train on so many samples of each class, drawn by the seed; null on all.
+        without_classes: numbers of classes that training leaves out.
+        min_steps_per_epoch: an epoch goes over the samples as often as so many steps take.
     """
 
     max_epochs: int
@@ -125,14 +128,48 @@ class TrainerSettings:
     log_every_steps: int
     gradient_clip_norm: float | None
     precision: Literal["32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"]
+    samples_per_class: int | None
+    without_classes: list[int]
+    min_steps_per_epoch: int
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "block_steps", "checkpoint_every_steps", "log_every_steps"):
             at_least(1, name, getattr(self, name))
+        at_least(1, "min_steps_per_epoch", self.min_steps_per_epoch)
+        if self.samples_per_class is not None:
+            at_least(1, "samples_per_class", self.samples_per_class)
         if self.gradient_clip_norm is not None and self.gradient_clip_norm <= 0:
             raise KeyFault(
                 "gradient_clip_norm", f"{self.gradient_clip_norm} is not above 0", "null does not clip"
             )
+
+
+@dataclass(frozen=True)
+class FineTuningSettings:
+    """How a model that begins from given weights goes on learning.
+
+    Attributes:
+        through: builds what turns the found weights into the model's; null takes names as they are.
+        anew: beginnings of the names of weights that are drawn anew, whatever was found for them.
+        frozen_parts: so many of the lowest parts do not learn.
+        thaw_every_epochs: epochs after which the highest frozen part begins to learn, and again the next one
+            (gradual unfreezing: Howard & Ruder 2018, section 3.3, arXiv 1801.06146); null never.
+        lr_decay: learning rate of a part, as a factor of that of the part above it (discriminative
+            fine-tuning, section 3.2 there).
+    """
+
+    through: Node | None = None
+    anew: list[str] = field(default_factory=list)
+    frozen_parts: int = 0
+    thaw_every_epochs: int | None = None
+    lr_decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        at_least(0, "frozen_parts", self.frozen_parts)
+        if self.thaw_every_epochs is not None:
+            at_least(1, "thaw_every_epochs", self.thaw_every_epochs)
+        if not 0 < self.lr_decay <= 1:
+            raise KeyFault("lr_decay", f"{self.lr_decay} is not above 0 and at most 1")
 
 
 @dataclass(frozen=True)
@@ -179,6 +216,10 @@ class Settings:
         name: of the recipe.
         seed: of every random draw.
         allowed_targets: prefixes of `_target_` allowed besides the yard's own; set in conf/config.yaml alone.
+        fine_tuning: how given weights go on learning.
+        phases: what is trained before, by name: see `modules.configuration.phases`.
+        init_from: where the weights begin: a registered model, a folder with weights.pt or a file.
+        teacher: trained models whose answers are soft targets.
         sweep: None in a plan: a recipe's plan is the same however it is searched.
     """
 
@@ -194,6 +235,10 @@ class Settings:
     allowed_targets: list[str]
     name: str
     expected: ExpectedSettings
+    fine_tuning: FineTuningSettings
+    phases: dict[str, Any] | None
+    init_from: str | None
+    teacher: list[str]
     sweep: SweepSettings | None = None
 
     def __post_init__(self) -> None:
@@ -233,10 +278,12 @@ def read(section: type[Section], values: dict[str, Any], key: str = "") -> Secti
 def _construct(section: Any, values: dict[str, Any], key: str) -> Any:
     hints = get_type_hints(section)
     chosen = {}
-    for field in fields(section):
-        name = field.name.removesuffix("_")
+    for keyword in fields(section):
+        name = keyword.name.removesuffix("_")
         if name in values:
-            chosen[field.name] = _nested(hints[field.name], values[name], f"{key}.{name}" if key else name)
+            chosen[keyword.name] = _nested(
+                hints[keyword.name], values[name], f"{key}.{name}" if key else name
+            )
     try:
         return section(**chosen)
     except KeyFault as fault:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from modules.configuration.errors import UserError
+from modules.datamodules.chosen_samples import ChosenSamples
 from modules.datamodules.epoch_order import EpochOrder
 from modules.datamodules.shard_set import ShardSplit
 
@@ -42,7 +43,7 @@ class TrainingLoader:
 
     def __init__(
         self,
-        split: ShardSplit,
+        split: ShardSplit | ChosenSamples,
         batch_size: int,
         block_steps: int,
         seed: int,
@@ -128,7 +129,9 @@ class TrainingLoader:
 class _Blocks(Dataset):
     """The blocks of any epoch by their span; worker processes hold a copy of it."""
 
-    def __init__(self, split: ShardSplit, batch_size: int, seed: int, rank: int, world_size: int) -> None:
+    def __init__(
+        self, split: ShardSplit | ChosenSamples, batch_size: int, seed: int, rank: int, world_size: int
+    ) -> None:
         if not 0 <= rank < world_size:
             raise ValueError(f"rank {rank} of {world_size} processes")
         self._split = split

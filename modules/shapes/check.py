@@ -2,9 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+import torch
+from torch import nn
+
 from modules.configuration.origins import Origins
+from modules.configuration.phases import chain, named_phases
+from modules.configuration.targets import build
+from modules.models.parts import parts
 from modules.shapes.cost import Cost, estimate_cost
 from modules.shapes.failure import Failure
 from modules.shapes.mismatch import ShapeError, explain
@@ -78,6 +85,7 @@ def check_shapes(config: dict[str, Any], origins: Origins | None = None) -> Shap
     except Failure as failure:
         raise explain(config, failure, origins) from failure
     _check_gradients(first)
+    _check_parts(config, first.task.get_submodule("model"))
     rows = tuple(_rows(first, second))
     return ShapeReport(
         name=config.get("name") or "",
@@ -85,6 +93,37 @@ def check_shapes(config: dict[str, Any], origins: Origins | None = None) -> Shap
         edges=tuple(_edges(first, second)),
         cost=estimate_cost(config, first, second),
     )
+
+
+def check_phases(config: dict[str, Any], origins: Origins | None = None) -> dict[str, ShapeReport]:
+    """Checks every phase of a configuration as a training of its own, and that each fits the one before.
+
+    Raises:
+        ShapeError: as `check_shapes`; or nothing of a phase's model would be kept by the next.
+        UserError: a target may not be built.
+    """
+    reports = {}
+    for name, phase in named_phases(config).items():
+        try:
+            reports[name] = check_shapes(phase, origins)
+        except ShapeError as error:
+            raise ShapeError(f"phase {name}: {error.problem}", error.mend) from error
+    trainings = chain(config)
+    for before, after in pairwise(trainings):
+        _check_succession(before, after)
+    return reports
+
+
+def _check_succession(before: dict[str, Any], after: dict[str, Any]) -> None:
+    if before["model"] == after["model"] or after["fine_tuning"]["through"] is not None:
+        return  # the same names; or a translation, which is judged where it happens
+    with torch.device("meta"):
+        found, wanted = (build(config["model"]).state_dict() for config in (before, after))
+    if not any(name in found and found[name].shape == weight.shape for name, weight in wanted.items()):
+        raise ShapeError(
+            f"{after['name']}: nothing of what {before['name']} trains fits its model",
+            "Keep names and sizes, or translate them: fine_tuning.through",
+        )
 
 
 def _rows(first: Trace, second: Trace) -> Iterable[Row]:
@@ -134,6 +173,16 @@ def _edges(first: Trace, second: Trace) -> Iterable[Edge]:
         if target in leading and source != target:
             for shape in _texts(shapes, second.edges[source, target]):
                 yield Edge(source, target, shape)
+
+
+def _check_parts(config: dict[str, Any], model: nn.Module) -> None:
+    frozen, names = config["fine_tuning"]["frozen_parts"], [type(part).__name__ for part in parts(model)]
+    if frozen and frozen >= len(names):
+        raise ShapeError(
+            f"fine_tuning.frozen_parts={frozen}, and {type(model).__name__} has {len(names)} parts"
+            f" ({', '.join(names)}): none would learn",
+            f"Set it to {len(names) - 1} or less",
+        )
 
 
 def _check_gradients(trace: Trace) -> None:

@@ -99,7 +99,7 @@ def _working_bytes(config: dict[str, Any], task: torch.nn.Module) -> int:
     batch_size = config["trainer"]["batch_size"]
     try:
         with default_dtype(config):
-            return working_bytes(task, symbolic_batch(config["data"]["fields"], batch_size))
+            return working_bytes(task, symbolic_batch(config, batch_size))
     except FAULTS as error:  # other sizes have passed, so it is this one: batch normalisation of one sample
         message = " ".join(str(error).split())
         raise UserError(f"trainer.batch_size={batch_size} does not fit the network: {message}") from error

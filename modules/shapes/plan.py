@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from modules.configuration.definitions import ROOT
 from modules.configuration.fingerprint import code_fingerprint
 from modules.configuration.identity import pinned_environment
+from modules.configuration.phases import named_phases, with_phases
 
 if TYPE_CHECKING:
     from modules.configuration.origins import Origins
     from modules.shapes.check import ShapeReport
 
-BUILT = ("model", "task", "optimizer", "schedule")
+BUILT = ("model", "task", "optimizer", "schedule", "fine_tuning")
 TRAINING = ("modules.training.fit", "modules.datamodules.shard_loader")
 
 
@@ -29,15 +30,21 @@ def make_plan(config: dict[str, Any], origins: "Origins | None" = None) -> dict[
     Raises:
         UserError: a shape does not agree, or code cannot be read.
     """
-    from modules.shapes.check import check_shapes
+    from modules.shapes.check import check_phases, check_shapes
 
-    return with_costs(config, check_shapes(config, origins))
+    return with_costs(config, check_shapes(config, origins), check_phases(config, origins))
 
 
-def with_costs(config: dict[str, Any], report: "ShapeReport") -> dict[str, Any]:
-    """The plan of a resolved configuration whose shapes have been checked."""
+def with_costs(
+    config: dict[str, Any], report: "ShapeReport", phases: "dict[str, ShapeReport]"
+) -> dict[str, Any]:
+    """The plan of a resolved configuration whose shapes have been checked, and those of its phases."""
     own = {key: value for key, value in config.items() if key != "sweep"}
-    return own | {"code": training_code(config), "cost": cost_of(report)}
+    facts = {
+        name: {"code": training_code(phase), "cost": cost_of(phases[name])}
+        for name, phase in named_phases(config).items()
+    }
+    return with_phases(own, facts) | {"code": training_code(config), "cost": cost_of(report)}
 
 
 def cost_of(report: "ShapeReport") -> dict[str, Any]:

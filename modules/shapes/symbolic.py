@@ -24,7 +24,7 @@ def run(config: dict[str, Any], batch_size: int = BATCH_SIZES[0]) -> Trace:
     fields = config["data"]["fields"]
     num_classes = {name: len(field["classes"]) for name, field in fields.items() if field.get("classes")}
     with default_dtype(config):
-        trace = Trace(build_task(config), symbolic_batch(fields, batch_size), num_classes).run()
+        trace = Trace(build_task(config), symbolic_batch(config, batch_size), num_classes).run()
     # What counts classes beside the loss, such as a metric, must agree with the data too.
     given = config["task"].get("num_classes")
     if given is not None and num_classes and given not in num_classes.values():
@@ -64,9 +64,14 @@ def build_task(config: dict[str, Any]) -> nn.Module:
         raise failure_in_constructor(cause) from error
 
 
-def symbolic_batch(fields: dict[str, dict[str, Any]], batch_size: int) -> dict[str, Tensor]:
-    """A batch as the shards would give it, without data."""
-    return {
+def symbolic_batch(config: dict[str, Any], batch_size: int) -> dict[str, Tensor]:
+    """A batch as training gets it, without data: the shards' fields, and what teachers say of each class."""
+    fields = config["data"]["fields"]
+    batch = {
         name: torch.empty((batch_size, *field["shape"]), dtype=getattr(torch, field["dtype"]), device="meta")
         for name, field in fields.items()
     }
+    if config["teacher"]:
+        num_classes = sum(len(field.get("classes") or ()) for field in fields.values())
+        batch["teacher"] = torch.empty((batch_size, num_classes), dtype=torch.float32, device="meta")
+    return batch

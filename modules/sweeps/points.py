@@ -15,13 +15,14 @@ from modules.configuration.errors import UserError
 from modules.configuration.explain import HYDRA_ERRORS
 from modules.configuration.loader import changed, load, origins, packed
 from modules.configuration.origins import CONF
+from modules.configuration.phases import chain, named_phases, with_phases
 from modules.shapes.plan import cost_of, named_targets, training_code
 from modules.sweeps.space import Point, Space, overrides_of
 
 if TYPE_CHECKING:
     from modules.shapes.check import ShapeReport
 
-SHAPED = ("data", "recipe", "model", "task", "optimizer", "trainer")
+SHAPED = ("data", "recipe", "model", "task", "optimizer", "trainer", "fine_tuning", "phases")
 """The sections that a shape may depend on."""
 
 
@@ -37,6 +38,7 @@ class PointPlans:
         self._loaded: dict[tuple[str, ...], bytes] = {}
         self._codes: dict[str, dict[str, Any]] = {}
         self._reports: dict[str, ShapeReport | UserError] = {}
+        self._of_phases: dict[str, dict[str, ShapeReport]] = {}
         self._families: dict[tuple[str | None, ...], ShapeReport | None] = {}
         axes = [axis for axis in space.varied() if section(axis.key) in SHAPED]
         self._numbers = [axis for axis in axes if axis.is_real]
@@ -85,7 +87,14 @@ class PointPlans:
         """
         config = self.configuration(point)
         own = {key: value for key, value in config.items() if key != "sweep"}
-        return own | {"code": self.code(config), "cost": cost_of(self._family(point) or self._report(point))}
+        facts = {
+            name: {"code": self.code(phase), "cost": cost_of(report)}
+            for (name, phase), report in zip(
+                named_phases(config).items(), self._phases(point).values(), strict=True
+            )
+        }
+        cost = cost_of(self._family(point) or self._report(point))
+        return with_phases(own, facts) | {"code": self.code(config), "cost": cost}
 
     def code(self, config: dict[str, Any]) -> dict[str, Any]:
         """What `training_code` says of a configuration."""
@@ -125,9 +134,26 @@ class PointPlans:
             raise UserError(found.problem, found.mend) from found
         return found
 
+    def _phases(self, point: Point) -> "dict[str, ShapeReport]":
+        """The shapes of a point's phases, traced once for all points with the same phases."""
+        from modules.shapes.check import check_phases
+
+        config = self.configuration(point)
+        if not config["phases"]:
+            return {}
+        key = " ".join(map(self._key, chain(config)))
+        if key not in self._of_phases:
+            self._of_phases[key] = check_phases(
+                config, origins([*self._space.fixed, *overrides_of(point)], CONF)
+            )
+        return self._of_phases[key]
+
     def _key(self, config: dict[str, Any]) -> str:
         trainer = {key: config["trainer"][key] for key in ("batch_size", "precision")}
-        read = [config["data"]["fields"], *(config[section] for section in ("model", "task", "optimizer"))]
+        read = [
+            config["data"]["fields"],
+            *(config[section] for section in ("model", "task", "optimizer", "fine_tuning")),
+        ]
         return json.dumps([*read, trainer], sort_keys=True)
 
 

@@ -148,6 +148,11 @@ def complete(drafted: Draft) -> Sweep:
     runtime, settings = drafted.runtime, drafted.settings
     storage = Path(runtime.storage)
     parts = drafted.search | {"shards": _check_shards(storage, drafted.configs, drafted.metric)}
+    begin = [_with_origins(config, storage).get("origins") for config in drafted.configs]
+    if any(begin):
+        parts["origins"] = [
+            origins and {key: one["sha256"] for key, one in origins.items()} for origins in begin
+        ]
     check_resources(runtime)
     number = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     return Sweep(
@@ -161,8 +166,16 @@ def complete(drafted: Draft) -> Sweep:
         base=check_points(drafted),
         overrides=drafted.overrides,
         max_epochs=drafted.config["trainer"]["max_epochs"],
-        plan_of=drafted.plans.plan,
+        plan_of=lambda point: _with_origins(drafted.plans.plan(point), storage),
     )
+
+
+def _with_origins(plan: dict[str, Any], storage: Path) -> dict[str, Any]:
+    if not plan["init_from"] and not plan["teacher"]:
+        return plan
+    from modules.registry.origins import with_origins
+
+    return with_origins(plan, storage.absolute() / "data" / "shards" / plan["data"]["name"])
 
 
 def as_plain(search: dict[str, Any]) -> dict[str, Any]:

@@ -20,10 +20,12 @@ from modules.sweeps.worker import TAKEN_OVER, Assignment, Reporter
 from modules.training.checkpoint import CheckpointSaver, read_checkpoint, save_tensors
 from modules.training.curves import Curves
 from modules.training.interruption import Interrupted
+from modules.training.phases import after_phases
 from modules.training.run import train
 from modules.training.run_folder import RunFolder
 from modules.training.workers import train_on_workers
 
+_PHASE_WAIT_S = 24 * 3600.0  # for another trial that trains the same phase
 HELD_WAIT_S = 60.0  # for the worker of a driver that was killed to be gone
 
 
@@ -69,6 +71,7 @@ def _train_one(assignment: Assignment, report: Reporter) -> dict[str, Any]:
             return {"status": "REUSED"}
         take_over(folder, plan)
         try:
+            plan = _after_phases(plan, shards, report)
             if plan["runtime"]["num_workers"] > 1:
                 # Its processes are not this one: the sweep hears of its epochs when all are trained.
                 train_on_workers(plan, number, shards, folder, Console(quiet=True))
@@ -85,7 +88,34 @@ def _train_one(assignment: Assignment, report: Reporter) -> dict[str, Any]:
     return {"status": "FINISHED"}
 
 
-class EpochReports(Checkpoint):
+def _after_phases(plan: dict[str, Any], shards: Path, report: Reporter) -> dict[str, Any]:
+    """Trains the phases of a trial; those that several trials have in common are trained by the first."""
+
+    def train_one(phase: dict[str, Any], number: str, folder: RunFolder) -> None:
+        data = open_shards(shards, phase["data"])
+        ends = [EndsWithTheSweep(report)]
+        train(phase, number, shards, folder, Console(quiet=True), ends, data, deliver=False)
+
+    return after_phases(plan, shards, shards.parents[2] / "runs", train_one, wait_s=_PHASE_WAIT_S)
+
+
+class EndsWithTheSweep(Checkpoint):
+    """Saves and stops when the sweep is interrupted.
+
+    Args:
+        report: knows of it.
+    """
+
+    def __init__(self, report: Reporter) -> None:
+        self.report = report
+
+    def on_train_batch_end(self, trainer: Trainer, *rest: Any) -> None:
+        if self.report.interrupted:
+            assert isinstance(trainer.checkpoint_callback, CheckpointSaver)
+            trainer.checkpoint_callback.interruption.request(Stopped("pause"))
+
+
+class EpochReports(EndsWithTheSweep):
     """Reports what validation measured after each epoch, and obeys.
 
     As a `Checkpoint` it comes after the one that saves: what has been reported is in last.ckpt, for this
@@ -98,17 +128,12 @@ class EpochReports(Checkpoint):
     """
 
     def __init__(self, trial: int, report: Reporter) -> None:
+        super().__init__(report)
         self.trial = trial
-        self.report = report
         self._num_reported = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._obey(trainer)
-
-    def on_train_batch_end(self, trainer: Trainer, *rest: Any) -> None:
-        if self.report.interrupted:
-            assert isinstance(trainer.checkpoint_callback, CheckpointSaver)
-            trainer.checkpoint_callback.interruption.request(Stopped("pause"))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._obey(trainer)
@@ -167,8 +192,12 @@ def take_over(folder: RunFolder, plan: dict[str, Any]) -> None:
         return
     checkpoint = read_checkpoint(taken)
     for state in checkpoint["optimizer_states"]:
+        highest = max(group["initial_lr"] for group in state["param_groups"])
         for group in state["param_groups"]:
             given = {key: value for key, value in plan["optimizer"].items() if key in group}
-            group.update(given | {"initial_lr": given["lr"]} if "lr" in given else given)
+            if "lr" in given:  # each group keeps its share of the highest rate
+                given["lr"] *= group["initial_lr"] / highest
+                given["initial_lr"] = given["lr"]
+            group.update(given)
     save_tensors(checkpoint, folder.checkpoint)
     taken.unlink()

@@ -127,13 +127,18 @@ class GradientAverage:
 
     def __init__(self, module: nn.Module) -> None:
         self._names = {parameter: name for name, parameter in module.named_parameters()}
-        trained = [parameter for parameter in self._names if parameter.requires_grad]
-        self._buckets = [_Bucket(parameters) for parameters in _grouped(trained)]
-        self.num_bytes = sum(bucket.flat.nbytes for bucket in self._buckets)
+        self._fill_buckets()
         self._seconds = 0.0
         self._marks: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
 
+    def _fill_buckets(self) -> None:
+        self._trained = [parameter for parameter in self._names if parameter.requires_grad]
+        self._buckets = [_Bucket(parameters) for parameters in _grouped(self._trained)]
+        self.num_bytes = sum(bucket.flat.nbytes for bucket in self._buckets)
+
     def __call__(self) -> None:
+        if len(self._trained) != sum(parameter.requires_grad for parameter in self._names):
+            self._fill_buckets()  # a part was frozen or thawed
         started = _mark(self._buckets[0].flat.device)
         # While one bucket travels, the next is packed.
         travelling = [distributed.all_reduce(self._packed(bucket), async_op=True) for bucket in self._buckets]

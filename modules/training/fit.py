@@ -7,8 +7,9 @@ moment, ends with the weights of an uninterrupted one when it is started again.
 
 import logging
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,16 +17,19 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from modules.configuration.errors import UserError
-from modules.configuration.settings import RuntimeSettings, TrainerSettings, read
+from modules.configuration.settings import FineTuningSettings, RuntimeSettings, TrainerSettings, read
 from modules.configuration.targets import build
 from modules.tasks.task import Optimisation, Task
 from modules.training.checkpoint import AtomicCheckpointIO, CheckpointSaver
 from modules.training.communication import Communication
 from modules.training.curves import Curves, LossCurve, MetricSink
 from modules.training.data_parallel import DataParallelStrategy, world_size
+from modules.training.fine_tuning import Freezing, parameter_groups
+from modules.training.initial_weights import begin_from
 from modules.training.interruption import Interruption
 from modules.training.memory import keep_freed_memory
 from modules.training.progress import ProgressDisplay
@@ -102,9 +106,12 @@ def fit(
     num_steps = training.steps_per_epoch * settings.max_epochs
     keep_freed_memory()
     task = build_task(plan)
+    console = console or Console(stderr=True)
+    begun = _begin(task, plan, console)
+    fine_tuning = read(FineTuningSettings, plan["fine_tuning"], "fine_tuning")
     task.optimise_with(
         Optimisation(
-            build_optimizer=lambda parameters: build(plan["optimizer"], params=parameters),
+            build_optimizer=_optimizer_builder(task, plan["optimizer"], fine_tuning.lr_decay),
             schedule=build(plan["schedule"]),
             num_steps=num_steps,
             block_steps=settings.block_steps,
@@ -113,7 +120,8 @@ def fit(
     )
     curves = Curves(sink, lambda: task.global_step)
     losses = LossCurve(task, curves, settings.log_every_steps)
-    progress = ProgressDisplay(console or Console(stderr=True), curves, settings.batch_size, num_steps)
+    progress = ProgressDisplay(console, curves, settings.batch_size, num_steps)
+    freezing = [Freezing(task.model, fine_tuning)] if fine_tuning.frozen_parts else []
     strategy, shared = "auto", []
     if world_size() > 1:
         strategy = DataParallelStrategy()
@@ -142,6 +150,7 @@ def fit(
                     EpochOrder(training),
                     RandomState(plan["seed"]),
                     losses,
+                    *freezing,
                     *shared,
                     progress,
                     saver,
@@ -172,10 +181,32 @@ def fit(
         "epochs": settings.max_epochs,
         "samples_per_s": progress.samples_per_s(trainer),
         "num_workers": world_size(),
+        **({"initial_weights": begun} if begun else {}),
     }
     for callback in shared:
         figures |= callback.figures(trainer)
     return task, curves, figures
+
+
+def _begin(task: Task, plan: dict[str, Any], console: Console) -> dict[str, Any]:
+    """Fills the model with the weights that the plan begins from; says what of them fits."""
+    origin = (plan.get("origins") or {}).get("weights")
+    if origin is None:
+        return {}
+    through, anew = plan["fine_tuning"]["through"], plan["fine_tuning"]["anew"]
+    fit = begin_from(task.model, Path(origin["file"]), build(through) if through else None, anew)
+    console.print(f"begins from {origin['file']}: {fit}", highlight=False, soft_wrap=True, markup=False)
+    return {"file": origin["file"], **asdict(fit)}
+
+
+def _optimizer_builder(
+    task: Task, node: dict[str, Any], lr_decay: float
+) -> Callable[[Iterable[nn.Parameter]], Optimizer]:
+    if lr_decay == 1.0:
+        return lambda parameters: build(node, params=parameters)
+    if "lr" not in node:
+        raise UserError(f"fine_tuning.lr_decay={lr_decay} needs optimizer.lr, which is not set")
+    return lambda parameters: build(node, params=parameter_groups(task.model, node["lr"], lr_decay))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy
 import torch
 from pytorch_lightning import Callback
 from rich.console import Console
@@ -15,6 +16,7 @@ from modules.configuration.errors import UserError
 from modules.configuration.identity import shard_hashes
 from modules.configuration.plans import to_yaml, write_if_changed
 from modules.configuration.settings import DataSettings, RuntimeSettings, TrainerSettings, read
+from modules.datamodules.chosen_samples import choose
 from modules.datamodules.shard_loader import EvaluationLoader, TrainingLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.tasks.task import Task
@@ -75,7 +77,7 @@ def train(
     data = data or ShardSet.open(shards, read(DataSettings, plan["data"], "data"))
     _check_shares(settings.batch_size, data)
     training = TrainingLoader(
-        data.split("train"),
+        choose(data.split("train"), settings, plan["seed"], _soft_targets(plan)),
         settings.batch_size // world_size(),
         settings.block_steps,
         plan["seed"],
@@ -120,6 +122,13 @@ def _check_shares(batch_size: int, data: ShardSet) -> None:
         )
     if "validation" in data.splits and data.split("validation").num_samples < world_size():
         raise UserError(f"the validation split has fewer samples than the {world_size()} processes")
+
+
+def _soft_targets(plan: dict[str, Any]) -> dict[str, numpy.ndarray]:
+    """What the plan's teachers say of every sample of the training split."""
+    if not plan["teacher"]:
+        return {}
+    return {"teacher": numpy.load(plan["origins"]["teachers"]["file"], allow_pickle=False)}
 
 
 def write_results(

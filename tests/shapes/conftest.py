@@ -29,6 +29,8 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Configure:
             "task": {"_target_": "modules.tasks.classification.Classification", "num_classes": 10},
             "optimizer": {"_target_": "torch.optim.AdamW", "lr": 0.001, "fused": True},
             "trainer": {"batch_size": 32, **trainer},
+            "fine_tuning": {"frozen_parts": 0},
+            "teacher": [],
         }
 
     return make

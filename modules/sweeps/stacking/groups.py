@@ -69,8 +69,18 @@ def stack_size(plan: Plan) -> int:
     What is won is the time that a small network spends outside arithmetic. What is lost is the cache: a lone
     network stays in it from step to step, of a stack all members pass through it at each.
     """
+    alone = ("phases", "init_from", "teacher")
+    fresh = not any(plan[key] for key in alone) and plan["fine_tuning"]["frozen_parts"] == 0
+    if not fresh or plan["fine_tuning"]["lr_decay"] != 1.0 or _chooses(plan["trainer"]):
+        return 1
     num_bytes = max(1, plan["cost"]["num_parameters"]) * _BYTES_PER_PARAMETER
     return min(_MOST_MEMBERS, _CACHE_BYTES // num_bytes) or 1
+
+
+def _chooses(trainer: Plan) -> bool:
+    """Whether a training takes other samples than all, once an epoch."""
+    chosen = trainer["samples_per_class"] is not None or trainer["without_classes"]
+    return bool(chosen) or trainer["min_steps_per_epoch"] > 1
 
 
 def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:

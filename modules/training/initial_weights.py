@@ -1,0 +1,156 @@
+"""Weights that a model begins from: whatever fits by name and shape is kept, the rest stays as it was drawn.
+
+A new head on a trained body (Donahue et al. 2014, arXiv 1310.1531) is such a model: all names agree, and the
+head's shapes do not.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from modules.configuration.errors import UserError
+
+Weights = Mapping[str, Tensor]
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """What `fine_tuning.through` may be instead of a callable: it reads a file of another format itself."""
+
+    def read(self, file: Path) -> Weights: ...
+
+
+Translation = Callable[[Weights], Weights] | Reader
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How found weights fit a model, by the names of its own weights.
+
+    Attributes:
+        kept: taken over.
+        new: as they were drawn: nothing was found for them, or something of another shape.
+        left_over: found, but not wanted.
+        num_kept: elements taken over.
+        num_weights: elements that the model has.
+    """
+
+    kept: list[str]
+    new: list[str]
+    left_over: list[str]
+    num_kept: int
+    num_weights: int
+
+    def __str__(self) -> str:
+        share = f"{len(self.kept)} of {len(self.kept) + len(self.new)} tensors"
+        share += f" kept ({self.num_kept:,} of {self.num_weights:,} numbers)"
+        parts = [share, f"new: {_some(self.new)}" if self.new else ""]
+        return "; ".join(
+            filter(None, [*parts, f"left over: {_some(self.left_over)}" if self.left_over else ""])
+        )
+
+
+def begin_from(
+    model: nn.Module, file: Path, through: Translation | None = None, anew: Sequence[str] = ()
+) -> Fit:
+    """Fills a model with what fits of the weights in a file.
+
+    Args:
+        model: gets them.
+        file: a state dict; of another format where `through` reads it.
+        through: gives weights by this model's names: of those found, or of the file.
+        anew: beginnings of names that nothing is taken over for.
+
+    Raises:
+        UserError: the file is missing, damaged or holds more than tensors, nothing fits, or a weight is not a
+            number.
+    """
+    found = read_weights(file, through)
+    fit = compare(model, found, anew)
+    if not fit.kept:
+        raise nothing_fits(model, file, found)
+    if broken := [name for name in fit.kept if not found[name].isfinite().all()]:
+        raise UserError(f"{file}: {broken[0]} holds NaN or infinity", "Begin from other weights")
+    model.load_state_dict({name: found[name] for name in fit.kept}, strict=False)
+    return fit
+
+
+def read_weights(file: Path, through: Translation | None = None) -> Weights:
+    """The weights in a file, by the names of the model that they are for.
+
+    Raises:
+        UserError: the file is missing, damaged or holds more than tensors.
+    """
+    if isinstance(through, Reader):
+        return through.read(file)
+    return through(_read(file)) if through else _read(file)
+
+
+def compare(model: nn.Module, found: Weights, anew: Sequence[str] = ()) -> Fit:
+    """How weights would fit a model; nothing is changed.
+
+    Raises:
+        UserError: no weight has a name that begins as `anew` says.
+    """
+    own = model.state_dict()
+    for beginning in anew:
+        if not any(name.startswith(beginning) for name in own):
+            raise UserError(
+                f"fine_tuning.anew: no weight of {type(model).__name__} begins with {beginning!r}",
+                f"There is: {_some(list(own), 12)}",
+            )
+    kept = [
+        name
+        for name, weight in own.items()
+        if name in found and found[name].shape == weight.shape and not name.startswith(tuple(anew))
+    ]
+    taken = set(kept)
+    return Fit(
+        kept,
+        new=[name for name in own if name not in taken],
+        left_over=[name for name in found if name not in taken],
+        num_kept=sum(own[name].numel() for name in kept),
+        num_weights=sum(weight.numel() for weight in own.values()),
+    )
+
+
+def nothing_fits(model: nn.Module, file: Path, found: Weights) -> UserError:
+    """The one line for weights of which a model can keep none."""
+    return UserError(
+        f"nothing in {file} fits {type(model).__name__}: {_why_nothing(model, found)}",
+        "Begin from a model of this architecture, or translate its weights: fine_tuning.through",
+    )
+
+
+def _read(file: Path) -> Weights:
+    try:
+        found: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{file} is not there", "Train what it begins from first") from None
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(
+            f"{file} is damaged or holds more than weights, nothing of it was run ({reason})"
+        ) from error
+    if not isinstance(found, Mapping) or not all(
+        isinstance(name, str) and isinstance(weight, Tensor) for name, weight in found.items()
+    ):
+        raise UserError(f"{file} holds no weights by name", "It should be a state dict: weights.pt")
+    return found
+
+
+def _why_nothing(model: nn.Module, found: Weights) -> str:
+    own = model.state_dict()
+    for name, weight in own.items():
+        if name in found:
+            return f"{name} is {list(found[name].shape)} there and {list(weight.shape)} here"
+    return f"it has {_some(list(found), 2)}, and the model {_some(list(own), 2)}"
+
+
+def _some(names: list[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
