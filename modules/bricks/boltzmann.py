@@ -39,7 +39,7 @@ class BoltzmannLayer(nn.Module):
         visible_std: standard deviation of a Gaussian visible unit, given the hidden ones.
 
     Raises:
-        ValueError: if `visible_units` is unknown, a size is below 1 or `visible_std` is not above 0.
+        ValueError: if a size is below 1, or `visible_std` not above 0 or not of Gaussian units.
     """
 
     def __init__(
@@ -50,15 +50,13 @@ class BoltzmannLayer(nn.Module):
         visible_std: float = 1.0,
     ) -> None:
         super().__init__()
-        if visible_units not in ("bernoulli", "gaussian"):
-            raise ValueError(f"visible_units={visible_units!r} is neither bernoulli nor gaussian")
         if min(visible_size, hidden_size) < 1:
             raise ValueError(f"{visible_size} visible and {hidden_size} hidden units: each must be 1 or more")
         if visible_std <= 0:
             raise ValueError(f"visible_std={visible_std} is not above 0")
         if visible_units == "bernoulli" and visible_std != 1.0:
             raise ValueError(f"visible_std={visible_std} is of Gaussian units, but visible_units=bernoulli")
-        self.is_gaussian = visible_units == "gaussian"
+        self.is_gaussian = {"bernoulli": False, "gaussian": True}[visible_units]
         self.visible_std = visible_std
         self.weights = nn.Parameter(torch.empty(hidden_size, visible_size))
         self.visible_bias = nn.Parameter(torch.zeros(visible_size))
