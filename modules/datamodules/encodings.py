@@ -6,6 +6,7 @@ No pickle is ever written or read: arrays of Python objects are refused in both 
 import functools
 import io
 import mmap
+import tokenize
 
 import numpy as np
 from PIL import Image
@@ -66,7 +67,12 @@ def read_npy_header(content: bytes) -> tuple[int, np.dtype, tuple[int, ...]]:
     file = io.BytesIO(content)
     if np.lib.format.read_magic(file) != (1, 0):
         raise ValueError("it is no npy file of version 1.0")
-    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=_MAX_HEADER_BYTES)
+    try:
+        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(
+            file, max_header_size=_MAX_HEADER_BYTES
+        )
+    except tokenize.TokenError as error:  # NumPy's own reading of a header that Python does not take
+        raise ValueError("its header is damaged") from error
     if dtype.hasobject:
         raise ValueError("it holds Python objects, that is a pickle")
     if by_columns:
