@@ -1,0 +1,102 @@
+"""Reconstruction: an input drawn again from its code, so that the code has to hold what matters in it.
+
+Cross-entropy of pixels taken for probabilities: Hinton & Salakhutdinov (2006), Science 313, note 9 there.
+Denoising: Vincent, Larochelle, Bengio & Manzagol (2008), *Extracting and composing robust features with
+denoising autoencoders*, ICML, section 2.3: the code is of the input with noise (the paper's x~), the loss of
+the input without (x).
+"""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from modules.tasks.pictures import picture_inputs
+from modules.tasks.task import Task
+
+if TYPE_CHECKING:
+    from modules.configuration.settings import DataSettings
+
+
+class Encoder(nn.Module):
+    """The half of an autoencoder that gives codes."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pictures: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch code"]:
+        return self.model.encode(pictures)  # pyright: ignore[reportCallIssue]
+
+
+class Reconstruction(Task):
+    """Learns to draw pictures again from their codes.
+
+    Batches hold `image`, [batch, channels, height, width], uint8 0..255 or float 0..1.
+
+    Args:
+        model: draws pictures in 0..1 again, by its methods `encode` and `decode`; says its `code_size`.
+        error: `cross_entropy` in nats, where the model draws logits and a pixel in 0..1 is the probability
+            of white; or `squared_error`, where it draws the pixels themselves. Either is summed over the
+            pixels of a picture.
+        noise: changes the pictures that are encoded, in training only; None = pictures as they are.
+        preprocessing: makes of every picture what the model takes and draws, such as another size.
+
+    Raises:
+        ValueError: if the model is no autoencoder.
+    """
+
+    measures: ClassVar[dict[str, Literal["max", "min"]]] = {"validation/loss": "min"}
+    evaluated_by = "modules.evaluation.reconstruction"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        error: Literal["cross_entropy", "squared_error"] = "cross_entropy",
+        noise: nn.Module | None = None,
+        preprocessing: nn.Module | None = None,
+    ) -> None:
+        super().__init__(model)
+        if not hasattr(model, "decode"):
+            raise ValueError(f"{type(model).__name__} cannot decode: reconstruction needs an autoencoder")
+        self.error = error
+        self.noise = noise
+        self.preprocessing = preprocessing
+
+    def inputs(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch channels height width"]:
+        """Pictures as the model takes them, in the floating-point type that the precision asks for."""
+        return picture_inputs(batch["image"], self.preprocessing)
+
+    def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
+        """Mean over the batch of what drawing a picture again costs."""
+        pictures = self.inputs(batch)
+        noisy = self.noise(pictures) if self.training and self.noise is not None else pictures
+        drawn = self.model(noisy)
+        if self.error == "cross_entropy":
+            cost = functional.binary_cross_entropy_with_logits(drawn, pictures, reduction="none")
+        else:
+            cost = functional.mse_loss(drawn, pictures, reduction="none")
+        return cost.flatten(1).sum(1).mean()
+
+    def draw(self, codes: Float[Tensor, "batch code"]) -> Float[Tensor, "batch channels height width"]:
+        """The pictures that codes stand for, in 0..1 or, by `squared_error`, about that."""
+        pixels = self.model.decode(codes)  # pyright: ignore[reportCallIssue]
+        return pixels.sigmoid() if self.error == "cross_entropy" else pixels
+
+    def reconstruct(
+        self, pictures: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        """The pictures drawn again from their codes, as `draw` gives them."""
+        return self.draw(self.model.encode(pictures))  # pyright: ignore[reportCallIssue]
+
+    def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
+        loss = self.loss(batch)
+        self.log("validation/loss", loss, on_epoch=True, batch_size=len(batch["image"]), sync_dist=True)
+
+    def served(self) -> nn.Module:
+        """From pictures in 0..1 to their codes."""
+        return Encoder(self.model)
+
+    def output_names(self, settings: "DataSettings") -> list[str]:
+        return [f"code {number}" for number in range(self.model.code_size)]  # pyright: ignore

@@ -1,0 +1,70 @@
+"""Reconstruction: what it costs to draw a picture again, and what is served."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from modules.bricks.noise import MaskingNoise
+from modules.models.feedforward.autoencoder import Autoencoder
+from modules.tasks.reconstruction import Reconstruction
+
+
+class Half(nn.Module):
+    """Noise that is easy to see."""
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return pictures / 2
+
+
+def task(**keywords: object) -> Reconstruction:
+    torch.manual_seed(0)
+    return Reconstruction(Autoencoder((1, 4, 4), 3, [8]), **keywords)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def batch() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (6, 1, 4, 4), dtype=torch.uint8, generator=generator)
+    return {"image": image, "label": torch.arange(6)}
+
+
+def test_cross_entropy_is_that_of_each_pixel_summed_over_the_picture(batch: dict[str, Tensor]) -> None:
+    plain = task()
+    pixels, white = plain.inputs(batch), plain.model(plain.inputs(batch)).sigmoid()
+    nats = -(pixels * white.log() + (1 - pixels) * (1 - white).log())
+    torch.testing.assert_close(plain.loss(batch), nats.sum((1, 2, 3)).mean())
+    torch.testing.assert_close(plain.reconstruct(pixels), white)
+
+
+def test_squared_error_is_of_what_the_model_draws(batch: dict[str, Tensor]) -> None:
+    plain = task(error="squared_error")
+    pixels, drawn = plain.inputs(batch), plain.model(plain.inputs(batch))
+    torch.testing.assert_close(plain.loss(batch), (pixels - drawn).square().sum((1, 2, 3)).mean())
+    assert torch.equal(plain.reconstruct(pixels), drawn)
+
+
+def test_noise_is_encoded_in_training_only_and_the_clean_picture_is_wanted(batch: dict[str, Tensor]) -> None:
+    noisy, plain = task(noise=Half(), error="squared_error"), task(error="squared_error")
+    pixels = plain.inputs(batch)
+    expected = (pixels - plain.model(pixels / 2)).square().sum((1, 2, 3)).mean()
+    torch.testing.assert_close(noisy.loss(batch), expected)
+    noisy.eval()
+    assert torch.equal(noisy.loss(batch), plain.loss(batch))
+
+
+def test_noise_is_drawn_anew_for_each_batch(batch: dict[str, Tensor]) -> None:
+    noisy = task(noise=MaskingNoise(0.5))
+    assert noisy.loss(batch) != noisy.loss(batch)
+
+
+def test_codes_are_served_and_named(batch: dict[str, Tensor]) -> None:
+    plain = task(preprocessing=Half())
+    inputs = plain.inputs(batch)
+    assert torch.equal(inputs, batch["image"] / 255 / 2)
+    assert torch.equal(plain.served()(inputs), plain.model.encode(inputs))  # type: ignore[operator]
+    assert plain.output_names(None) == ["code 0", "code 1", "code 2"]  # type: ignore[arg-type]
+
+
+def test_a_model_that_cannot_decode_is_refused() -> None:
+    with pytest.raises(ValueError, match="Linear cannot decode"):
+        Reconstruction(nn.Linear(3, 3))
