@@ -11,12 +11,36 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modules.configuration.catalogue import names
 from modules.configuration.compose import compose
 from modules.configuration.fingerprint import code_fingerprint
-from modules.configuration.settings import DataSettings, read
+from modules.configuration.settings import DataSettings, TrainerSettings, read
+from modules.datamodules.chosen_samples import choose
+from modules.datamodules.shard_loader import TrainingLoader
+from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.shard_writer import write_shards
 
 NUM_TRAINING = 960  # a few less after the validation split is cut off
+
+
+def recipes_of_every_task() -> list[str]:
+    """The recipes of the first tutorial, and one on grey pictures of 28x28 for each other task."""
+    found = {}
+    for recipe in names("recipe"):
+        config = compose([f"recipe={recipe}"])
+        if config["model"].get("input_shape") == [1, 28, 28] and not config["task"].get("preprocessing"):
+            found.setdefault(config["task"]["_target_"], recipe)
+    return sorted({"lenet", "lenet_digits", "neuron", "perceptron", *found.values()})
+
+
+def small_loader(plan: dict[str, Any], data: ShardSet) -> TrainingLoader:
+    """The training split as a plan's training takes it; teachers are of one opinion on everything."""
+    settings = read(TrainerSettings, plan["trainer"], "trainer")
+    split = data.split("train")
+    opinion = np.log(np.linspace(1, 10, 10, dtype=np.float32) / 55)
+    more = {"teacher": np.tile(opinion, (split.num_samples, 1))} if plan["teacher"] else {}
+    chosen = choose(split, settings, plan["seed"], more)
+    return TrainingLoader(chosen, settings.batch_size, settings.block_steps, plan["seed"])
 
 
 def small_plan(recipe: str, *overrides: str) -> dict[str, Any]:

@@ -11,15 +11,14 @@ import torch
 from rich.console import Console
 
 from modules.configuration.errors import UserError
-from modules.configuration.origins import CONF
-from modules.datamodules.shard_loader import EvaluationLoader, TrainingLoader
+from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.tasks.task import Task
 from modules.training.checkpoint import read_checkpoint
 from modules.training.curves import Curves
 from modules.training.fit import fit
 from modules.training.random_state import RandomState, seed_all
-from tests.training.small import small_plan
+from tests.training.small import recipes_of_every_task, small_loader, small_plan
 
 
 class Sink:
@@ -40,10 +39,7 @@ def train(
     plan: dict[str, Any], shards: Path, checkpoint: Path, **keywords: Any
 ) -> tuple[Task, Curves, dict[str, Any]]:
     data = ShardSet.open(shards)
-    settings = plan["trainer"]
-    loader = TrainingLoader(
-        data.split("train"), settings["batch_size"], settings["block_steps"], plan["seed"]
-    )
+    loader = small_loader(plan, data)
     keywords.setdefault("console", Console(quiet=True))
     return fit(plan, loader, EvaluationLoader(data.split("validation"), 50), checkpoint, **keywords)
 
@@ -72,7 +68,7 @@ def test_curves_hold_what_was_trained(small_shards: Path, tmp_path: Path) -> Non
     assert "validation/accuracy" in lines[1]
 
 
-@pytest.mark.parametrize("recipe", sorted(path.stem for path in (CONF / "recipe").glob("*.yaml")))
+@pytest.mark.parametrize("recipe", recipes_of_every_task())
 def test_a_task_measures_what_it_says(recipe: str, small_shards: Path, tmp_path: Path) -> None:
     task, curves, _ = train(small_plan(recipe, "trainer.max_epochs=1"), small_shards, tmp_path / "last.ckpt")
     assert {name for name in curves.history if not name.startswith("train/")} == task.measures.keys()

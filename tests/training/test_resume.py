@@ -16,15 +16,12 @@ import torch
 from pytorch_lightning import Callback
 from rich.console import Console
 
-from modules.configuration.origins import CONF
-from modules.datamodules.shard_loader import EvaluationLoader, TrainingLoader
+from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.training.checkpoint import save_tensors
 from modules.training.fit import fit
 from modules.training.interruption import Interrupted
-from tests.training.small import small_plan
-
-RECIPES = sorted(path.stem for path in (CONF / "recipe").glob("*.yaml"))
+from tests.training.small import recipes_of_every_task, small_loader, small_plan
 
 
 class Report(Callback):
@@ -39,11 +36,8 @@ class Report(Callback):
 
 def train_in_child(plan: dict[str, Any], shards: Path, folder: Path, parent: Connection) -> None:
     torch.set_num_threads(1)
-    settings = plan["trainer"]
     data = ShardSet.open(shards, None)
-    training = TrainingLoader(
-        data.split("train"), settings["batch_size"], settings["block_steps"], plan["seed"]
-    )
+    training = small_loader(plan, data)
     validation = EvaluationLoader(data.split("validation"), 50)
     try:
         task, curves, _ = fit(
@@ -131,7 +125,7 @@ def uninterrupted(
     return train
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", recipes_of_every_task())
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_weights_and_curves_are_those_of_an_uninterrupted_run(
     recipe: str,
