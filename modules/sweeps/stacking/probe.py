@@ -23,7 +23,8 @@ from modules.training.random_state import stream_seed
 _NUM_SAMPLES = 8
 _NUM_STEPS = 3
 # What a task says in its own way. Any other method is called from Lightning's loops, which a stack has not.
-_OWN = {"loss", "forward", "validation_step", "test_step", "predict_step", "extra_repr"}
+_OWN = {"loss", "inputs", "served", "output_names"}
+_OWN |= {"forward", "validation_step", "test_step", "predict_step", "extra_repr"}
 
 
 def why_alone(plan: dict[str, Any], other: dict[str, Any]) -> str:
