@@ -114,6 +114,7 @@ class TrainerSettings:
         block_steps: optimiser steps in one call from Lightning; 1 is Lightning's own loop.
         checkpoint_every_steps: optimiser steps between two checkpoints.
         log_every_steps: optimiser steps between two logged training losses.
+        log_gradient_norms: whether the norm of each layer's gradient is logged as well; costs a little time.
         gradient_clip_norm: largest norm of the gradient; null leaves it as it is.
         precision: Lightning's name of the arithmetic.
         samples_per_class: train on so many samples of each class, drawn by the seed; null on all.
@@ -126,6 +127,7 @@ class TrainerSettings:
     block_steps: int
     checkpoint_every_steps: int
     log_every_steps: int
+    log_gradient_norms: bool
     gradient_clip_norm: float | None
     precision: Literal["32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"]
     samples_per_class: int | None

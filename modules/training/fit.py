@@ -29,6 +29,7 @@ from modules.training.communication import Communication
 from modules.training.curves import Curves, LossCurve, MetricSink
 from modules.training.data_parallel import DataParallelStrategy, world_size
 from modules.training.fine_tuning import Freezing, parameter_groups
+from modules.training.gradient_norms import GradientNorms
 from modules.training.initial_weights import begin_from
 from modules.training.interruption import Interruption
 from modules.training.memory import keep_freed_memory
@@ -121,7 +122,11 @@ def fit(
     curves = Curves(sink, lambda: task.global_step)
     losses = LossCurve(task, curves, settings.log_every_steps)
     progress = ProgressDisplay(console, curves, settings.batch_size, num_steps)
-    freezing = [Freezing(task.model, fine_tuning)] if fine_tuning.frozen_parts else []
+    chosen: list[Callback] = []
+    if fine_tuning.frozen_parts:
+        chosen.append(Freezing(task.model, fine_tuning))
+    if settings.log_gradient_norms:
+        chosen.append(GradientNorms(task.model, curves, settings.log_every_steps))
     strategy, shared = "auto", []
     if world_size() > 1:
         strategy = DataParallelStrategy()
@@ -150,7 +155,7 @@ def fit(
                     EpochOrder(training),
                     RandomState(plan["seed"]),
                     losses,
-                    *freezing,
+                    *chosen,
                     *shared,
                     progress,
                     saver,

@@ -71,16 +71,16 @@ def stack_size(plan: Plan) -> int:
     """
     alone = ("phases", "init_from", "teacher")
     fresh = not any(plan[key] for key in alone) and plan["fine_tuning"]["frozen_parts"] == 0
-    if not fresh or plan["fine_tuning"]["lr_decay"] != 1.0 or _chooses(plan["trainer"]):
+    if not fresh or plan["fine_tuning"]["lr_decay"] != 1.0 or _is_special(plan["trainer"]):
         return 1
     num_bytes = max(1, plan["cost"]["num_parameters"]) * _BYTES_PER_PARAMETER
     return min(_MOST_MEMBERS, _CACHE_BYTES // num_bytes) or 1
 
 
-def _chooses(trainer: Plan) -> bool:
-    """Whether a training takes other samples than all, once an epoch."""
+def _is_special(trainer: Plan) -> bool:
+    """Whether a training looks at gradients, or takes other samples than all, once an epoch."""
     chosen = trainer["samples_per_class"] is not None or trainer["without_classes"]
-    return bool(chosen) or trainer["min_steps_per_epoch"] > 1
+    return bool(chosen) or trainer["min_steps_per_epoch"] > 1 or trainer["log_gradient_norms"]
 
 
 def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:

@@ -1,0 +1,58 @@
+"""How much of the gradient arrives at each layer: where it vanishes, the layers below learn nothing.
+
+Hochreiter (1991), *Untersuchungen zu dynamischen neuronalen Netzen*; Glorot & Bengio (2010), *Understanding
+the difficulty of training deep feedforward neural networks*, section 4.2.
+"""
+
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from modules.training.curves import Curves
+
+CURVE = "train/gradient_norm/"
+
+
+class GradientNorms(Callback):
+    """Records the Euclidean norm of the gradient of each layer's weights, before it is clipped.
+
+    Of a layer that does not learn there is no curve.
+
+    Args:
+        model: what is trained; a layer is what has a `weight` of two axes or more.
+        curves: where the points go, as `train/gradient_norm/<layer>`, the lowest layer first.
+        every_steps: steps that one point is the mean of.
+    """
+
+    def __init__(self, model: nn.Module, curves: Curves, every_steps: int) -> None:
+        self.weights = {
+            name.removesuffix(".weight"): weight
+            for name, weight in model.named_parameters()
+            if weight.ndim > 1 and weight.requires_grad
+        }
+        self.curves = curves
+        self.every_steps = every_steps
+        self._sum: Tensor | None = None
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        gradients = (weight.grad for weight in self.weights.values())
+        zero = torch.zeros((), device=pl_module.device)
+        norms = torch.stack([zero if gradient is None else gradient.norm() for gradient in gradients])
+        self._sum = norms if self._sum is None else self._sum + norms
+        step = trainer.global_step + 1  # the one that is about to be taken
+        if step % self.every_steps == 0:
+            means = (self._sum / self.every_steps).tolist()
+            for name, mean in zip(self.weights, means, strict=True):
+                self.curves.add(CURVE + name, mean, step)
+            self._sum = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sum": self._sum}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._sum = state_dict["sum"]
