@@ -1,4 +1,4 @@
-"""One page over all recipes, the same table as Markdown and on the terminal, and what to try next.
+"""One page over all that was trained, the same table as Markdown and on the terminal, and what to try next.
 
 python -m pipelines.report                 write build/report/ and show the table
 python -m pipelines.report show=table      show the table alone
@@ -37,9 +37,10 @@ def main(argv: list[str]) -> None:
     if chosen.show != "table":
         from modules.configuration.plans import write_if_changed
         from modules.report.page import render
+        from modules.report.studies import read_studies
         from modules.report.table import markdown
 
-        page, table = render(recipes), markdown(recipes)
+        page, table = render(recipes, read_studies(build)), markdown(recipes)
         try:
             write_if_changed(build / "report" / "index.html", page)
             write_if_changed(build / "report" / "table.md", table)

@@ -1,11 +1,14 @@
-"""The axes of a chart: a grid line at each height, a mark below each value across, and their titles."""
+"""The axes of a chart: a grid line at each height, a mark below each value across, titles; names of lines."""
 
+import math
 from collections.abc import Iterable
 
 from markupsafe import Markup
 
 from modules.report import numbers
 from modules.report.svg import Scale, element
+
+LABEL_LINE = 13.0
 
 
 def axes(
@@ -37,4 +40,21 @@ def axes(
     marks.append(element("line", x1=x.start, x2=x.end, y1=y.start, y2=y.start, class_="axis"))
     marks.append(element("text", titles[0], x=x.end, y=y.start + 33, text_anchor="end", class_="title"))
     marks.append(element("text", titles[1], x=0, y=top, class_="title"))
+    return marks
+
+
+def end_labels(ends: list[tuple[float, str, str]], x: float, bottom: float) -> list[Markup]:
+    """Names beside the ends of lines, pushed apart where they would overlap.
+
+    Args:
+        ends: height, words and class of each.
+        x: where they begin, in px.
+        bottom: of the chart, in px.
+    """
+    marks, floor = [], -math.inf
+    ends = sorted(ends)
+    overflow = max(0.0, (len(ends) - 1) * LABEL_LINE - (bottom - ends[0][0]))
+    for height, text, kind in ends:
+        floor = max(height - overflow, floor + LABEL_LINE)
+        marks.append(element("text", text, x=x, y=floor + 4, class_=kind))
     return marks

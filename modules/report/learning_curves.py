@@ -1,4 +1,4 @@
-"""Learning curves: loss in training and validation, and the score in validation."""
+"""Learning curves: what was logged in training and in validation, by epochs."""
 
 import math
 from dataclasses import dataclass
@@ -6,47 +6,43 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from modules.report import numbers
-from modules.report.axes import axes
+from modules.report.axes import axes, end_labels
 from modules.report.results import Curve, Recipe
 from modules.report.svg import Scale, element, figure, path
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 336, 200, 38, 96, 22, 36
 # More points than this are averaged in groups: a line can't show more on this width.
 MOST_POINTS = 250
-LABEL_LINE = 13.0
+MOST_CHARTS = 6
 
 
 @dataclass(frozen=True)
 class Line:
-    """One curve with the words at its end."""
+    """One curve, called training or validation, as its class is."""
 
-    label: str
-    points: Curve
     kind: str
+    points: Curve
 
 
-def loss_curves(recipe: Recipe) -> Markup | None:
-    """Training and validation loss against epochs, on a logarithmic scale where they fall far."""
+def learning_curves(recipe: Recipe) -> list[tuple[str, Markup]]:
+    """A chart of each quantity that was logged while training: loss, what is expected, others."""
+    history = recipe.training.history if recipe.training else {}
+    logged = [name.partition("/")[2] for name in history if name.startswith("validation/")]
+    quantities = list(dict.fromkeys(["loss", recipe.metric, *logged]))[:MOST_CHARTS]
+    charts = [(quantity, quantity_curves(recipe, quantity)) for quantity in quantities]
+    return [(quantity, chart) for quantity, chart in charts if chart]
+
+
+def quantity_curves(recipe: Recipe, quantity: str) -> Markup | None:
+    """A quantity in training and validation against epochs, on a logarithmic scale where it falls far.
+
+    With what is expected on the test split, where that is the quantity.
+    """
     lines = [
-        Line("training", _curve(recipe, "train", "loss"), "training"),
-        Line("validation", _curve(recipe, "validation", "loss"), "validation"),
+        Line("training", _curve(recipe, "train", quantity)),
+        Line("validation", _curve(recipe, "validation", quantity)),
     ]
-    return _chart(recipe, "loss", lines, expected=None)
-
-
-def score_curve(recipe: Recipe) -> Markup | None:
-    """The expected metric on the validation split against epochs, with the goal for the test split."""
-    lines = [
-        Line("training", _curve(recipe, "train", recipe.metric), "training"),
-        Line("validation", _curve(recipe, "validation", recipe.metric), "validation"),
-    ]
-    return _chart(recipe, recipe.metric, lines, expected=recipe.expected)
-
-
-def final_value(recipe: Recipe, split: str, metric: str) -> float | None:
-    """The last value of a curve."""
-    points = _curve(recipe, split, metric)
-    return points[-1][1] if points else None
+    return _chart(recipe, quantity, lines, expected=recipe.expected if quantity == recipe.metric else None)
 
 
 def _curve(recipe: Recipe, split: str, metric: str) -> Curve:
@@ -70,14 +66,15 @@ def _chart(recipe: Recipe, quantity: str, lines: list[Line], expected: float | N
     steps = recipe.training.steps
     steps_per_epoch = steps / epochs if epochs and steps else 1.0
     x = Scale(0, max(epochs, 1), LEFT, WIDTH - RIGHT)
-    values = [value for line in lines for _, value in line.points] + ([expected] if expected else [])
+    values = [value for line in lines for _, value in line.points] + ([] if expected is None else [expected])
     y = _vertical_scale(values)
     epoch_ticks = x.ticks(6)
     across = zip(epoch_ticks, numbers.tick_labels(epoch_ticks), strict=True)
+    quantity = numbers.spoken(quantity)
     name = f"{quantity} (logarithmic)" if y.log else quantity
     marks = axes(x, y, 5, across, ("epochs", name), TOP - 10)
     ends: list[tuple[float, str, str]] = []
-    if expected:
+    if expected is not None:
         marks.append(element("line", x1=x.start, x2=x.end, y1=y(expected), y2=y(expected), class_="goal"))
         ends.append((y(expected), f"expected {expected:g}", "goal-name"))
     for line in lines:
@@ -85,9 +82,9 @@ def _chart(recipe: Recipe, quantity: str, lines: list[Line], expected: float | N
         if len(points) > 1:
             marks.append(element("path", d=path(points), class_=line.kind))
         marks.append(element("circle", cx=points[-1][0], cy=points[-1][1], r=2.5, class_=f"end {line.kind}"))
-        ends.append((points[-1][1], f"{line.label} {line.points[-1][1]:.3f}", f"{line.kind}-name"))
-    marks += _end_labels(ends, x.end + 7)
-    told = ", ".join(f"{line.label} ends at {line.points[-1][1]:.3f}" for line in lines)
+        ends.append((points[-1][1], f"{line.kind} {line.points[-1][1]:.3f}", f"{line.kind}-name"))
+    marks += end_labels(ends, x.end + 7, HEIGHT - BOTTOM)
+    told = ", ".join(f"{line.kind} ends at {line.points[-1][1]:.3f}" for line in lines)
     return figure(WIDTH, HEIGHT, f"{quantity} of {recipe.name} over {epochs:g} epochs: {told}", *marks)
 
 
@@ -100,14 +97,3 @@ def _vertical_scale(values: list[float]) -> Scale:
     else:
         low, high = low - margin, high + margin
     return Scale(low, high, HEIGHT - BOTTOM, TOP, log=log)
-
-
-def _end_labels(ends: list[tuple[float, str, str]], x: float) -> list[Markup]:
-    """Labels beside the ends of their lines, pushed apart where they would overlap."""
-    marks, floor = [], -math.inf
-    ends = sorted(ends)
-    overflow = max(0.0, (len(ends) - 1) * LABEL_LINE - (HEIGHT - BOTTOM - ends[0][0]))
-    for height, text, kind in ends:
-        floor = max(height - overflow, floor + LABEL_LINE)
-        marks.append(element("text", text, x=x, y=floor + 4, class_=kind))
-    return marks

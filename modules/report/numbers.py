@@ -1,4 +1,4 @@
-"""How the report writes numbers and times."""
+"""How the report writes numbers, times and the names of metrics."""
 
 from datetime import UTC, datetime
 
@@ -17,8 +17,8 @@ def rounded(value: float) -> str:
 
 
 def score(value: float | None) -> str:
-    """A share of one with four digits: 0.9213."""
-    return "–" if value is None else f"{value:.4f}"
+    """A share of one with four digits, 0.9213; larger figures with two: -86.34."""
+    return "–" if value is None else f"{value:.4f}" if abs(value) < 10 else f"{value:,.2f}"
 
 
 def percent(value: float) -> str:
@@ -39,7 +39,10 @@ def duration(seconds: float | None) -> str:
 
 
 def tick_labels(values: list[float]) -> list[str]:
-    """The labels of an axis: as short as they are exact, all with the same number of decimals."""
+    """The labels of an axis: as short as they are exact, with equally many decimals if of one magnitude."""
+    positive = [value for value in values if value > 0]
+    if positive and (min(positive) < 1e-4 or max(positive) / min(positive) > 1000 > max(positive)):
+        return [f"{value:g}".replace("e-0", "e-") for value in values]
     if any(abs(value) >= 10000 for value in values):
         return [rounded(value) for value in values]
     decimals = max((len(f"{value:.6g}".partition(".")[2]) for value in values), default=0)
@@ -58,3 +61,8 @@ def moment(value: float | str | None) -> str:
         return str(value)
     found = found.astimezone(UTC) if found.tzinfo else found
     return f"{found:%Y-%m-%d %H:%M}" + (" UTC" if found.tzinfo else "")
+
+
+def spoken(metric: str) -> str:
+    """The name of a metric as words: log_likelihood -> log likelihood."""
+    return metric.replace("_", " ")

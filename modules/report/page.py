@@ -1,51 +1,74 @@
 """The page: one HTML file that needs nothing beside it, no network and no script."""
 
+from collections.abc import Callable
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from markupsafe import Markup
 
 from modules.configuration.errors import UserError
-from modules.report import confusion, learning_curves, numbers, pictures, trade_off
-from modules.report.results import Recipe
-from modules.report.table import score_heading
+from modules.report import charts, confusion, learning_curves, numbers, pictures, trade_off
+from modules.report.results import Evaluation, Recipe
+from modules.report.studies import NO_STUDIES, Studies
+from modules.report.table import one_metric, score_heading, untrained
 from modules.report.templates import HERE, template
+
+Prepared = TypeVar("Prepared")
 
 # More recipes than this are shown folded.
 MOST_OPEN = 6
 
 
-def render(recipes: list[Recipe]) -> str:
-    """The page as text: the same recipes always give the same bytes.
+def render(recipes: list[Recipe], studies: Studies = NO_STUDIES) -> str:
+    """The page as text: the same results always give the same bytes.
 
     Raises:
-        UserError: if a picture of a mistake isn't a picture.
+        UserError: if a picture isn't a picture.
     """
-    datasets = [(title, list(some)) for title, some in groupby(recipes, key=lambda recipe: recipe.dataset)]
-    trainings = [recipe.training for recipe in recipes if recipe.training]
+    trained = [recipe for recipe in recipes if recipe.training]
+    datasets = [(title, list(some)) for title, some in groupby(trained, key=lambda recipe: recipe.dataset)]
     page = template(
         "page.html.jinja",
         count=numbers.count,
         score=numbers.score,
         percent=numbers.percent,
         duration=numbers.duration,
+        spoken=numbers.spoken,
     )
     return page.render(
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
-        recipes=recipes,
+        recipes=trained,
+        untrained=untrained(recipes),
         datasets=datasets,
-        headline=headline(recipes),
-        score_heading=score_heading(recipes),
-        last_trained=max((training.finished for training in trainings), default=""),
-        commits=sorted({training.commit for training in trainings if training.commit}),
-        charts=[
-            (title, trade_off.trade_off(title, some, recipes), len(some) > trade_off.FEW)
-            for title, some in datasets
-            if any(recipe.score is not None for recipe in some)
-        ],
-        sections=[_section(recipe) for recipe in recipes],
-        unfolded=len(recipes) <= MOST_OPEN,
+        headline=headline(trained or recipes),
+        score_heading=score_heading(trained),
+        one_metric=one_metric(trained),
+        last_trained=max((recipe.training.finished for recipe in trained if recipe.training), default=""),
+        commits=sorted(
+            {recipe.training.commit for recipe in trained if recipe.training and recipe.training.commit}
+        ),
+        charts=_trade_offs(datasets, trained),
+        studies=[(study, charts.draw(study.chart, study.across, study.spreads)) for study in studies.drawn],
+        waiting=studies.waiting,
+        sections=[_section(recipe) for recipe in trained],
+        unfolded=len(trained) <= MOST_OPEN,
     )
+
+
+def _trade_offs(
+    datasets: list[tuple[str, list[Recipe]]], recipes: list[Recipe]
+) -> list[tuple[str, Markup, bool]]:
+    """A chart for each dataset and metric that at least two recipes share, and whether it is crowded."""
+    drawn = []
+    for title, some in datasets:
+        metrics = dict.fromkeys(recipe.metric for recipe in some)
+        for metric in metrics:
+            compared = [recipe for recipe in some if recipe.metric == metric and recipe.score is not None]
+            if len(compared) > 1:
+                name = title if len(metrics) == 1 else f"{title}: {numbers.spoken(metric)}"
+                chart = trade_off.trade_off(title, compared, recipes)
+                drawn.append((name, chart, len(compared) > trade_off.FEW))
+    return drawn
 
 
 def headline(recipes: list[Recipe]) -> str:
@@ -72,30 +95,41 @@ def _section(recipe: Recipe) -> dict[str, Any]:
     evaluation = recipe.evaluation
     return {
         "recipe": recipe,
-        "loss_curves": learning_curves.loss_curves(recipe),
-        "score_curve": learning_curves.score_curve(recipe),
+        "curves": learning_curves.learning_curves(recipe),
         "network": pictures.drawing_address(recipe.network) if recipe.network else "",
-        "matrix": confusion.matrix_rows(evaluation) if evaluation else None,
-        "confused": confusion.most_confused(evaluation) if evaluation else [],
-        "class_accuracy": confusion.class_accuracy(evaluation, recipe.score) if evaluation else None,
-        "mistakes": [(mistake, _thumbnail(recipe, mistake.picture)) for mistake in evaluation.mistakes]
-        if evaluation
-        else [],
-        "filters": pictures.filter_pictures(evaluation.filters)
-        if evaluation and evaluation.filters is not None
-        else [],
+    } | (_evaluated(recipe, evaluation) if evaluation else {})
+
+
+def _evaluated(recipe: Recipe, evaluation: Evaluation) -> dict[str, Any]:
+    filters = evaluation.filters
+    return {
+        "figures": [
+            (numbers.spoken(name), value)
+            for name, value in evaluation.metrics.items()
+            if name not in ("num_samples", recipe.metric)
+        ],
+        "pictures": [(one, _picture(recipe, pictures.shown, one.png)) for one in evaluation.pictures],
+        "charts": [(chart, charts.draw(chart)) for chart in evaluation.charts],
+        "matrix": confusion.matrix_rows(evaluation),
+        "confused": confusion.most_confused(evaluation),
+        "class_accuracy": confusion.class_accuracy(evaluation, recipe.score),
+        "mistakes": [
+            (mistake, _picture(recipe, pictures.thumbnail, mistake.picture))
+            for mistake in evaluation.mistakes
+        ],
+        "filters": [] if filters is None else pictures.filter_pictures(filters),
         "filter_names": _filter_names(recipe),
-        "signed_filters": evaluation and evaluation.filters is not None and evaluation.filters.shape[1] != 3,
+        "signed_filters": filters is not None and filters.shape[1] != 3,
     }
 
 
-def _thumbnail(recipe: Recipe, picture: bytes) -> str:
+def _picture(recipe: Recipe, prepare: Callable[[bytes], Prepared], picture: bytes) -> Prepared:
     try:
-        return pictures.thumbnail(picture)
+        return prepare(picture)
     except ValueError as error:
         raise UserError(
             f"A picture in build/evaluate/{recipe.name} is {error}",
-            "Delete the folder, then: dvc repro report",
+            f"Delete the folder, then: dvc repro evaluate@{recipe.name}",
         ) from error
 
 

@@ -2,10 +2,15 @@
 
 import base64
 import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy
 
-LARGEST_PX = 160
+if TYPE_CHECKING:
+    from PIL import Image
+
+LARGEST_PX, LARGEST_SHOWN_PX, COMFORTABLE_PX = 160, 1600, 480
 POSITIVE, NEGATIVE = (56, 122, 196), (214, 88, 42)
 
 
@@ -15,15 +20,40 @@ def thumbnail(picture: bytes) -> str:
     Raises:
         ValueError: if the bytes are not a picture.
     """
+    image = _opened(picture)
+    image.thumbnail((LARGEST_PX, LARGEST_PX))
+    return _data_address(image)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture in the page: its `data:` address, its width there, and whether single pixels are to be seen."""
+
+    address: str
+    width_px: int
+    enlarged: bool
+
+
+def shown(picture: bytes) -> Shown:
+    """A picture file as it is; a small one by a whole factor larger.
+
+    Raises:
+        ValueError: if the bytes are not a picture.
+    """
+    image = _opened(picture)
+    image.thumbnail((LARGEST_SHOWN_PX, LARGEST_SHOWN_PX))
+    factor = max(1, COMFORTABLE_PX // image.width)
+    return Shown(_data_address(image), factor * image.width, factor > 1)
+
+
+def _opened(picture: bytes) -> "Image.Image":
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(picture), formats=["PNG"]) as opened:
-            image = opened.convert("L" if opened.mode in ("1", "L", "LA") else "RGB")
+            return opened.convert("L" if opened.mode in ("1", "L", "LA") else "RGB")
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError("not a PNG picture") from error
-    image.thumbnail((LARGEST_PX, LARGEST_PX))
-    return _data_address(image)
 
 
 def filter_pictures(filters: numpy.ndarray, most: int = 64) -> list[str]:

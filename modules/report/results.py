@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy
 
+from modules.evaluation.findings import Chart
+
 Curve = list[tuple[float, float]]
 
 
@@ -48,12 +50,23 @@ class Mistake:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A picture that the evaluation drew, as a PNG."""
+
+    png: bytes
+    title: str
+    caption: str
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What the saved weights do on the test split.
 
     Attributes:
-        metrics: numbers by name: accuracy, loss, num_samples.
-        per_class: accuracy of each class.
+        metrics: numbers by name: num_samples, and what the learning problem is judged by.
+        pictures: that the evaluation drew.
+        charts: that it left as data.
+        per_class: accuracy of each class; empty, like the following, where nothing is classified.
         classes: names, in the order of the confusion matrix.
         confusion: counts; a row is the truth, a column the prediction.
         mistakes: the worst first.
@@ -62,6 +75,8 @@ class Evaluation:
     """
 
     metrics: dict[str, float]
+    pictures: list[Picture]
+    charts: list[Chart]
     per_class: dict[str, float]
     classes: list[str]
     confusion: numpy.ndarray

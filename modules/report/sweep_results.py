@@ -32,6 +32,7 @@ class Trial:
         ended_s: when it ended, in seconds since 1970; 0 if it has not.
         num_lost: how often its worker died and it was tried again.
         curve: the metric after each epoch that was validated.
+        metrics: all that was measured after the last of them.
     """
 
     number: int
@@ -44,6 +45,7 @@ class Trial:
     ended_s: float = 0.0
     num_lost: int = 0
     curve: dict[int, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
 
     @property
     def ended_well(self) -> bool:
@@ -207,6 +209,7 @@ def _take_in(trial: Trial, event: dict[str, Any], metric: str) -> None:
             trial.status = "WAITING"
             trial.num_lost += 1
         case "report":
+            trial.metrics = event["metrics"]
             if metric in event["metrics"]:
                 trial.curve[event["epoch"]] = event["metrics"][metric]
             if isinstance(event["decision"], dict):

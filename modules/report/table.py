@@ -15,26 +15,42 @@ if TYPE_CHECKING:
 
 def score_heading(recipes: list[Recipe]) -> str:
     """What the scores are called: by their metric if all recipes share it."""
-    metrics = {recipe.metric for recipe in recipes}
-    return f"test {metrics.pop()}" if len(metrics) == 1 else "test score"
+    return f"test {numbers.spoken(recipes[0].metric)}" if one_metric(recipes) else "test score"
+
+
+def one_metric(recipes: list[Recipe]) -> bool:
+    """Whether all scores are of one kind."""
+    return len({recipe.metric for recipe in recipes}) == 1
+
+
+def untrained(recipes: list[Recipe]) -> tuple[str, str] | None:
+    """What names the recipes that are not trained, and the command that trains one; None where all are."""
+    names = [recipe.name for recipe in recipes if recipe.training is None]
+    if not names:
+        return None
+    more = "more " if len(names) < len(recipes) else ""
+    count = f"{len(names)} {more}recipe{'s' if len(names) > 1 else ''}"
+    return f"{count}: {', '.join(names)}", f"dvc repro {shlex.quote(f'promote@{names[0]}')}"
 
 
 def closing_table(recipes: list[Recipe]) -> "Table":
-    """The table for the terminal, 80 columns wide for short names."""
+    """The table of what was trained for the terminal, 80 columns wide for short names."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
+    trained = [recipe for recipe in recipes if recipe.training]
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("recipe", overflow="fold")
-    for heading in (score_heading(recipes), "parameters", "multiply-adds", "seconds"):
+    for heading in (score_heading(trained), "parameters", "multiply-adds", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("version", no_wrap=True)
-    for recipe in recipes:
+    for recipe in trained:
         score, style = recipe.missing, "dim"
         if recipe.score is not None:
             relation, mark, style = ("≥", "✓", "green") if recipe.reached else ("<", "✗", "red")
-            score = f"{numbers.score(recipe.score)} {relation} {recipe.expected:g} {mark}"
+            metric = "" if one_metric(trained) else f"{numbers.spoken(recipe.metric)} "
+            score = f"{metric}{numbers.score(recipe.score)} {relation} {recipe.expected:g} {mark}"
         # Text, not markup: a name may hold square brackets.
         table.add_row(
             Text(recipe.name, style="bold"),
@@ -48,18 +64,20 @@ def closing_table(recipes: list[Recipe]) -> "Table":
 
 
 def markdown(recipes: list[Recipe]) -> str:
-    """The table as Markdown."""
+    """The table of what was trained as Markdown, and the names of the other recipes."""
+    trained = [recipe for recipe in recipes if recipe.training]
     headings = ("expected", "parameters", "multiply-adds", "seconds")
     lines = [
-        f"| recipe | data | {_plain(score_heading(recipes))} | {' | '.join(headings)} | version |",
+        f"| recipe | data | {_plain(score_heading(trained))} | {' | '.join(headings)} | version |",
         f"| :--- | :--- | {' | '.join(['---:'] * (1 + len(headings)))} | :--- |",
     ]
-    for recipe in recipes:
+    for recipe in trained:
         mark = "" if recipe.reached is None else " ✓" if recipe.reached else " ✗"
+        metric = "" if one_metric(trained) else f"{numbers.spoken(recipe.metric)} "
         cells = [
             recipe.name,
             recipe.dataset,
-            recipe.missing if recipe.score is None else numbers.score(recipe.score) + mark,
+            recipe.missing if recipe.score is None else metric + numbers.score(recipe.score) + mark,
             f"{recipe.expected:g}",
             numbers.count(recipe.num_parameters),
             numbers.count(recipe.multiply_adds),
@@ -67,13 +85,16 @@ def markdown(recipes: list[Recipe]) -> str:
             _version(recipe),
         ]
         lines.append(f"| {' | '.join(_plain(cell) for cell in cells)} |")
+    if others := untrained(recipes):
+        names, command = others
+        lines += ["", f"{_plain(names)}; train one: `{command}`"]
     return "\n".join(lines) + "\n"
 
 
 def next_commands(recipes: list[Recipe]) -> list[tuple[str, str]]:
     """What to try next, as (what it does, command), with recipes that are there."""
     train = "python -m pipelines.train"
-    example = shlex.quote(recipes[-1].name)
+    example = shlex.quote(next((one.name for one in reversed(recipes) if one.training), recipes[-1].name))
     commands = [
         ("dashboard", "make dashboard"),
         ("override", f"{train} recipe={example} optimizer.lr=0.002"),
@@ -97,6 +118,8 @@ def closing(recipes: list[Recipe], page: Path, console: "Console") -> None:
     from rich.text import Text
 
     console.print(closing_table(recipes))
+    if others := untrained(recipes):
+        console.print(Text(f"{others[0]}; train one: {others[1]}\n", style="dim"))
     console.print(Text("Next, for example"))
     for meaning, command in [*next_commands(recipes), ("report", str(page))]:
         # Soft-wrapped: a command is copied as one line, however narrow the terminal.

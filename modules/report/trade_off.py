@@ -60,8 +60,8 @@ def trade_off(dataset: str, recipes: list[Recipe], all_recipes: list[Recipe]) ->
             marks.append(element("line", x1=cx, x2=cx, y1=edge, y2=goal, class_="stem"))
         marks.append(element("line", x1=cx - 7, x2=cx + 7, y1=goal, y2=goal, class_="goal"))
         hint = (
-            f"{recipe.name}: {recipe.metric} {numbers.score(recipe.score)}, expected {recipe.expected:g}; "
-            f"{numbers.count(recipe.multiply_adds)} multiply-adds; "
+            f"{recipe.name}: {numbers.spoken(recipe.metric)} {numbers.score(recipe.score)}, "
+            f"expected {recipe.expected:g}; {numbers.count(recipe.multiply_adds)} multiply-adds; "
             f"{numbers.count(recipe.num_parameters)} parameters"
         )
         state = "circle" if recipe.reached else "circle missed"
@@ -75,10 +75,12 @@ def trade_off(dataset: str, recipes: list[Recipe], all_recipes: list[Recipe]) ->
         f"{recipe.name} {numbers.score(recipe.score)} at {numbers.rounded(recipe.multiply_adds)}"
         for recipe in scored
     )
-    label = f"{dataset}: {scored[0].metric} against multiply-adds for one sample. {described}."
+    label = (
+        f"{dataset}: {numbers.spoken(scored[0].metric)} against multiply-adds for one sample. {described}."
+    )
     legend = _legend(all_recipes, height - LARGEST_RADIUS - 1)
     across = [(value, numbers.rounded(value)) for value in x.ticks(6)]
-    titles = ("multiply-adds for one sample (logarithmic)", f"test {scored[0].metric}")
+    titles = ("multiply-adds for one sample (logarithmic)", f"test {numbers.spoken(scored[0].metric)}")
     drawn = axes(x, y, 6, across, titles, TOP - 14)
     return figure(width, height, label, *drawn, *marks, legend)
 

@@ -128,7 +128,7 @@ def test_a_fault_in_a_spaces_file_is_named(tmp_path: Path, old: str, new: str, m
         space_overrides("lenet", tmp_path)
 
 
-CHART = "chart: {title: Width, caption: Wider is better., x: optimizer.lr, series: model.num_filters, log_x: true}\n"
+CHART = "chart: {title: Width, caption: Wide, x: optimizer.lr, series: model.num_filters, log_x: true}\n"
 
 
 def space_with(tmp_path: Path, chart: str) -> Path:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.report.confusion import class_accuracy, matrix_rows, most_confused
-from modules.report.learning_curves import loss_curves, score_curve
+from modules.report.learning_curves import learning_curves, quantity_curves
 from modules.report.reading import read_recipes
 from modules.report.results import Recipe
 from modules.report.svg import Scale, element
@@ -104,7 +104,7 @@ def test_legend_of_areas_agrees_with_the_chart(recipes: list[Recipe]) -> None:
 def test_curves_end_at_the_last_value(recipes: list[Recipe]) -> None:
     training = recipes[1].training
     assert training
-    chart = loss_curves(recipes[1])
+    chart = quantity_curves(recipes[1], "loss")
     assert chart and f"validation {training.history['validation/loss'][-1][1]:.3f}" in chart
     root = ElementTree.fromstring(chart)
     x, _ = re.findall(r"[\d.]+,[\d.]+", next(root.iter(f"{SVG}path")).get("d", ""))[-1].split(",")
@@ -117,7 +117,9 @@ def test_long_curves_are_thinned_without_losing_the_mean(recipes: list[Recipe]) 
     assert training
     steps = 100_000
     history = {"train/loss": [(float(step), 1 + math.sin(step / 5000)) for step in range(1, steps + 1)]}
-    chart = loss_curves(replace(recipes[0], training=replace(training, steps=steps, history=history)))
+    chart = quantity_curves(
+        replace(recipes[0], training=replace(training, steps=steps, history=history)), "loss"
+    )
     assert chart and len(chart) < 12_000
 
 
@@ -130,9 +132,10 @@ def test_odd_curves(recipes: list[Recipe], points: list[tuple[float, float]]) ->
     history = {"train/loss": points, "validation/accuracy": points}
     odd = replace(recipes[0], training=replace(training, history=history))
     finite = any(math.isfinite(value) for _, value in points)
-    assert (loss_curves(odd) is not None) == (score_curve(odd) is not None) == finite
+    assert (quantity_curves(odd, "loss") is not None) == finite
+    assert bool(learning_curves(odd)) == finite
     nothing = replace(recipes[0], training=replace(training, steps=0, epochs=0, history=history))
-    assert (loss_curves(nothing) is not None) == finite
+    assert (quantity_curves(nothing, "loss") is not None) == finite
 
 
 def test_confusions(recipes: list[Recipe]) -> None:

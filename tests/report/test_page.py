@@ -95,6 +95,12 @@ def test_shows_every_part_of_every_recipe(page: Page, trained: Path) -> None:
     charts = [svg["aria-label"] or "" for svg in page.all("svg")]
     for start in ("Stripes & blobs: accuracy against multiply-adds", "loss of net", "accuracy of line"):
         assert any(chart.startswith(start) for chart in charts)
+    assert sum(chart.startswith(("Two logits: second against first", "Rows: grey")) for chart in charts) == 4
+    assert page.text.count("Each class for itself.") == page.text.count("Colour, and large.") == 2
+    widths = [image["style"] for image in page.all("img") if image["alt"] in ("A tile", "A wall")]
+    assert widths == ["width:480px", "width:720px"] * 2, (
+        "a small picture by a whole factor, a large one as it is"
+    )
 
 
 def test_confusion_matrix_is_the_measured_one(page: Page, trained: Path) -> None:
@@ -159,6 +165,14 @@ def test_hostile_names_stay_text(build: Path, edit) -> None:
         },
     )
     edit(build / "promote/net.json", {"previous": {"version": HOSTILE}})
+    charts = json.loads((folder / "charts.json").read_text())
+    for chart in charts:
+        chart |= dict.fromkeys(("name", "title", "caption", "x", "y"), HOSTILE)
+        chart["series"] = [one | {"name": HOSTILE} for one in chart["series"]]
+    (folder / "charts.json").write_text(json.dumps(charts))
+    shown = json.loads((folder / "pictures/pictures.json").read_text())
+    shown = [entry | {"title": HOSTILE, "caption": HOSTILE} for entry in shown]
+    (folder / "pictures/pictures.json").write_text(json.dumps(shown))
     plan = yaml.safe_load((build / "plan/net.yaml").read_text())
     plan["data"]["title"] = plan["expected"]["metric"] = HOSTILE
     edit(folder / "metrics.json", {HOSTILE: 0.9})
@@ -171,7 +185,7 @@ def test_hostile_names_stay_text(build: Path, edit) -> None:
     page = Page(render(read_recipes(build)))
     assert {tag for tag, _ in page.elements} <= TAGS
     assert {name for _, attributes in page.elements for name in attributes} <= ATTRIBUTES
-    assert page.text.count(HOSTILE) >= 12
+    assert page.text.count(HOSTILE) >= 24
     assert hostile_name in page.text
 
 
@@ -188,9 +202,16 @@ def test_recipes_that_are_not_done(build: Path, gone: str, names: list[str]) -> 
             path = build / verb / name
             shutil.rmtree(path) if path.is_dir() else path.with_suffix(".json").unlink()
     page = Page(render(read_recipes(build)))
-    waiting = {"train": "not trained yet", "evaluate": "not evaluated yet", "promote": ""}[gone]
-    assert waiting in page.text
-    assert 'id="net"' and any(attributes.get("id") == "net" for _, attributes in page.elements)
+    shown = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    if gone == "train":
+        told = "1 more recipe: net; train one: dvc repro promote@net"
+        assert (
+            told if names == ["net"] else "2 recipes: line, net; train one: dvc repro promote@line"
+        ) in page.text
+        assert not set(names) & set(shown) and len(page.all("details")) == 2 - len(names)
+    else:
+        assert {"net", "line"} <= set(shown)
+        assert ("not evaluated yet" in page.text) == (gone == "evaluate")
 
 
 def test_thirty_recipes_are_folded(build: Path) -> None:
@@ -208,7 +229,38 @@ def test_few_recipes_are_unfolded(page: Page) -> None:
     assert [("open" in attributes) for attributes in page.all("details")] == [True, True]
 
 
+def test_scores_of_another_kind_are_named_and_not_compared(build: Path, edit) -> None:
+    plan = yaml.safe_load((build / "plan/net.yaml").read_text())
+    plan["expected"] = {"metric": "log_likelihood", "at_least": -100}
+    (build / "plan/net.yaml").write_text(yaml.safe_dump(plan))
+    edit(build / "evaluate/net/metrics.json", {"log_likelihood": -86.337})
+    page = Page(render(read_recipes(build)))
+    assert "Test score" in page.text and "log likelihood -86.34" in page.text
+    charts = [svg["aria-label"] or "" for svg in page.all("svg")]
+    assert not any("against multiply-adds" in chart for chart in charts), (
+        "one recipe each: nothing to compare"
+    )
+
+
+def test_recipe_without_classes(build: Path, edit) -> None:
+    for name in ("confusion.json", "filters.npy", "mistakes/mistakes.json"):
+        (build / "evaluate/line" / name).unlink()
+    metrics = json.loads((build / "evaluate/line/metrics.json").read_text())
+    del metrics["per_class"]
+    (build / "evaluate/line/metrics.json").write_text(json.dumps(metrics))
+    page = Page(render(read_recipes(build)))
+    for words in ("Confusion matrix", "Accuracy by class", "Most often confused", "Worst mistakes"):
+        assert page.text.count(words) == 1, "of net alone"
+    assert page.text.count("A tile") == 2
+
+
 def test_picture_that_is_none(build: Path) -> None:
+    (build / "evaluate/net/pictures/wall.png").write_bytes(b"<svg>")
+    with pytest.raises(UserError, match="net is not a PNG picture"):
+        render(read_recipes(build))
+
+
+def test_mistake_that_is_no_picture(build: Path) -> None:
     name = json.loads((build / "evaluate/line/mistakes/mistakes.json").read_text())[0]["file"]
     (build / "evaluate/line/mistakes" / name).write_bytes(b"GIF89a")
     with pytest.raises(UserError, match="line is not a PNG picture"):

@@ -53,6 +53,8 @@ def test_nothing_planned(tmp_path: Path) -> None:
         "evaluate/net/metrics.json",
         "evaluate/net/confusion.json",
         "evaluate/net/provenance.json",
+        "evaluate/net/charts.json",
+        "evaluate/net/pictures/pictures.json",
         "promote/net.json",
         "plan/net.yaml",
     ],
@@ -85,12 +87,22 @@ def test_damaged_drawing_is_named(build: Path) -> None:
         ("evaluate/net/confusion.json", {"matrix": [["x"] * 4] * 4}),
         ("evaluate/net/confusion.json", {"classes": ["one"]}),
         ("evaluate/net/confusion.json", {"matrix": [[-1] * 4] * 4}),
+        ("evaluate/net/charts.json", {"kind": "pie"}),
+        ("evaluate/net/charts.json", {"series": [{"name": "a", "points": [[1]]}]}),
+        ("evaluate/net/charts.json", {"series": [{"name": "a", "points": [[1, float("nan")]]}]}),
+        ("evaluate/net/charts.json", {"series": 3}),
+        ("evaluate/net/pictures/pictures.json", {"file": "../metrics.json"}),
+        ("evaluate/net/pictures/pictures.json", {"file": "gone.png"}),
         ("promote/net.json", {"gates": [1]}),
         ("promote/net.json", {"gates": [{"gate": "score"}]}),
     ],
 )
 def test_wrong_types_are_refused(build: Path, edit, name: str, changes: dict) -> None:
-    edit(build / name, changes)
+    content = json.loads((build / name).read_text())
+    if isinstance(content, list):
+        (build / name).write_text(json.dumps([content[0] | changes]))
+    else:
+        edit(build / name, changes)
     with pytest.raises(UserError) as caught:
         read_recipes(build)
     assert str((build / name).parent) in str(caught.value)

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
+from modules.evaluation.findings import Chart, Findings, Picture, Series
 from modules.models.convolutional.lenet import LeNet
 from modules.models.feedforward.neuron import Neuron
 
@@ -130,3 +131,30 @@ def _write_evaluation(folder: Path, model: nn.Module, pictures: torch.Tensor, la
     filters = weights if weights.ndim == 4 else weights.reshape(-1, 1, SIDE, SIDE)
     numpy.save(folder / "filters.npy", filters)
     (folder / "provenance.json").write_text(json.dumps({"identity": "ab" * 32}))
+    _show_logits(folder, model, pictures, labels)
+
+
+def _show_logits(folder: Path, model: nn.Module, pictures: torch.Tensor, labels: torch.Tensor) -> None:
+    """A cloud of points, lines and two pictures, as any evaluation may leave them."""
+    with torch.no_grad():
+        logits = model(pictures)[:, :2].double().tolist()
+    clouds = [
+        Series(name, [(x, y) for (x, y), label in zip(logits, labels.tolist(), strict=True) if label == kind])
+        for kind, name in enumerate(CLASSES)
+    ]
+    means = [(float(row), pictures[:, 0, row].mean().item()) for row in range(SIDE)]
+    tile = (pictures[0, 0] * 255).byte().numpy()
+    findings = Findings(
+        metrics=json.loads((folder / "metrics.json").read_text()),
+        pictures=[
+            Picture("tile", "A tile", "Grey, and small.", tile),
+            Picture("wall", "A wall", "Colour, and large.", numpy.stack([numpy.tile(tile, (60, 60))] * 3, 2)),
+        ],
+        charts=[
+            Chart("logits", "Two logits", "Each class for itself.", "points", "first", "second", clouds),
+            Chart(
+                "rows", "Rows", "Mean by row.", "lines", "row", "grey", [Series("mean", means)], log_y=True
+            ),
+        ],
+    )
+    findings.save(folder)

@@ -1,0 +1,111 @@
+"""Reads what an evaluation left in build/evaluate/<recipe>/, see modules/evaluation."""
+
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import numpy
+
+from modules.evaluation.findings import Chart, Series
+from modules.report.files import broken, finite, read_beside, read_json
+from modules.report.results import Evaluation, Mistake, Picture
+
+
+def read_evaluation(folder: Path) -> Evaluation:
+    """Everything that is there; only metrics.json must be.
+
+    Raises:
+        UserError: a file can't be read.
+    """
+    metrics = read_json(folder / "metrics.json", ("num_samples",))
+    per_class = metrics.get("per_class", {})
+    confusion_path = folder / "confusion.json"
+    confusion: dict[str, Any] = {"classes": [], "matrix": []}
+    if confusion_path.is_file():
+        confusion = read_json(confusion_path, ("classes", "matrix"))
+    classes = [str(name) for name in confusion["classes"]]
+    try:
+        matrix = numpy.array(confusion["matrix"], dtype=numpy.int64).reshape(len(classes), len(classes))
+        per_class = {str(name): finite(value) for name, value in per_class.items()}
+        figures = {str(name): finite(value) for name, value in metrics.items() if name != "per_class"}
+        if (matrix < 0).any():
+            raise ValueError("a negative count")
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise broken(folder, "holds metrics or a confusion matrix of another form") from error
+    filters_path, provenance = folder / "filters.npy", folder / "provenance.json"
+    return Evaluation(
+        metrics=figures,
+        pictures=_read_pictures(folder / "pictures" / "pictures.json"),
+        charts=_read_charts(folder / "charts.json"),
+        per_class=per_class,
+        classes=classes,
+        confusion=matrix,
+        mistakes=_read_mistakes(folder / "mistakes"),
+        filters=_read_filters(filters_path) if filters_path.is_file() else None,
+        identity=str(read_json(provenance, ("identity",))["identity"]) if provenance.is_file() else "",
+    )
+
+
+def _read_pictures(path: Path) -> list[Picture]:
+    if not path.is_file():
+        return []
+    try:
+        return [
+            Picture(read_beside(path, str(entry["file"])), str(entry["title"]), str(entry["caption"]))
+            for entry in read_json(path, kind=list)
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise broken(path, "lacks file, title or caption") from error
+
+
+def _read_charts(path: Path) -> list[Chart]:
+    if not path.is_file():
+        return []
+    try:
+        return [_chart(entry) for entry in read_json(path, kind=list)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise broken(path, "holds a chart of another form") from error
+
+
+def _chart(entry: dict[str, Any]) -> Chart:
+    kind, series = entry["kind"], entry["series"]
+    if kind not in get_args(get_type_hints(Chart)["kind"]):
+        raise ValueError(kind)
+    return Chart(
+        **{key: str(entry[key]) for key in ("name", "title", "caption", "x", "y")},
+        kind=kind,
+        series=[
+            Series(str(one["name"]), [(finite(x), finite(y)) for x, y in one["points"]]) for one in series
+        ],
+        log_x=bool(entry["log_x"]),
+        log_y=bool(entry["log_y"]),
+    )
+
+
+def _read_mistakes(folder: Path) -> list[Mistake]:
+    path = folder / "mistakes.json"
+    if not path.is_file():
+        return []
+    mistakes = []
+    for entry in read_json(path, kind=list):
+        try:
+            mistakes.append(
+                Mistake(
+                    picture=read_beside(path, str(entry["file"])),
+                    truth=str(entry["truth"]),
+                    prediction=str(entry["prediction"]),
+                    probability=finite(entry["probability"]),
+                )
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise broken(path, "lacks file, truth, prediction or probability") from error
+    return mistakes
+
+
+def _read_filters(path: Path) -> numpy.ndarray:
+    try:
+        filters = numpy.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise broken(path, "is not an array") from error
+    if filters.ndim != 4 or not numpy.isfinite(filters).all():
+        raise broken(path, "is not finite weights [filters, channels, height, width]")
+    return filters
