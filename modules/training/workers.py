@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_S = 0.2
 _PATIENCE_S = 30.0
+_ANSWER_S = 90.0  # a driver that has lost its subscription to Ray would wait for ever
 
 
 def train_on_workers(
@@ -76,6 +77,7 @@ def train_on_workers(
     died = None
     with Interruption() as interruption:
         for restarts_left in reversed(range(runtime.max_restarts + 1)):
+            connect(runtime)
             died = _attempt(job, runtime, console, interruption)
             if died is None:
                 return
@@ -113,6 +115,7 @@ def _attempt(
         What died; None if nothing did.
     """
     import ray
+    from ray.exceptions import GetTimeoutError
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -144,6 +147,10 @@ def _attempt(
     training.start()
     try:
         _attend(training, desk, console, interruption)
+    except GetTimeoutError:
+        ray.shutdown()  # ends all that this driver has started
+        training.join(_PATIENCE_S)
+        return "the connection to Ray died"
     finally:
         console.show_cursor()  # a worker that was drawing may have died
         shutil.rmtree(rays_own, ignore_errors=True)
@@ -182,7 +189,7 @@ def _attend(training: _Training, desk: Any, console: Console, interruption: Inte
     waiting_until_s, told = time.monotonic() + _PATIENCE_S, False
     while training.is_alive():
         training.join(_LOOK_EVERY_S)
-        arrived, text = ray.get(desk.take.remote())
+        arrived, text = ray.get(desk.take.remote(), timeout=_ANSWER_S)
         console.file.write(text)
         console.file.flush()
         if not arrived and time.monotonic() > waiting_until_s:

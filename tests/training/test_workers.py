@@ -151,3 +151,22 @@ def test_workers_without_room_are_refused_at_once(small_shards: Path, tmp_path: 
         train(on_ray("neuron", "runtime.cpus_per_worker=2"), small_shards, tmp_path, io.StringIO())
     assert time.monotonic() - started_s < 5
     assert not list(tmp_path.iterdir())
+
+
+def test_a_driver_that_nobody_answers_begins_anew(
+    small_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modules.training.workers._ANSWER_S", 5.0)
+    suspended: list[psutil.Process] = []
+
+    def suspend() -> bool:
+        if not suspended and last_step(tmp_path) >= 30:
+            suspended.extend(p for p in psutil.Process().children(recursive=True) if p.name() == "ray::Desk")
+            suspended[-1].suspend()
+        return bool(suspended)
+
+    shown = io.StringIO()
+    plan = on_ray("lenet", "trainer.max_epochs=4", "runtime.num_workers=1", "runtime.max_restarts=1")
+    train(plan, small_shards, tmp_path, shown, suspend)
+    assert "the connection to Ray died: going on from the last checkpoint" in shown.getvalue()
+    assert json.loads((tmp_path / "outcome.json").read_text())["status"] == "FINISHED"
