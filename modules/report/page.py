@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from modules.configuration.errors import UserError
 from modules.report import charts, confusion, learning_curves, numbers, pictures, trade_off
+from modules.report.gradient_norms import gradient_norms
 from modules.report.results import Evaluation, Recipe
 from modules.report.studies import NO_STUDIES, Studies
 from modules.report.table import one_metric, score_heading, untrained
@@ -48,6 +49,7 @@ def render(recipes: list[Recipe], studies: Studies = NO_STUDIES) -> str:
             {recipe.training.commit for recipe in trained if recipe.training and recipe.training.commit}
         ),
         charts=_trade_offs(datasets, trained),
+        gradients=[(chart, charts.draw(chart)) for chart in gradient_norms(trained)],
         studies=[(study, charts.draw(study.chart, study.across, study.spreads)) for study in studies.drawn],
         waiting=studies.waiting,
         sections=[_section(recipe) for recipe in trained],
