@@ -4,6 +4,9 @@ Rosenblatt (1958), *The perceptron*; trained by gradient as in Rumelhart, Hinton
 representations by back-propagating errors*. Dropout: Srivastava et al. (2014), JMLR 15.
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -34,3 +37,15 @@ class DenseLayer(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "batch in_features"]) -> Float[Tensor, "batch out_features"]:
         return self.dropout(self.activation(self.linear(inputs)))
+
+
+def dense_layers(sizes: Sequence[int], activation: str, last_activation: str) -> list[DenseLayer]:
+    """Dense layers one after another.
+
+    Args:
+        sizes: of the input and of each layer, in order.
+        activation: nonlinearity of all layers but the last.
+        last_activation: nonlinearity of the last layer.
+    """
+    *hidden, last = pairwise(sizes)
+    return [*(DenseLayer(*pair, activation) for pair in hidden), DenseLayer(*last, last_activation)]

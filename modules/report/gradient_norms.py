@@ -10,7 +10,7 @@ CURVE = "train/gradient_norm/"
 
 
 def gradient_norms(recipes: list[Recipe]) -> list[Chart]:
-    """A chart of the first epoch and one of the last, a line for each recipe that logged; none without any."""
+    """A chart of the first epoch and one of the last, a line for each recipe that logged any norms."""
     charts = []
     for epoch in ("first", "last"):
         series = [

@@ -12,14 +12,14 @@ from modules.models.feedforward.autoencoder import Autoencoder
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(9, 40), st.integers(9, 40)),
     kernel_size=st.integers(2, 5),
-    num_filters=st.lists(st.integers(1, 4), max_size=2),
+    sizes=st.lists(st.integers(1, 4), min_size=1, max_size=2),
 )
 @settings(max_examples=40)
-def test_a_picture_of_any_size_comes_back_in_its_size(shape, kernel_size, num_filters):
+def test_a_picture_of_any_size_comes_back_in_its_size(shape, kernel_size, sizes):
     pictures = torch.rand(2, *shape)
     for model in (
-        ConvolutionalAutoencoder(shape, 3, num_filters, kernel_size),
-        Autoencoder(shape, 3, num_filters),
+        ConvolutionalAutoencoder(shape, 3, sizes, kernel_size, hidden_sizes=sizes),
+        Autoencoder(shape, 3, sizes),
     ):
         assert model.encode(pictures).shape == (2, 3)
         assert model(pictures).shape == pictures.shape
@@ -46,6 +46,13 @@ def test_a_code_has_at_least_one_number(code_size):
     for model in (Autoencoder, ConvolutionalAutoencoder):
         with pytest.raises(ValueError, match=f"code_size={code_size}"):
             model((1, 28, 28), code_size)
+        with pytest.raises(ValueError, match=r"hidden_sizes=\[8, 0\]"):
+            model((1, 28, 28), 3, hidden_sizes=[8, 0])
+
+
+def test_a_convolutional_one_has_a_convolution():
+    with pytest.raises(ValueError, match="num_filters is empty"):
+        ConvolutionalAutoencoder((1, 28, 28), 10, [])
 
 
 def test_too_many_strides_for_the_picture_are_refused():

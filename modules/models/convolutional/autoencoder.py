@@ -2,7 +2,7 @@
 
 Masci, Meier, Ciresan & Schmidhuber (2011), *Stacked convolutional auto-encoders for hierarchical feature
 extraction*, ICANN. Deviates: strides instead of pooling (Springenberg et al. 2014, arXiv 1412.6806, section
-2), one dense layer on each side of the code, weights of the decoder of its own, trained as a whole.
+2), dense layers on each side of the code, weights of the decoder of its own, trained as a whole.
 """
 
 from collections.abc import Sequence
@@ -13,24 +13,26 @@ from torch import Tensor, nn
 
 from modules.bricks.convolution import ConvolutionLayer, convolved_size
 from modules.bricks.deconvolution import DeconvolutionLayer, lost_size
-from modules.bricks.dense import DenseLayer
+from modules.bricks.dense import dense_layers
 
 STRIDE = 2
 
 
 class ConvolutionalAutoencoder(nn.Module):
-    """A convolution of stride 2 for each entry of `num_filters`, a linear code, and the mirror of it all.
+    """A convolution of stride 2 for each entry of `num_filters`, dense layers, and the mirror of it all.
 
     Args:
         input_shape: (channels, height, width) of a picture; odd sizes come back odd.
         code_size: numbers in a code.
         num_filters: filters of each convolution, from the picture to the code.
         kernel_size: side of every filter, in pixels; a multiple of 2 draws without checkerboards.
+        hidden_sizes: neurons in each dense layer between the convolutions and the code.
         activation: nonlinearity of the hidden layers (see `modules.bricks.activation`); code and output are
             linear.
 
     Raises:
-        ValueError: if the code has no number, or a filter does not fit the maps that are left for it.
+        ValueError: if the code or a hidden layer has no neuron, there is no convolution, or a filter does
+            not fit the maps that are left for it.
     """
 
     def __init__(
@@ -39,11 +41,14 @@ class ConvolutionalAutoencoder(nn.Module):
         code_size: int = 10,
         num_filters: Sequence[int] = (16, 32),
         kernel_size: int = 4,
+        hidden_sizes: Sequence[int] = (),
         activation: str = "relu",
     ) -> None:
         super().__init__()
-        if code_size < 1:
-            raise ValueError(f"code_size={code_size} is below 1")
+        if code_size < 1 or min(hidden_sizes, default=1) < 1:
+            raise ValueError(f"code_size={code_size}, hidden_sizes={list(hidden_sizes)}: a size is below 1")
+        if not num_filters:
+            raise ValueError("num_filters is empty: without a convolution it is the dense autoencoder")
         self.code_size = code_size
         channels, height, width = input_shape
         window = {"kernel_size": kernel_size, "stride": STRIDE, "padding": (kernel_size - 1) // 2}
@@ -56,10 +61,10 @@ class ConvolutionalAutoencoder(nn.Module):
             up.append(DeconvolutionLayer(inner, outer, **window, output_padding=lost, activation=last))
             height, width = convolved_size(height, **window), convolved_size(width, **window)
         maps = ([channels, *num_filters][-1], height, width)
-        size = maps[0] * height * width
-        self.encoder = nn.Sequential(*down, nn.Flatten(), DenseLayer(size, code_size))
+        sizes = [maps[0] * height * width, *hidden_sizes, code_size]
+        self.encoder = nn.Sequential(*down, nn.Flatten(), *dense_layers(sizes, activation, "identity"))
         self.decoder = nn.Sequential(
-            DenseLayer(code_size, size, activation), nn.Unflatten(1, maps), *up[::-1]
+            *dense_layers(sizes[::-1], activation, activation), nn.Unflatten(1, maps), *up[::-1]
         )
 
     def encode(

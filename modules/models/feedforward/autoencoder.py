@@ -8,13 +8,12 @@ begins from others (there unrolled from restricted Boltzmann machines).
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from math import prod
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from modules.bricks.dense import DenseLayer
+from modules.bricks.dense import dense_layers
 
 
 class Autoencoder(nn.Module):
@@ -47,8 +46,8 @@ class Autoencoder(nn.Module):
         self.input_shape = tuple(input_shape)
         self.code_size = code_size
         sizes = [prod(input_shape), *hidden_sizes, code_size]
-        self.encoder = _dense_layers(sizes, activation)
-        self.decoder = _dense_layers(sizes[::-1], activation)
+        self.encoder = nn.Sequential(*dense_layers(sizes, activation, "identity"))
+        self.decoder = nn.Sequential(*dense_layers(sizes[::-1], activation, "identity"))
 
     def encode(
         self, pictures: Float[Tensor, "batch channels height width"]
@@ -65,8 +64,3 @@ class Autoencoder(nn.Module):
     ) -> Float[Tensor, "batch channels height width"]:
         """The pictures drawn again from their codes, as `decode` gives them."""
         return self.decode(self.encode(pictures))
-
-
-def _dense_layers(sizes: Sequence[int], activation: str) -> nn.Sequential:
-    *hidden, last = pairwise(sizes)
-    return nn.Sequential(*(DenseLayer(*pair, activation) for pair in hidden), DenseLayer(*last))
