@@ -54,7 +54,8 @@ def main(argv: list[str]) -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             # A terminal that can't write a tick mark shows a question mark instead.
             sys.stdout.reconfigure(errors="replace")
-        closing(recipes, build / "report" / "index.html", Console())
+        console = Console(width=None if sys.stdout.isatty() else 120)
+        closing(recipes, build / "report" / "index.html", console)
 
 
 if __name__ == "__main__":

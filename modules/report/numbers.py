@@ -64,5 +64,5 @@ def moment(value: float | str | None) -> str:
 
 
 def spoken(metric: str) -> str:
-    """The name of a metric as words: log_likelihood -> log likelihood."""
-    return metric.replace("_", " ")
+    """The name of a metric as words: validation/log_likelihood -> validation log likelihood."""
+    return metric.replace("_", " ").replace("/", " ")

@@ -27,7 +27,7 @@ def thumbnail(picture: bytes) -> str:
 
 @dataclass(frozen=True)
 class Shown:
-    """A picture in the page: its `data:` address, its width there, and whether single pixels are to be seen."""
+    """A picture in the page: its `data:` address, its width, and whether single pixels are to be seen."""
 
     address: str
     width_px: int

@@ -13,6 +13,7 @@ from modules.configuration.execution import ChartSettings
 from modules.configuration.plans import read_yaml
 from modules.configuration.settings import read
 from modules.evaluation.findings import Chart, Series
+from modules.report import numbers
 from modules.report.charts import Spread
 from modules.report.sweep_results import SweepResults, Trial, as_number, read_sweep
 
@@ -101,8 +102,8 @@ def study(sweep: SweepResults, settings: ChartSettings) -> Study | None:
             groups.setdefault(_series(trial, settings, labels), {}).setdefault(across, []).append(value)
     if not groups:
         return None
-    texts = list(dict.fromkeys(trial.point.get(settings.x, "") for trial in sweep.trials))
-    log = settings.log_x and all((as_number(text) or 1) > 0 for text in texts)
+    texts = list(dict.fromkeys(text for by_text in groups.values() for text in by_text))
+    log = settings.log_x and all((number := as_number(text)) is None or number > 0 for text in texts)
     places = _places(texts, log)
     cells = {
         name: {text: _cell(values) for text, values in by_text.items()} for name, by_text in groups.items()
@@ -116,8 +117,8 @@ def study(sweep: SweepResults, settings: ChartSettings) -> Study | None:
             title=settings.title,
             caption=settings.caption,
             kind="lines",
-            x=settings.x.lstrip("+"),
-            y=settings.y or sweep.metric,
+            x=numbers.spoken(settings.x.rpartition(".")[2]),
+            y=numbers.spoken(settings.y or sweep.metric),
             series=[
                 Series(name, [(places[text], of[text].mean) for text in ordered if text in of])
                 for name, of in cells.items()
@@ -148,7 +149,7 @@ def _series(trial: Trial, settings: ChartSettings, labels: dict[str, str]) -> st
     for key in settings.series_keys:
         text = trial.point.get(key, "")
         bare = as_number(text) is not None or text in ("null", "true", "false")
-        named = f"{key.rpartition('.')[2]} {text}" if bare else text
+        named = f"{numbers.spoken(key.rpartition('.')[2])} {text}" if bare else text
         words.append(labels.get(_plain(text), named))
     return ", ".join(words)
 
@@ -156,11 +157,11 @@ def _series(trial: Trial, settings: ChartSettings, labels: dict[str, str]) -> st
 def _places(texts: list[str], log: bool) -> dict[str, float]:
     """Where the values stand: numbers where they belong, other words a step apart beyond them."""
     found = {text: number for text in texts if (number := as_number(text)) is not None}
-    numbers = sorted(found.values())
+    known = sorted(found.values())
     others = [text for text in texts if text not in found]
-    if not numbers:
+    if not known:
         return {text: float(place) for place, text in enumerate(others)}
-    last, before = numbers[-1], numbers[-2] if len(numbers) > 1 else numbers[-1]
+    last, before = known[-1], known[-2] if len(known) > 1 else known[-1]
     for place, text in enumerate(others, 1):
         ratio = max(last / before, 2.0) if log else 1.0
         found[text] = last * ratio**place if log else last + place * ((last - before) or 1.0)

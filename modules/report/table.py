@@ -34,14 +34,16 @@ def untrained(recipes: list[Recipe]) -> tuple[str, str] | None:
 
 
 def closing_table(recipes: list[Recipe]) -> "Table":
-    """The table of what was trained for the terminal, 80 columns wide for short names."""
+    """The table of what was trained for the terminal; 80 columns wide for short names and one metric."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     trained = [recipe for recipe in recipes if recipe.training]
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("recipe", overflow="fold")
+    # Folded when it must be, never squeezed to nothing by longer scores.
+    longest = max((len(recipe.name) for recipe in trained), default=0)
+    table.add_column("recipe", overflow="fold", min_width=min(longest, 16))
     for heading in (score_heading(trained), "parameters", "multiply-adds", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("version", no_wrap=True)

@@ -1,6 +1,8 @@
 """Charts: what is drawn is where the numbers say, and labels leave one another alone."""
 
+import itertools
 import math
+import random
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modules.evaluation.findings import Chart, Series
+from modules.report.charts import draw
 from modules.report.confusion import class_accuracy, matrix_rows, most_confused
 from modules.report.learning_curves import learning_curves, quantity_curves
 from modules.report.reading import read_recipes
@@ -177,3 +181,62 @@ def test_class_without_samples(recipes: list[Recipe]) -> None:
     rows = matrix_rows(empty)
     assert rows and all(cell.shade == 0 for _, cells in rows for cell in cells)
     assert most_confused(empty) == [] and class_accuracy(empty, None) is None
+
+
+def chart(kind: str, *series: Series, **changes) -> Chart:
+    return Chart("name", "title", "caption", kind, "x", "y", list(series), **changes)  # type: ignore[arg-type]
+
+
+def test_lines_go_through_their_points() -> None:
+    drawn = draw(chart("lines", Series("a", [(0, 1), (1, 2), (4, 3)]), Series("b", [(0, 2)])))
+    root = ElementTree.fromstring(drawn or "")
+    first = [
+        (float(dot.get("cx", 0)), float(dot.get("cy", 0)))
+        for dot in next(root.iter(f"{SVG}g")).iter(f"{SVG}circle")
+    ]
+    assert (first[1][0] - first[0][0]) / (first[2][0] - first[0][0]) == pytest.approx(1 / 4, abs=0.001)
+    assert first[0][1] - first[1][1] == pytest.approx(first[1][1] - first[2][1], abs=0.02)
+    assert [text.text for text in root.iter(f"{SVG}text") if "name-of" in text.get("class", "")] == ["a", "b"]
+
+
+def test_a_logarithmic_axis_shows_what_vanishes() -> None:
+    norms = Series("sigmoid", [(layer, 10.0 ** (layer - 10)) for layer in range(10)])
+    root = ElementTree.fromstring(draw(chart("lines", norms, Series("none", [(1, 0)]), log_y=True)) or "")
+    heights = [float(dot.get("cy", 0)) for dot in root.iter(f"{SVG}circle")]
+    steps = [before - after for before, after in itertools.pairwise(heights)]
+    assert len(heights) == 10 and steps == pytest.approx([steps[0]] * 9, abs=0.02)
+    labels = {text.text for text in root.iter(f"{SVG}text")}
+    assert "1e-8" in labels and "y (logarithmic)" in labels
+
+
+def test_a_cloud_of_many_points_stays_small() -> None:
+    generator = random.Random(0)
+    clouds = [
+        Series(f"class {n}", [(generator.gauss(n, 1), generator.gauss(0, 1)) for _ in range(2000)])
+        for n in range(10)
+    ]
+    drawn = draw(chart("points", *clouds))
+    assert drawn and len(drawn) < 60_000 and "3,000 of 20,000 points" in drawn
+    assert drawn == draw(chart("points", *clouds))
+    few = draw(chart("points", Series("only", clouds[0].points[:100])))
+    assert few and few.count("h0") == 100 and ">only<" not in few
+
+
+@pytest.mark.parametrize("points", [[], [(math.nan, 1)], [(1, math.inf)]])
+def test_nothing_to_draw(points: list[tuple[float, float]]) -> None:
+    assert draw(chart("points", Series("a", points))) is None and draw(chart("lines")) is None
+
+
+def test_one_point_and_equal_points() -> None:
+    for kind in ("lines", "points"):
+        for points in ([(0.0, 0.0)], [(5.0, 5.0)] * 3):
+            assert draw(chart(kind, Series("a", points)))
+    assert draw(chart("lines", Series("a", [(2.0, 2.0)]), log_x=True, log_y=True))
+
+
+def test_labels_across_leave_one_another_alone() -> None:
+    across = [(float(n), "a long name of a class") for n in range(9)]
+    drawn = draw(chart("lines", Series("a", [(x, x) for x, _ in across])), across)
+    root = ElementTree.fromstring(drawn or "")
+    places = [float(text.get("x", 0)) for text in root.iter(f"{SVG}text") if text.text == across[0][1]]
+    assert 2 <= len(places) < 9 and all(after - before > 130 for before, after in itertools.pairwise(places))
