@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from modules.configuration.catalogue import names
 from tests.pipelines.yard import CLASSES, draw_stripes
 
 ROOT = Path(__file__).parents[1]
@@ -138,4 +140,20 @@ def test_an_edit_sweeps_again_what_it_reaches_and_nothing_else(yard: Path) -> No
     assert swept_by_repro(yard) == set()
 
     upstream = command(yard, "dvc", "dag", "--dot", "report")
-    assert "train@small_perceptron" in upstream and "sweep@" not in upstream and "train_best" not in upstream
+    assert '"plan"' in upstream
+    assert not re.search("@small|sweep@|train_best", upstream), "beside the main recipes nothing is asked for"
+
+
+def test_the_report_waits_for_whole_recipes_that_are_there() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    deps = [Path(dep) for dep in stages["report"]["deps"]]
+    main = [dep.name for dep in deps if dep.parent == Path("build/train")]
+    assert {"neuron", "perceptron", "lenet", "lenet_digits"} <= set(main) <= set(names("recipe"))
+    expected = [Path("build/plan")]
+    for name in main:
+        expected += [
+            Path(f"build/train/{name}"),
+            Path(f"build/evaluate/{name}"),
+            Path(f"build/promote/{name}.json"),
+        ]
+    assert deps == expected
