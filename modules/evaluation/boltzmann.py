@@ -20,7 +20,7 @@ from modules.metrics.partition_function import log_partition
 from modules.tasks.contrastive_divergence import ContrastiveDivergence, reconstruction_error
 
 BATCH_SIZE = 500
-NUM_CHAINS, NUM_TEMPERATURES = 100, 5000
+NUM_CHAINS, NUM_TEMPERATURES = 100, 3000
 NUM_FILTERS = 100
 SAMPLED_EVERY_STEPS, NUM_SAMPLED = 200, 10
 NUM_SAMPLE_CHAINS = 10
@@ -72,7 +72,7 @@ def _pictures(task: ContrastiveDivergence, test: ShardSplit) -> list[Picture]:
     shape = tuple(inputs.shape[1:])
     if shape[0] not in (1, 3):
         return []
-    _, starts = _first_of_each(first["label"]) if "label" in first else (None, torch.arange(len(inputs)))
+    starts = _first_of_each(first["label"]) if "label" in first else torch.arange(len(inputs))
     sampled = samples(task, task.visible(first)[starts[:NUM_SAMPLE_CHAINS]])
     strip = torch.cat([inputs[starts[: len(sampled)]][:, None], sampled.unflatten(2, shape)], dim=1)
     pictures = [
@@ -114,7 +114,6 @@ def samples(
     return torch.stack(taken, dim=1)
 
 
-def _first_of_each(label: Tensor) -> tuple[Tensor, Tensor]:
-    """The classes in a batch, and where the first sample of each stands."""
-    classes = label.unique()
-    return classes, (label == classes[:, None]).int().argmax(dim=1)
+def _first_of_each(label: Tensor) -> Tensor:
+    """Where the first sample of each class in a batch stands."""
+    return (label == label.unique()[:, None]).int().argmax(dim=1)

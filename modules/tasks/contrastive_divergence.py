@@ -60,7 +60,6 @@ class ContrastiveDivergence(Task):
     measures: ClassVar[dict[str, Literal["max", "min"]]] = {
         "validation/log_likelihood": "max",
         "validation/reconstruction_error": "min",
-        "validation/free_energy_gap": "min",
     }
     evaluated_by = "modules.evaluation.boltzmann"
     particles: Tensor | None
@@ -97,7 +96,6 @@ class ContrastiveDivergence(Task):
         self.binarise = binarise
         self.units = units
         self._looked_at_values = False
-        self._latest: Tensor | None = None  # batch, which validation is compared with
         # Hidden states of the chains of this process; `on_save_checkpoint` keeps those of all.
         self.register_buffer("particles", None, persistent=False)
         for parameter in model.parameters():
@@ -151,7 +149,6 @@ class ContrastiveDivergence(Task):
 
     def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
         visible = self.visible(batch)
-        self._latest = visible
         with torch.no_grad():
             fantasies = self._fantasies(visible)
         num_data, num_fantasies = len(visible), len(fantasies)
@@ -205,9 +202,6 @@ class ContrastiveDivergence(Task):
         mean = self._sum / self._num_samples
         log_z = log_partition(self.layer, mean, _NUM_CHAINS, _NUM_TEMPERATURES, _EXACT_UP_TO).value
         self.log("validation/log_likelihood", -free_energy - log_z, sync_dist=True)
-        if self._latest is not None:
-            of_training = float(self.layer.free_energy(self._latest).double().mean())
-            self.log("validation/free_energy_gap", free_energy - of_training, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.particles is not None:

@@ -1,0 +1,91 @@
+"""The evaluation of a machine that has learned the small dataset."""
+
+import pytest
+import torch
+
+from modules.configuration.settings import DataSettings, read
+from modules.datamodules.shard_set import ShardSet
+from modules.evaluation import boltzmann
+from modules.evaluation.evaluate import evaluate
+from modules.evaluation.findings import Findings
+from modules.metrics.partition_function import exact_log_partition
+from modules.tasks.contrastive_divergence import ContrastiveDivergence
+from modules.training.fit import build_task
+from tests.training.small import small_plan, write_small_shards
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
+    out = tmp_path_factory.mktemp("data") / "fashion_mnist"
+    write_small_shards(out)
+    return ShardSet.open(out)
+
+
+def learned(shards: ShardSet, *overrides: str) -> tuple[ContrastiveDivergence, Findings]:
+    plan = small_plan("rbm", "task.binarise=false", *overrides)
+    task = build_task(plan)
+    assert isinstance(task, ContrastiveDivergence)
+    optimizer = torch.optim.SGD([p for p in task.parameters() if p.requires_grad], lr=0.05)
+    for batch in boltzmann._batches(shards.split("train")):
+        for rows in torch.arange(len(batch["image"])).split(20):
+            optimizer.zero_grad()
+            task.loss({name: values[rows] for name, values in batch.items()}).backward()
+            optimizer.step()
+    state = torch.get_rng_state()
+    findings = evaluate(task, shards, read(DataSettings, plan["data"], "data"), plan)
+    assert torch.equal(torch.get_rng_state(), state)
+    return task, findings
+
+
+def test_figures_of_a_small_machine_are_exact(shards: ShardSet) -> None:
+    task, findings = learned(shards, "model.hidden_size=8")
+    test = next(boltzmann._batches(shards.split("test")))
+    with torch.no_grad():
+        free_energy = task.layer.free_energy(task.visible(test)).mean()
+    figures = findings.metrics
+    assert figures["log_partition"] == pytest.approx(exact_log_partition(task.layer))
+    assert figures["log_partition_error"] == 0
+    assert figures["log_likelihood"] == pytest.approx(
+        float(-free_energy) - figures["log_partition"], rel=1e-5
+    )
+    assert figures["num_samples"] == 100
+
+
+def test_pictures_are_chains_and_filters(shards: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boltzmann, "SAMPLED_EVERY_STEPS", 3)
+    _, findings = learned(shards, "model.hidden_size=8")
+    samples, filters = findings.pictures
+    assert (samples.name, filters.name) == ("samples", "filters")
+    # Ten chains of a start and ten samples; eight filters in a row of ten.
+    assert samples.pixels.shape == (10 * 58 + 2, 11 * 58 + 2)
+    assert filters.pixels.shape == (58 + 2, 10 * 58 + 2)
+    start = torch.from_numpy(samples.pixels[2:58:2, 2:58:2])
+    test = next(boltzmann._batches(shards.split("test")))
+    first = test["image"][test["label"] == test["label"].min()][0, 0]
+    assert torch.equal(start, first)
+    assert samples.pixels[2:58, 60:116].std() > 0
+
+
+def test_samples_of_an_upper_layer_are_carried_down_to_the_pixels(
+    shards: ShardSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boltzmann, "SAMPLED_EVERY_STEPS", 3)
+    upper = [
+        "model=boltzmann/deep_belief_net",
+        "~model.hidden_size",
+        "model.hidden_sizes=[20,6]",
+        "task.layer=1",
+    ]
+    task, findings = learned(shards, *upper)
+    assert [picture.name for picture in findings.pictures] == ["samples"]
+    assert findings.pictures[0].pixels.shape == (10 * 58 + 2, 11 * 58 + 2)
+    assert findings.metrics["log_likelihood"] == pytest.approx(
+        -_free_energy(task, shards) - exact_log_partition(task.layer), rel=1e-5
+    )
+
+
+def _free_energy(task: ContrastiveDivergence, shards: ShardSet) -> float:
+    with torch.no_grad():
+        return float(
+            task.layer.free_energy(task.visible(next(boltzmann._batches(shards.split("test"))))).mean()
+        )
