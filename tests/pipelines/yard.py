@@ -23,6 +23,13 @@ from modules.tracking.tracker import Tracker
 RECIPE, DATASET = "stripes", "stripes"
 CLASSES = ["across", "down", "slanting"]
 SIDE, PER_CLASS = 12, 60
+CLASSIFIER = ["model.num_filters=[4]", "model.kernel_size=3", "model.hidden_sizes=[16]", "model.dropout=0.0"]
+AUTOENCODER = [
+    "model=feedforward/autoencoder",
+    "model.hidden_sizes=[16]",
+    "model.code_size=3",
+    "task=reconstruction",
+]
 
 
 class Yard:
@@ -118,8 +125,14 @@ def draw_stripes(folder: Path, seed: int) -> None:
     (folder / "source.json").write_text(json.dumps(source))
 
 
-def make_yard(folder: Path) -> Yard:
-    """A yard whose recipe is trained and tracked, and not yet evaluated."""
+def make_yard(folder: Path, overrides: list[str] = CLASSIFIER, metric: str = "accuracy") -> Yard:
+    """A yard whose recipe is trained and tracked, and not yet evaluated.
+
+    Args:
+        folder: where it lies.
+        overrides: that make the recipe from lenet's.
+        metric: that it expects.
+    """
     yard = Yard(folder)
     data = {
         "name": DATASET,
@@ -146,19 +159,13 @@ def make_yard(folder: Path) -> Yard:
         },
         "samples_per_record": 10,
     }
-    plan = compose(
-        [
-            "recipe=lenet",
-            "model.num_filters=[4]",
-            "model.kernel_size=3",
-            "model.hidden_sizes=[16]",
-            "model.dropout=0.0",
-        ]
-    )
-    plan["model"] |= {"input_shape": [1, SIDE, SIDE], "num_classes": len(CLASSES)}
-    plan["task"] |= {"num_classes": len(CLASSES)}
+    plan = compose(["recipe=lenet", *overrides])
+    plan["model"]["input_shape"] = [1, SIDE, SIDE]
+    for section in ("model", "task"):
+        if "num_classes" in plan[section]:
+            plan[section]["num_classes"] = len(CLASSES)
     plan |= {"name": RECIPE, "data": data, "tracking": tracking(folder)}
-    plan |= {"expected": {"metric": "accuracy", "at_least": 0.4}}
+    plan |= {"expected": {"metric": metric, "at_least": 0.4}}
     plan |= {
         "code": {"fingerprint": "0" * 64, "files": {}},
         "cost": {"num_parameters": 1, "multiply_adds": 1},

@@ -18,6 +18,8 @@ from modules.models.feedforward.neuron import Neuron
 from modules.models.feedforward.perceptron import Perceptron
 from modules.registry.archive import vetted
 from modules.registry.export import Description, export_program, load_program, save_program
+from modules.registry.gates import Signature
+from modules.registry.versions import Version
 from modules.tasks.classification import Classification
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -117,6 +119,8 @@ def test_a_program_from_before_outputs_had_names_is_a_classifiers(pictures: Tens
     torch.export.save(program, buffer, extra_files={"description.json": json.dumps(known)})
     (tmp_path / "net.pt2").write_bytes(vetted(buffer.getvalue(), "net.pt2"))
     assert load_program(tmp_path / "net.pt2")[1] == DESCRIPTION
+    registered = Version("net", 1, "run", {"input_shape": "[1, 12, 12]", "classes": json.dumps(CLASSES)})
+    assert registered.signature == Signature(SHAPE, CLASSES)
 
 
 def test_a_model_that_branches_on_values_is_one_line(pictures: Tensor) -> None:

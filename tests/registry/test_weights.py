@@ -10,7 +10,10 @@ from torch import nn
 
 from modules.configuration.errors import UserError
 from modules.models.feedforward.perceptron import Perceptron
-from modules.registry.weights import load_weights
+from modules.registry.export import Description, export_program, save_program
+from modules.registry.versions import PROGRAM
+from modules.registry.weights import load_version, load_weights
+from modules.tasks.classification import Classification
 
 SHAPE = (1, 12, 12)
 
@@ -90,3 +93,21 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -
     next(iter(weights.values()))[0] = value
     torch.save(weights, tmp_path / "weights.pt")
     assert "diverged" in refusal(perceptron(), tmp_path / "weights.pt")
+
+
+def test_a_version_s_weights_come_from_its_file_or_from_its_program(tmp_path: Path) -> None:
+    model = perceptron()
+    served = Classification(model, num_classes=3).served()
+    program = export_program(served, torch.rand(2, *SHAPE))
+    (tmp_path / "data").mkdir()
+    save_program(program, Description("net", "0" * 64, SHAPE, ("a", "b", "c"), "classes"), tmp_path / PROGRAM)
+    of_program, of_file = perceptron(), perceptron()
+    load_version(of_program, tmp_path)
+    torch.save(perceptron().state_dict(), tmp_path / "weights.pt")
+    load_version(of_file, tmp_path)
+    saved = torch.load(tmp_path / "weights.pt", weights_only=True)
+    for name, weight in model.state_dict().items():
+        assert torch.equal(of_program.state_dict()[name], weight)
+        assert torch.equal(of_file.state_dict()[name], saved[name])
+    with pytest.raises(UserError, match=r"weights\.pt does not fit"):
+        load_version(perceptron(hidden_sizes=[6]), tmp_path)
