@@ -1,8 +1,8 @@
 """Distillation: a student learns what a teacher says of each class, not the label alone.
 
 Hinton, Vinyals & Dean 2015, *Distilling the knowledge in a neural network*, section 2 (arXiv 1503.02531):
-cross-entropy with the teacher's softmax at a temperature, times the temperature squared, plus a small share of
-the ordinary cross-entropy with the labels. The paper's T is `temperature` here. A teacher gives
+cross-entropy with the teacher's softmax at a temperature, times the temperature squared, plus a small share
+of the ordinary cross-entropy with the labels. The paper's T is `temperature` here. A teacher gives
 log-probabilities in place of logits; the softmax takes both for the same.
 """
 
@@ -17,21 +17,23 @@ from modules.tasks.classification import Classification
 class Distillation(Classification):
     """Learns to name the class of a picture as a teacher does.
 
-    Batches hold `image` and `label` as in `Classification`, and `teacher` ([batch, num_classes], the teacher's
-    log-probabilities).
+    Batches hold `image` and `label` as in `Classification`, and `teacher` ([batch, num_classes], the
+    teacher's log-probabilities).
 
     Args:
         model: takes pictures in 0..1 and returns logits, [batch, num_classes].
         num_classes: classes to choose from.
-        temperature: divides the logits of both before the softmax; higher shows more of what the teacher holds
-            for similar.
-        label_weight: share of the loss that the labels have; 0 = the teacher alone, and no label is looked at.
+        temperature: divides the logits of both before the softmax; higher shows more of what the teacher
+            holds for similar.
+        label_weight: share of the loss that the labels have; 0 = the teacher alone, no label is looked at.
         augmentation: changes the pictures of each batch in training; the teacher saw them unchanged.
         preprocessing: makes of every picture what the model takes, such as another size.
 
     Raises:
         ValueError: temperature or share out of range.
     """
+
+    evaluated_by = "modules.evaluation.distillation"
 
     def __init__(
         self,
