@@ -60,14 +60,21 @@ def render(recipes: list[Recipe], studies: Studies = NO_STUDIES) -> str:
 def _trade_offs(
     datasets: list[tuple[str, list[Recipe]]], recipes: list[Recipe]
 ) -> list[tuple[str, Markup, bool]]:
-    """A chart for each dataset and metric that at least two recipes share, and whether it is crowded."""
+    """A chart for each dataset and metric that at least two recipes share, and whether it is crowded.
+
+    Recipes of less than half the best score would press the others together: their names alone are given.
+    """
     drawn = []
     for title, some in datasets:
         metrics = dict.fromkeys(recipe.metric for recipe in some)
         for metric in metrics:
             compared = [recipe for recipe in some if recipe.metric == metric and recipe.score is not None]
+            best = max((recipe.score or 0.0 for recipe in compared), default=0.0)
+            far = [recipe.name for recipe in compared if 0 < best / 2 > (recipe.score or 0.0)]
+            compared = [recipe for recipe in compared if recipe.name not in far]
             if len(compared) > 1:
                 name = title if len(metrics) == 1 else f"{title}: {numbers.spoken(metric)}"
+                name += f"; far below, and not drawn: {', '.join(far)}" if far else ""
                 chart = trade_off.trade_off(title, compared, recipes)
                 drawn.append((name, chart, len(compared) > trade_off.FEW))
     return drawn

@@ -189,6 +189,29 @@ def test_hostile_names_stay_text(build: Path, edit) -> None:
     assert hostile_name in page.text
 
 
+def test_a_recipe_far_below_does_not_press_the_others_together(build: Path) -> None:
+    def titles(**scores: float) -> list[str]:
+        recipes = [
+            replace(
+                recipe,
+                name=name,
+                evaluation=replace(
+                    recipe.evaluation, metrics=recipe.evaluation.metrics | {"accuracy": score}
+                ),
+            )
+            for recipe, (name, score) in zip(read_recipes(build) * 2, scores.items(), strict=False)
+            if recipe.evaluation
+        ]
+        found = re.findall(
+            r"<figcaption>(Stripes[^<]*)</figcaption>\s*<div class=\"wide\"><svg.*?</svg>", render(recipes)
+        )
+        return [title.replace("&amp;", "&") for title in found]
+
+    assert titles(a=0.9, b=0.8, c=0.5) == ["Stripes & blobs"]
+    assert titles(a=0.9, b=0.8, chance=0.1) == ["Stripes & blobs; far below, and not drawn: chance"]
+    assert titles(a=-80.0, b=-200.0) == ["Stripes & blobs"]  # log-likelihoods: no zero to be far from
+
+
 def test_only_known_elements(page: Page) -> None:
     assert {tag for tag, _ in page.elements} <= TAGS
     assert {name for _, attributes in page.elements for name in attributes} <= ATTRIBUTES
