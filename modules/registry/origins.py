@@ -28,7 +28,7 @@ from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.registry.export import load_program
 from modules.registry.versions import PROGRAM, Registry, Version
-from modules.registry.weights import load_weights
+from modules.registry.weights import load_weights, version_weights
 from modules.tasks.task import Task
 from modules.training.checkpoint import save_tensors
 from modules.training.initial_weights import compare, nothing_fits, read_weights
@@ -100,9 +100,7 @@ def _weights(reference: str, plan: dict[str, Any], kept: Path) -> Path:
     file = kept / f"{version.name}-{_digest(version.tags['files'])}.pt"
     if not file.exists():
         with registry.fetched(version) as folder:
-            program, _ = load_program(folder / PROGRAM)
-        state = {name.removeprefix("model."): value for name, value in program.state_dict().items()}
-        save_tensors(state, file)
+            save_tensors(dict(version_weights(folder)), file)
     return file
 
 

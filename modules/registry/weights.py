@@ -21,6 +21,34 @@ def load_weights(model: nn.Module, file: Path) -> None:
         UserError: if the file is missing, damaged, holds more than tensors, fits another model or has weights
             that are not numbers.
     """
+    _fill(model, _read(file), file)
+
+
+def load_version(model: nn.Module, folder: Path) -> None:
+    """Fill the model with the weights of a registered version, given its fetched files.
+
+    Raises:
+        UserError: as `load_weights`.
+    """
+    _fill(model, version_weights(folder), folder / WEIGHTS)
+
+
+def version_weights(folder: Path) -> Mapping[str, Tensor]:
+    """The weights of a registered version by name, given its fetched files.
+
+    Raises:
+        UserError: a file is damaged or holds more than it should.
+    """
+    if (folder / WEIGHTS).is_file():
+        return _read(folder / WEIGHTS)
+    # Versions were once registered without: a classifier's program holds all its weights.
+    from modules.registry.export import load_program
+
+    program, _ = load_program(folder / PROGRAM)
+    return {name.removeprefix("model."): weight for name, weight in program.state_dict().items()}
+
+
+def _read(file: Path) -> Mapping[str, Tensor]:
     if not file.is_file():
         raise UserError(f"{file} is missing", _MEND)
     try:
@@ -33,23 +61,7 @@ def load_weights(model: nn.Module, file: Path) -> None:
         isinstance(name, str) and isinstance(weight, Tensor) for name, weight in weights.items()
     ):
         raise UserError(f"{file} holds no weights by name", _MEND)
-    _fill(model, weights, file)
-
-
-def load_version(model: nn.Module, folder: Path) -> None:
-    """Fill the model with the weights of a registered version, given its fetched files.
-
-    Raises:
-        UserError: as `load_weights`.
-    """
-    if (folder / WEIGHTS).is_file():
-        return load_weights(model, folder / WEIGHTS)
-    # Versions were once registered without: a classifier's program holds all its weights.
-    from modules.registry.export import load_program
-
-    program, _ = load_program(folder / PROGRAM)
-    weights = {name.removeprefix("model."): weight for name, weight in program.state_dict().items()}
-    return _fill(model, weights, folder / PROGRAM)
+    return weights
 
 
 def _fill(model: nn.Module, weights: Mapping[str, Tensor], file: Path) -> None:
