@@ -120,6 +120,29 @@ def test_what_one_sweep_stopped_another_goes_on_with(yard: Yard, tmp_path: Path)
     assert (run_folder(at_once, 0) / "weights.pt").read_bytes() == folder.weights.read_bytes()
 
 
+def test_trials_share_the_phases_they_have_in_common(yard: Yard, tmp_path: Path) -> None:
+    points = [{"lr": "0.01"}, {"lr": "0.003"}, {"lr": "0.01", "seed": "1"}]
+    sweep = training_sweep(yard, tmp_path, points, max_concurrent=2)
+    facts = {key: sweep.base[key] for key in ("code", "cost")}
+    phases = {"first": {"trainer": {"max_epochs": 1}, "optimizer": {"lr": 0.02}, **facts}}
+    plan_of = sweep.plan_of
+    sweep = replace(sweep, plan_of=lambda point: plan_of(point) | {"phases": phases})
+    assert run(sweep) == {"FINISHED": 3}
+    ends = [RunFolder(folder).read("summary.json") for folder in (tmp_path / "runs").iterdir()]
+    names = sorted((end["recipe"], end["seed"]) for end in ends if end)
+    assert names == [
+        ("stripes", 0),
+        ("stripes", 0),
+        ("stripes", 1),
+        ("stripes.first", 0),
+        ("stripes.first", 1),
+    ]
+    begun = {
+        end["seed"]: end["initial_weights"]["file"] for end in ends if end and end["recipe"] == "stripes"
+    }
+    assert Path(begun[0]).parent.name != Path(begun[1]).parent.name
+
+
 def test_a_population_trains(yard: Yard, tmp_path: Path) -> None:
     settings = {"num_trials": 4, "scheduler": "pbt", "quantile": 0.5, "max_concurrent": 1}  # in one order
     sweep = training_sweep(yard, tmp_path, [], search="random", **settings)
