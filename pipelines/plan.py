@@ -66,7 +66,7 @@ def _show(overrides: list[str]) -> None:
     from modules.shapes.table import shape_table
 
     places = origins(overrides, CONF)
-    check_phases(config, places)
+    phases = check_phases(config, places)
     report = check_shapes(config, places)
     begins = ""
     if config["init_from"] or config["teacher"]:
@@ -74,6 +74,11 @@ def _show(overrides: list[str]) -> None:
 
         begins = check_origins(config)
     console = Console(width=None if sys.stdout.isatty() else 140)
+    for name, phase in phases.items():
+        cost = phase.cost
+        learned = f"{cost.num_trainable:,} of {cost.num_parameters:,} parameters learn"
+        arithmetic = f"a step is {cost.step_multiply_adds / 1e9:.3g} G multiply-adds"
+        console.print(f"phase {name}: {learned}, {arithmetic}", highlight=False)
     console.print(shape_table(report, measure_multiply_adds_per_s()))
     if begins:
         console.print(begins, highlight=False, markup=False)
