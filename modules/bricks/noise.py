@@ -11,7 +11,10 @@ from torch import Tensor, nn
 
 
 class MaskingNoise(nn.Module):
-    """Set each number to zero with a given probability. Unlike dropout, what is left stays as it is.
+    """Set each number to zero with a given probability.
+
+    Unlike dropout, what is left stays as it is: to a net that learned with a large share missing, a whole
+    picture is brighter than any it has seen.
 
     Args:
         share: that probability, 0..1.

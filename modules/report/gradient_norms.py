@@ -7,6 +7,10 @@ from modules.evaluation.findings import Chart, Series
 from modules.report.results import Recipe
 
 CURVE = "train/gradient_norm/"
+CAPTION = (
+    "Mean norm of the gradient of each layer's weights in an epoch, from the layer that sees the input to the "
+    "one that answers. Where it vanishes, nothing is learned."
+)
 
 
 def gradient_norms(recipes: list[Recipe]) -> list[Chart]:
@@ -19,13 +23,9 @@ def gradient_norms(recipes: list[Recipe]) -> list[Chart]:
             if (points := _means(recipe, last=epoch == "last"))
         ]
         if series:
-            caption = (
-                f"Mean norm of the gradient of each layer's weights in the {epoch} epoch, from the layer "
-                "that sees the input to the one that answers. Where it vanishes, nothing is learned."
-            )
-            title = f"Gradient by layer, {epoch} epoch"
+            title = f"{epoch.capitalize()} epoch"
             chart = Chart(
-                f"gradient_norms_{epoch}", title, caption, "lines", "layer", "norm", series, log_y=True
+                f"gradient_norms_{epoch}", title, CAPTION, "lines", "layer", "norm", series, log_y=True
             )
             charts.append(chart)
     return charts
