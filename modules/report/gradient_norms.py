@@ -8,8 +8,8 @@ from modules.report.results import Recipe
 
 CURVE = "train/gradient_norm/"
 CAPTION = (
-    "Mean norm of the gradient of each layer's weights in an epoch, from the layer that sees the input to the "
-    "one that answers. Where it vanishes, nothing is learned."
+    "Mean norm of the gradient of each layer's weights in an epoch, from the layer that sees the input to "
+    "the one that answers. Where it vanishes, nothing is learned."
 )
 
 
