@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from modules.shapes.convolution_flops import CONVOLUTION_BACKWARD, convolution_backward_flops
 from modules.shapes.failure import FAULTS, Failure, failure_in_forward
 from modules.shapes.symbols import Shape
 
@@ -87,7 +88,9 @@ class Trace(TorchFunctionMode):
         self.edges: dict[tuple[Node, Node], list[Shape]] = {}
         self.sink: Node | None = None
         self.multiply_adds = self.backward_multiply_adds = self.saved_bytes = 0
-        self._counter = FlopCounterMode(display=False)
+        self._counter = FlopCounterMode(
+            display=False, custom_mapping={CONVOLUTION_BACKWARD: convolution_backward_flops}
+        )
         self._stack: list[tuple[str, nn.Module, list[Tensor]]] = []
         self._brick_depth: int | None = None
         self._started_at = 0

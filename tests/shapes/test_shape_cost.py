@@ -77,6 +77,24 @@ def test_activations_grow_with_the_batch_alone(configure):
     assert cost.backward_multiply_adds == 784 * 50 + 2 * 50 * 10
 
 
+@pytest.mark.parametrize(
+    ("channels", "groups", "transposed"), [(6, 1, ""), (6, 2, ""), (6, 6, ""), (6, 3, "Transpose")]
+)
+def test_a_convolution_in_groups_costs_twice_as_much_back_as_forth(configure, channels, groups, transposed):
+    first = ("Conv2d", {"in_channels": 1, "out_channels": channels, "kernel_size": 1})
+    sizes = {"in_channels": channels, "out_channels": channels, "kernel_size": 5, "groups": groups}
+    layers = [first, (f"Conv{transposed}2d", sizes), ("Flatten", {})]
+    side = 32 if transposed else 24
+    cost = check_shapes(
+        configure(chain(*layers, ("Linear", {"in_features": channels * side**2, "out_features": 10})))
+    ).cost
+    windows = 28**2 if transposed else side**2
+    second = windows * 25 * channels * channels // groups
+    assert cost.multiply_adds == 28**2 * channels + second + channels * side**2 * 10
+    # Nobody asks for the gradient of the picture.
+    assert cost.backward_multiply_adds == 2 * cost.multiply_adds - 28**2 * channels
+
+
 def test_the_table_fits_100_columns():
     report = check_shapes(compose(["recipe=lenet", "model.num_filters=[32,64]", "model.hidden_sizes=[128]"]))
     console = Console(width=100, record=True, file=None, quiet=False, force_terminal=False)
