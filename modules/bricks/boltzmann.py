@@ -26,7 +26,7 @@ from torch.nn import functional
 def sample_bernoulli(probabilities: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Zeros and ones from torch's own generator; on a processor in half the time of `torch.bernoulli`."""
     draws = torch.rand(probabilities.shape, device=probabilities.device)
-    return (draws < probabilities).to(probabilities.dtype)
+    return torch.lt(draws, probabilities, out=draws).to(probabilities.dtype)
 
 
 class BoltzmannLayer(nn.Module):

@@ -157,13 +157,13 @@ class ContrastiveDivergence(Task):
         hidden = logits.detach().sigmoid()
         if self.persistent:
             self.particles = sample_bernoulli(hidden[num_data:])
-        weight = torch.cat([both.new_full((num_data,), 1 / num_data),
-                            both.new_full((num_fantasies,), -1 / num_fantasies)])  # fmt: skip
         if self.sparsity_cost:
             pull = self.sparsity_cost * (hidden[:num_data].mean(0) - self.sparsity_target)
             hidden[:num_data] -= pull
-        energy_of_hidden = -torch.dot(logits.flatten(), (hidden * weight[:, None]).flatten())
-        return weight @ self.layer.visible_energy(both, self.layer.visible_bias) + energy_of_hidden
+        hidden[:num_data] /= -num_data
+        hidden[num_data:] /= num_fantasies
+        own = self.layer.visible_energy(both, self.layer.visible_bias)
+        return own[:num_data].mean() - own[num_data:].mean() + torch.dot(logits.flatten(), hidden.flatten())
 
     def _fantasies(self, visible: Float[Tensor, "batch visible"]) -> Float[Tensor, "particles visible"]:
         """Where the chains have come to; the first of a training begin from its first batch."""

@@ -201,3 +201,13 @@ def test_bernoulli_units_take_what_lies_in_0_to_1() -> None:
     gaussian = task(visible_units="gaussian")
     gaussian.units = "kelvin"
     assert gaussian.loss({"image": 300 * batch()["image"]}).isfinite()
+
+
+def test_it_learns_in_mixed_precision() -> None:
+    made = task(persistent=True, sparsity_cost=0.1)
+    plain = gradients(made, batch(500))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = gradients(made, batch(500))
+    for one, other in zip(mixed, plain, strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one, other, rtol=0, atol=0.15)
