@@ -35,7 +35,7 @@ def draw(
     if not points:
         return None
     heights = [y for _, y in points] + [y for some in spreads for _, *ends in some for y in ends]
-    named = len(series) > 1 or chart.kind == "lines"
+    named = any(one.name for one in series) and (len(series) > 1 or chart.kind == "lines")
     right = 14 + CHARACTER * max(len(one.name) for one in series) if named else 12
     x = _scale(
         [x for x, _ in points], LEFT, WIDTH - right, chart.log_x, 0.03 if chart.kind == "points" else 0

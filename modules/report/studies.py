@@ -109,7 +109,7 @@ def study(sweep: SweepResults, settings: ChartSettings) -> Study | None:
         name: {text: _cell(values) for text, values in by_text.items()} for name, by_text in groups.items()
     }
     ordered = sorted(places, key=places.__getitem__)
-    marks = {text: ({"null": ALL} | labels).get(_plain(text), text) for text in ordered}
+    marks = {text: (labels | {"null": ALL}).get(_plain(text), text) for text in ordered}
     return Study(
         name=sweep.name,
         chart=Chart(

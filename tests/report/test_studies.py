@@ -30,7 +30,7 @@ def chart(**changes) -> ChartSettings:
             "x": "trainer.samples_per_class",
             "series": "model.hidden_sizes",
             "log_x": True,
-            "labels": {"[64,64]": "deep"},
+            "labels": {"[64,64]": "deep", "null": "of a series, not across"},
             **changes,
         }
     )
