@@ -113,6 +113,12 @@ def test_what_does_not_agree_is_said(raw: Path, groups, fields, message) -> None
         TrafficSignReader(groups, PICTURES).samples(raw, {"image": image, "label": label})
 
 
+@pytest.mark.parametrize("pictures", [{}, {"train": 0}, {"train": 5, "test": -1}])
+def test_a_split_without_pictures_is_refused(raw: Path, pictures) -> None:
+    with pytest.raises(UserError, match=r"reader\.pictures_per_class is .* Give each split 1 or more"):
+        TrafficSignReader(GROUPS, pictures).samples(raw, FIELDS)
+
+
 @pytest.mark.parametrize("content", ["[]", "{", '{"a": 3}', '{"warning--cow--g1": {"x": 0}}'])
 def test_a_broken_sheet_is_refused(raw: Path, content: str) -> None:
     (raw / "package/sprites/sprites@2x.json").write_text(content)

@@ -9,6 +9,7 @@ meanings into classes, deals the designs of each class out to the splits, and ph
 
 import hashlib
 import json
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -51,21 +52,23 @@ class TrafficSignReader:
             raise UserError(
                 "fields.label.classes differ from reader.groups", "Name the same, in the same order"
             )
+        if min(self.pictures_per_class.values(), default=0) < 1:
+            raise UserError(
+                f"reader.pictures_per_class is {self.pictures_per_class}", "Give each split 1 or more"
+            )
         designs = _read_sheet(raw)
         splits: dict[str, list[tuple[str, int]]] = {split: [] for split in self.pictures_per_class}
-        for number, members in enumerate(self._classes(list(designs))):
-            for split, mine in self._dealt(list(self.groups)[number], members).items():
-                views = (
-                    f"{mine[view % len(mine)]}/{view // len(mine)}"
-                    for view in range(self.pictures_per_class[split])
-                )
-                splits[split] += [(key, number) for key in views]
+        for number, (title, members) in enumerate(zip(self.groups, self._classes(designs), strict=True)):
+            for split, mine in self._dealt(title, members).items():
+                for picture in range(self.pictures_per_class[split]):
+                    turn, place = divmod(picture, len(mine))
+                    splits[split].append((f"{mine[place]}/{turn}", number))
         return {
             split: _SignSamples(designs, pictures, size, f"{self.seed}/{split}")
             for split, pictures in splits.items()
         }
 
-    def _classes(self, names: list[str]) -> list[list[str]]:
+    def _classes(self, names: Iterable[str]) -> list[list[str]]:
         """The designs of each class."""
         members: list[list[str]] = [[] for _ in self.groups]
         for name in sorted(names):
