@@ -81,7 +81,7 @@ def test_a_picture_depends_on_seed_and_key_alone(raw: Path) -> None:
 def test_a_picture_stays_what_it_was() -> None:
     picture = photographed(Image.new("RGBA", (16, 16), (255, 0, 0, 255)), 32, np.random.default_rng(5))
     # Another machine may round a level otherwise.
-    assert picture.mean(axis=(1, 2)).tolist() == pytest.approx([230.4, 43.9, 44.61], abs=0.05)
+    assert picture.mean(axis=(1, 2)).tolist() == pytest.approx([230.93, 43.91, 44.6], abs=0.05)
 
 
 def test_the_cut_out_lies_inside_the_picture_in_its_own_colour() -> None:
