@@ -64,5 +64,12 @@ def moment(value: float | str | None) -> str:
 
 
 def spoken(metric: str) -> str:
-    """The name of a metric as words: validation/log_likelihood -> validation log likelihood."""
-    return metric.replace("_", " ").replace("/", " ")
+    """The name of a metric as words: validation/pca_accuracy -> validation PCA accuracy."""
+    words = metric.replace("_", " ").replace("/", " ").split(" ")
+    return " ".join("PCA" if word == "pca" else word for word in words)
+
+
+def heading(metric: str) -> str:
+    """The name of a metric as words, the first letter a capital."""
+    words = spoken(metric)
+    return words[:1].upper() + words[1:]

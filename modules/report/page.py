@@ -35,6 +35,7 @@ def render(recipes: list[Recipe], studies: Studies = NO_STUDIES) -> str:
         percent=numbers.percent,
         duration=numbers.duration,
         spoken=numbers.spoken,
+        heading=numbers.heading,
     )
     return page.render(
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
@@ -113,7 +114,7 @@ def _evaluated(recipe: Recipe, evaluation: Evaluation) -> dict[str, Any]:
     filters = evaluation.filters
     return {
         "figures": [
-            (numbers.spoken(name), value)
+            (name, value)
             for name, value in evaluation.metrics.items()
             if name not in ("num_samples", recipe.metric)
         ],

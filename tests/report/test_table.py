@@ -99,3 +99,10 @@ def test_markdown_of_hostile_titles(build: Path) -> None:
 )
 def test_numbers(function, value, written) -> None:
     assert function(value) == written
+
+
+def test_metrics_are_named_as_people_write_them() -> None:
+    assert numbers.spoken("validation/log_likelihood") == "validation log likelihood"
+    assert numbers.spoken("gain_over_pca") == "gain over PCA"
+    assert numbers.heading("pca_accuracy") == "PCA accuracy"
+    assert numbers.heading("loss") == "Loss"
