@@ -9,8 +9,9 @@ loss                   what the task charges for a picture
 code_accuracy, pca_accuracy, gain_over_pca         share of samples whose class the five nearest codes of the
                        train split tell, in codes and in components, and the difference; where samples have
                        classes
-noisy_error, denoised_error, noise_removed         mean squared error of a pixel with noise and after
-                       reconstruction, and the share by which it has fallen; where the task has noise
+noisy_error, denoised_error, pca_denoised_error    mean squared error of a pixel with noise, and after
+                       reconstruction from it; where the task has noise
+noise_removed, pca_noise_removed                   the share by which that error has fallen
 """
 
 from collections import defaultdict
@@ -65,12 +66,14 @@ def _errors(task: Reconstruction, components: PrincipalComponents, test: ShardSp
         pictures = task.inputs(batch)
         drawn = {
             "reconstruction_error": task.reconstruct(pictures),
-            "pca_reconstruction_error": components.decode(components.encode(pictures.flatten(1))),
+            "pca_reconstruction_error": components.reconstruct(pictures.flatten(1)),
             "variance": components.mean.expand(len(pictures), -1),
         }
-        if task.noise is not None:
-            noisy = task.noise(pictures)
-            drawn |= {"noisy_error": noisy, "denoised_error": task.reconstruct(noisy)}
+        if (noise := task.noise) is not None:
+            noisy = noise(pictures)
+            drawn["noisy_error"] = noisy
+            drawn["denoised_error"] = task.reconstruct(noisy)
+            drawn["pca_denoised_error"] = components.reconstruct(noisy.flatten(1))
         for name, others in drawn.items():
             errors = (others.flatten(1) - pictures.flatten(1)).square().mean(1)
             sums[name] += float(errors.sum(dtype=torch.float64))
@@ -81,6 +84,7 @@ def _errors(task: Reconstruction, components: PrincipalComponents, test: ShardSp
     means["pca_explained_variance"] = _fall(variance, means["pca_reconstruction_error"])
     if task.noise is not None:
         means["noise_removed"] = _fall(means["noisy_error"], means["denoised_error"])
+        means["pca_noise_removed"] = _fall(means["noisy_error"], means["pca_denoised_error"])
     return means
 
 
@@ -125,9 +129,8 @@ def _pictures(
     rows = {"pictures of the test split": pictures}
     if task.noise is not None:
         rows["the same with noise"] = pictures = task.noise(pictures)
-    codes = components.encode(pictures.flatten(1))
-    rows[f"drawn again from {codes.shape[1]} codes"] = task.reconstruct(pictures)
-    rows["from as many principal components"] = components.decode(codes).view_as(pictures)
+    rows[f"drawn again from {len(components.directions)} codes"] = task.reconstruct(pictures)
+    rows["from as many principal components"] = components.reconstruct(pictures.flatten(1)).view_as(pictures)
     caption = f"From top to bottom: {', '.join(rows)}."
     sheet = tiles(torch.cat(list(rows.values())), len(pictures))
     return [Picture("reconstructions", "Reconstructions", caption, sheet)]

@@ -32,6 +32,10 @@ class PrincipalComponents:
         """The samples that lie there."""
         return codes @ self.directions + self.mean
 
+    def reconstruct(self, data: Float[Tensor, "batch size"]) -> Float[Tensor, "batch size"]:
+        """The samples of the plane that lie nearest."""
+        return self.decode(self.encode(data))
+
 
 def principal_components(
     batches: Iterable[Float[Tensor, "batch size"]], num_components: int

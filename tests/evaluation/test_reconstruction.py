@@ -94,6 +94,7 @@ def test_noise_is_laid_on_and_taken_away_the_same_at_every_evaluation(
     assert found["noisy_error"] == pytest.approx(0.25, rel=0.02)
     assert found["denoised_error"] != found["reconstruction_error"]
     assert found["noise_removed"] == 1 - found["denoised_error"] / found["noisy_error"]
+    assert found["pca_reconstruction_error"] < found["pca_denoised_error"] < found["noisy_error"]
 
 
 def test_samples_without_classes_have_errors_alone(data: ShardSet, settings: DataSettings) -> None:

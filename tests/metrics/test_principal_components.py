@@ -14,10 +14,10 @@ def test_they_are_scikit_learns():
     torch.testing.assert_close(found.directions * signs, expected, atol=1e-4, rtol=0)
     torch.testing.assert_close(found.mean, torch.tensor(judge.mean_), atol=1e-4, rtol=0)
     drawn = torch.tensor(judge.inverse_transform(judge.transform(data.numpy())))
-    torch.testing.assert_close(found.decode(found.encode(data)), drawn, atol=1e-3, rtol=0)
+    torch.testing.assert_close(found.reconstruct(data), drawn, atol=1e-3, rtol=0)
 
 
 def test_all_of_them_lose_nothing():
     data = torch.rand(50, 6)
     found = principal_components([data], 6)
-    torch.testing.assert_close(found.decode(found.encode(data)), data)
+    torch.testing.assert_close(found.reconstruct(data), data)
