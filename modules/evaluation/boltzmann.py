@@ -1,7 +1,8 @@
 """Boltzmann machines: how likely the test split is, what the machine makes up, what its units look at.
 
 The log-likelihood is exact for a small machine, else by annealed importance sampling
-(`modules.metrics.partition_function`); of an upper layer it is that of the features below it.
+(`modules.metrics.partition_function`); of an upper layer it is that of the features below it. Figures are of
+the classes that the training has seen.
 """
 
 from collections.abc import Iterator
@@ -33,19 +34,14 @@ def evaluate(
     """The figures and pictures of the layer that the task trains."""
     with torch.random.fork_rng():
         torch.manual_seed(plan["seed"])
-        return Findings(metrics=_figures(task, data), pictures=_pictures(task, data.split("test")))
+        figures = _figures(task, data, plan["trainer"]["without_classes"])
+        return Findings(metrics=figures, pictures=_pictures(task, data.split("test")))
 
 
-def _figures(task: ContrastiveDivergence, data: ShardSet) -> dict[str, float]:
-    layer, test = task.layer, data.split("test")
-    visible = torch.cat([task.visible(batch) for batch in _batches(test)])
-    # As many of training, to compare with.
-    trained_on = []
-    for batch in _batches(data.split("train")):
-        trained_on.append(task.visible(batch))
-        if sum(map(len, trained_on)) >= len(visible):
-            break
-    of_training = torch.cat(trained_on)
+def _figures(task: ContrastiveDivergence, data: ShardSet, without_classes: list[int]) -> dict[str, float]:
+    layer = task.layer
+    visible = _visible(task, data.split("test"), without_classes)
+    of_training = _visible(task, data.split("train"), without_classes, at_least=len(visible))
     free_energy = _mean_free_energy(task, visible)
     log_z = log_partition(layer, of_training.mean(0), NUM_CHAINS, NUM_TEMPERATURES)
     return {
@@ -56,6 +52,22 @@ def _figures(task: ContrastiveDivergence, data: ShardSet) -> dict[str, float]:
         "reconstruction_error": float(reconstruction_error(layer, visible).double().mean()),
         "num_samples": len(visible),
     }
+
+
+def _visible(
+    task: ContrastiveDivergence, split: ShardSplit, without_classes: list[int], at_least: int | None = None
+) -> Float[Tensor, "samples visible"]:
+    """What the layer sees of a split, or of `at_least` so many of its samples."""
+    found, num_found = [], 0
+    for batch in _batches(split):
+        seen = task.visible(batch)
+        if without_classes:
+            seen = seen[~torch.isin(batch["label"], torch.tensor(without_classes))]
+        found.append(seen)
+        num_found += len(seen)
+        if at_least is not None and num_found >= at_least:
+            break
+    return torch.cat(found)
 
 
 def _mean_free_energy(task: ContrastiveDivergence, visible: Float[Tensor, "samples visible"]) -> float:

@@ -9,7 +9,7 @@ from modules.evaluation import boltzmann
 from modules.evaluation.evaluate import evaluate
 from modules.evaluation.findings import Findings
 from modules.metrics.partition_function import exact_log_partition
-from modules.tasks.contrastive_divergence import ContrastiveDivergence
+from modules.tasks.contrastive_divergence import ContrastiveDivergence, reconstruction_error
 from modules.training.fit import build_task
 from tests.training.small import small_plan, write_small_shards
 
@@ -49,6 +49,16 @@ def test_figures_of_a_small_machine_are_exact(shards: ShardSet) -> None:
         float(-free_energy) - figures["log_partition"], rel=1e-5
     )
     assert figures["num_samples"] == 100
+
+
+def test_figures_are_of_the_classes_that_were_seen(shards: ShardSet) -> None:
+    task, findings = learned(shards, "model.hidden_size=8", "trainer.without_classes=[0,1,2,3,4]")
+    test = next(boltzmann._batches(shards.split("test")))
+    seen = test["label"] > 4
+    with torch.no_grad():
+        error = reconstruction_error(task.layer, task.visible(test)[seen]).mean()
+    assert findings.metrics["num_samples"] == int(seen.sum())
+    assert findings.metrics["reconstruction_error"] == pytest.approx(float(error), rel=1e-5)
 
 
 def test_pictures_are_chains_and_filters(shards: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
