@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FLAGS = ("--all", "--list", "--catalogue", "--help")
 SHARDING = ("modules.datamodules.shard_writer",)
-VERBS = ("evaluate", "promote", "report")
+VERBS = ("promote", "report")
 
 
 def main(argv: list[str]) -> None:
@@ -140,7 +140,7 @@ def _write_all(out: Path) -> None:
     """Writes every plan, once all of them are known to be right."""
     from modules.configuration.catalogue import MEND, names, source, space_chart
     from modules.configuration.fingerprint import code_fingerprint
-    from modules.configuration.measures import measures
+    from modules.configuration.measures import evaluated_by, measures
     from modules.configuration.origins import CONF
     from modules.configuration.plans import to_yaml
     from modules.sweeps.setup import as_plain, check_points
@@ -164,17 +164,14 @@ def _write_all(out: Path) -> None:
         if chart := space_chart(name, measures(space.config["task"]["_target_"])):
             files[f"charts/{name}.yaml"] = to_yaml(chart)
     for verb in VERBS:
-        code = code_fingerprint([f"pipelines.{verb}", *(_evaluators() if verb == "evaluate" else [])])
-        files[f"verbs/{verb}.yaml"] = to_yaml({"code": code})
+        files[f"verbs/{verb}.yaml"] = to_yaml({"code": code_fingerprint([f"pipelines.{verb}"])})
+    for recipe, config in configs.items():
+        # Tasks know by name alone what evaluates them: an edit of it evaluates again, and trains nothing.
+        evaluator = evaluated_by(config["task"]["_target_"])
+        code = code_fingerprint(["pipelines.evaluate", *([evaluator] if evaluator else [])])
+        files[f"verbs/evaluate/{recipe}.yaml"] = to_yaml({"code": code})
     files |= _recipe_files(configs)
     _write(out, files)
-
-
-def _evaluators() -> list[str]:
-    """The modules that evaluate, which tasks know by name alone."""
-    from modules.configuration.definitions import ROOT
-
-    return [f"modules.evaluation.{path.stem}" for path in (ROOT / "modules/evaluation").glob("*.py")]
 
 
 def _recipe_files(configs: dict[str, dict[str, Any]]) -> dict[str, str]:

@@ -31,11 +31,19 @@ def read_plan(path: Path) -> dict[str, Any]:
             f"{path} is no plan of a recipe: it has no {missing[0]}",
             "Write it: python -m pipelines.plan --all",
         )
+    configuration = _without_facts(plan)
+    if isinstance(phases := plan.get("phases"), dict):
+        configuration["phases"] = {name: _without_facts(changes) for name, changes in phases.items()}
     try:
-        check({key: value for key, value in plan.items() if key not in ADDED})
+        check(configuration)
     except KeyFault as fault:
         raise fault.at(str(path)) from None
     return plan
+
+
+def _without_facts(plan: Any) -> Any:
+    """A plan, or what a phase of it changes, as it was before it was checked and costed."""
+    return {key: value for key, value in plan.items() if key not in ADDED} if isinstance(plan, dict) else plan
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import pytest
 
 from modules.configuration import measures as module
 from modules.configuration.definitions import ROOT
-from modules.configuration.measures import measures
+from modules.configuration.measures import evaluated_by, measures
 from modules.tasks.classification import Classification
 
 
@@ -12,6 +12,8 @@ def test_source_says_what_the_class_says() -> None:
     assert measures("modules.tasks.classification.Classification") == Classification.measures
     assert measures("modules.tasks.nothing.Nothing") == {}
     assert measures("torch.nn.Linear") == {}
+    assert evaluated_by("modules.tasks.classification.Classification") == Classification.evaluated_by
+    assert evaluated_by("torch.nn.Linear") is None
 
 
 def test_a_task_inherits_what_it_measures(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,3 +73,15 @@ def test_a_plan_is_checked_like_a_configuration(tmp_path: Path) -> None:
         assert str(caught.value).startswith(str(path))
     with pytest.raises(UserError, match=r"none.yaml is not there. Write it: python -m pipelines.plan --all"):
         read_plan(tmp_path / "none.yaml")
+
+
+def test_a_plan_with_phases_comes_back(tmp_path: Path) -> None:
+    facts = {"code": {"fingerprint": "0"}, "cost": {"num_parameters": 1}}
+    config = compose(["recipe=lenet"])
+    plan = config | facts | {"phases": {"before": {"trainer": {"max_epochs": 1}} | facts}}
+    (tmp_path / "a.yaml").write_text(to_yaml(plan))
+    assert read_plan(tmp_path / "a.yaml") == plan
+    plan["phases"]["before"]["cod"] = 1
+    (tmp_path / "a.yaml").write_text(to_yaml(plan))
+    with pytest.raises(UserError, match=r"phases\.before\.cod"):
+        read_plan(tmp_path / "a.yaml")

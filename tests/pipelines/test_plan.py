@@ -52,9 +52,13 @@ def test_all_writes_what_the_other_verbs_read(planned: Path) -> None:
         for path in (out / folder).iterdir():
             assert read_yaml(path)["name"] == path.stem
     assert sorted(path.stem for path in (out / "verbs").iterdir()) == ["evaluate", "promote", "report"]
-    evaluate = yaml.safe_load((out / "verbs" / "evaluate.yaml").read_text())
-    for name in ("classification", "findings", "drawing"):  # tasks name the first, and it imports the others
+    assert sorted(path.stem for path in (out / "verbs" / "evaluate").iterdir()) == RECIPES
+    evaluate = yaml.safe_load((out / "verbs" / "evaluate" / "neuron.yaml").read_text())
+    for name in ("classification", "findings", "drawing"):  # its task names the first alone
         assert f"modules/evaluation/{name}.py" in evaluate["code"]["files"]
+    assert "modules/evaluation/reconstruction.py" not in evaluate["code"]["files"]
+    training = read_plan(out / "neuron.yaml")["code"]["files"]
+    assert not any(path.startswith(("modules/evaluation", "modules/registry")) for path in training)
     report = yaml.safe_load((out / "verbs" / "report.yaml").read_text())
     assert "modules/report/page.html.jinja" in report["code"]["files"]
 
