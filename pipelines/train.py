@@ -62,7 +62,7 @@ def _train_overrides(argv: list[str]) -> None:
 def _train(plan: dict[str, Any], publish: Path | None) -> None:
     from rich.console import Console
 
-    from modules.configuration.identity import identity
+    from modules.configuration.identity import identities
     from modules.configuration.settings import RuntimeSettings, read
     from modules.training.phases import after_phases
     from modules.training.run_folder import RunFolder
@@ -74,7 +74,7 @@ def _train(plan: dict[str, Any], publish: Path | None) -> None:
         from modules.registry.origins import with_origins
 
         plan = with_origins(plan, shards)
-    number = identity(plan, shards)
+    *earlier, number = identities(plan, shards)
     folder = RunFolder(storage / "runs" / number[:16])
     with folder.held():
         if folder.finished():
@@ -86,7 +86,8 @@ def _train(plan: dict[str, Any], publish: Path | None) -> None:
 
             start(after_phases(plan, shards, storage / "runs", start), number, folder)
         if publish is not None:
-            folder.publish(publish)
+            runs = [RunFolder(folder.path.parent / one[:16]) for one in earlier]
+            folder.publish(publish, dict(zip(plan["phases"] or {}, runs, strict=True)))
     summary = folder.read("summary.json") or {}
     where = folder.path if publish is None else publish
     print(f"{plan['name']}: {summary['steps']} steps in {summary['seconds_total']:.1f} s, weights in {where}")

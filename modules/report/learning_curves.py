@@ -1,7 +1,7 @@
 """Learning curves: what was logged in training and in validation, by epochs."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -25,7 +25,16 @@ class Line:
 
 
 def learning_curves(recipe: Recipe) -> list[tuple[str, Markup]]:
-    """A chart of each quantity that was logged while training: loss, what is expected, others."""
+    """A chart of each quantity that was logged, phase by phase: the loss, what is expected, others."""
+    phases = recipe.training.phases if recipe.training else {}
+    return [
+        (f"{name}: {quantity}", chart)
+        for name, phase in phases.items()
+        for quantity, chart in _of_one(replace(recipe, name=f"{recipe.name}.{name}", training=phase))
+    ] + _of_one(recipe)
+
+
+def _of_one(recipe: Recipe) -> list[tuple[str, Markup]]:
     history = recipe.training.history if recipe.training else {}
     logged = [name.partition("/")[2] for name in history if name.startswith("validation/")]
     quantities = list(dict.fromkeys(["loss", recipe.metric, *logged]))[:MOST_CHARTS]

@@ -2,13 +2,16 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 from modules.configuration.errors import UserError
 from modules.configuration.plans import read_yaml
 from modules.report import numbers
 from modules.report.evaluation_reading import read_evaluation
 from modules.report.files import broken, finite, read_json, read_text
-from modules.report.results import Gate, Promotion, Recipe, Training
+from modules.report.results import Curve, Gate, Promotion, Recipe, Training
+
+FIGURES = ("identity", "steps", "epochs", "seconds")
 
 
 def read_recipes(build: Path) -> list[Recipe]:
@@ -52,17 +55,33 @@ def _read_recipe(build: Path, plan_path: Path) -> Recipe:
 
 
 def _read_training(folder: Path) -> Training:
-    path = folder / "summary.json"
-    summary = read_json(path, ("identity", "steps", "epochs", "seconds"))
-    history_path = folder / "history.json"
+    path, history_path, phases_path = (folder / f"{name}.json" for name in ("summary", "history", "phases"))
+    summary = read_json(path, FIGURES)
     history = read_json(history_path) if history_path.is_file() else {}
+    found = read_json(phases_path) if phases_path.is_file() else {}
     try:
-        curves = {
+        phases = {
+            str(name): _training(phases_path, phase["summary"], _curves(phases_path, phase["history"]), {})
+            for name, phase in found.items()
+        }
+    except (TypeError, KeyError) as error:
+        raise broken(phases_path, "holds a phase without summary or history") from error
+    return _training(path, summary, _curves(history_path, history), phases)
+
+
+def _curves(path: Path, history: dict[str, Any]) -> dict[str, Curve]:
+    try:
+        return {
             str(name): [(float(step), math.nan if value is None else float(value)) for step, value in points]
             for name, points in history.items()
         }
-    except (TypeError, ValueError) as error:
-        raise broken(history_path, "holds a curve that is not pairs of step and value") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise broken(path, "holds a curve that is not pairs of step and value") from error
+
+
+def _training(
+    path: Path, summary: dict[str, Any], curves: dict[str, Curve], phases: dict[str, Training]
+) -> Training:
     speed, seed, commit = (summary.get(key) for key in ("samples_per_s", "seed", "git_commit"))
     try:
         return Training(
@@ -76,8 +95,9 @@ def _read_training(folder: Path) -> Training:
             commit=str(commit or "")[:10] + (" with changes" if summary.get("git_dirty") == "true" else ""),
             processor=str(summary.get("gpu") or summary.get("processor") or ""),
             history=curves,
+            phases=phases,
         )
-    except (TypeError, ValueError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise broken(path, "holds something else where a number must be") from error
 
 

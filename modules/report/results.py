@@ -18,13 +18,14 @@ class Training:
         identity: of the run.
         steps: optimiser steps taken.
         epochs: passes over the training split.
-        seconds: wall-clock time over all interruptions.
+        seconds: wall-clock time over all interruptions; without that of its phases.
         samples_per_s: speed; None where it isn't known, like the following.
         seed: of the run.
         finished: when, `2025-11-23 12:40 UTC`.
         commit: of the code, marked where files differed from it.
         processor: what it ran on.
         history: learning curves by name, as (step, value).
+        phases: what was trained before, by name.
     """
 
     identity: str
@@ -37,6 +38,12 @@ class Training:
     commit: str
     processor: str
     history: dict[str, Curve]
+    phases: "dict[str, Training]"
+
+    @property
+    def seconds_in_all(self) -> float:
+        """Its own time and that of its phases."""
+        return self.seconds + sum(phase.seconds for phase in self.phases.values())
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ def closing(recipes: list[Recipe], page: Path, console: "Console") -> None:
 
 
 def _seconds(recipe: Recipe) -> str:
-    return f"{recipe.training.seconds:.1f}" if recipe.training else "–"
+    return f"{recipe.training.seconds_in_all:.1f}" if recipe.training else "–"
 
 
 def _version(recipe: Recipe) -> str:

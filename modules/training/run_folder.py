@@ -81,9 +81,19 @@ class RunFolder:
         """Writes a JSON file of the folder, whole or not at all."""
         write_if_changed(self.path / name, json.dumps(content, indent=1) + "\n")
 
-    def publish(self, folder: Path) -> None:
-        """Copies the results to a folder of their own."""
+    def publish(self, folder: Path, phases: "dict[str, RunFolder]") -> None:
+        """Copies the results to a folder of their own.
+
+        Args:
+            folder: gets them, and phases.json: {name: {"summary", "history"}}.
+            phases: the runs that were trained before this one, by the names of their phases.
+        """
         folder.mkdir(parents=True, exist_ok=True)
+        before = {
+            name: {what: run.read(f"{what}.json") or {} for what in ("summary", "history")}
+            for name, run in phases.items()
+        }
+        write_if_changed(folder / "phases.json", json.dumps(before, indent=1) + "\n")
         for name in RESULTS:
             unfinished = folder / f".{name}"
             shutil.copyfile(self.path / name, unfinished)

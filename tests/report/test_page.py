@@ -90,6 +90,7 @@ def test_shows_every_part_of_every_recipe(page: Page, trained: Path) -> None:
             assert gate.detail in page.text
     for words in ("Confusion matrix", "Accuracy by class", "Worst mistakes", "To repeat it", "Network"):
         assert page.text.count(words) == 2
+    assert "4.0 s" in page.text and "of it layer0" in page.text and "Layer0: loss" in page.text
     assert "c0ffeec0ff with changes" in page.text and "2025-11-23 12:40 UTC" in page.text
     assert "ab" * 32 in page.text
     charts = [svg["aria-label"] or "" for svg in page.all("svg")]
