@@ -39,8 +39,13 @@ def test_all_writes_a_plan_and_a_picture_of_every_recipe(planned: Path) -> None:
         assert plan["name"] == recipe
         config = compose([f"recipe={recipe}"])
         del config["sweep"]  # how a recipe is searched changes nothing about it
-        assert {key: value for key, value in plan.items() if key not in ("code", "cost")} == config
-        assert set(plan["code"]) == {"fingerprint", "files", "environment"}
+        facts = [plan, *(plan["phases"] or {}).values()]
+        for found in facts:
+            assert set(found["code"]) == {"fingerprint", "files", "environment"}
+        composed = {key: value for key, value in plan.items() if key not in ("code", "cost")}
+        for phase in (composed["phases"] or {}).values():
+            del phase["code"], phase["cost"]
+        assert composed == config
         assert plan["cost"]["num_parameters"] > 0 and plan["cost"]["multiply_adds"] > 0
         assert (out / f"{recipe}.svg").read_text().lstrip().startswith("<")
 
@@ -93,7 +98,7 @@ def test_the_catalogue_in_the_repository_is_what_conf_holds() -> None:
     assert list(shown["recipes"]) == RECIPES and list(shown["datasets"]) == catalogue.names("data")
     for recipe, entry in shown["recipes"].items():
         config = compose([f"recipe={recipe}"])
-        assert entry == {"dataset": config["data"]["name"]}
+        assert entry["dataset"] == config["data"]["name"] and set(entry) == {"dataset", "begins"}
         assert shown["datasets"][entry["dataset"]] == {"source": config["data"]["source"]["name"]}
 
 

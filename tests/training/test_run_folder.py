@@ -1,0 +1,30 @@
+"""What a run leaves for the verbs after it."""
+
+import json
+from pathlib import Path
+
+from modules.training.run_folder import RESULTS, RunFolder
+
+
+def finished_run(path: Path, steps: int) -> RunFolder:
+    folder = RunFolder(path)
+    path.mkdir()
+    folder.weights.write_bytes(b"weights")
+    folder.write("summary.json", {"steps": steps})
+    folder.write("history.json", {"train/loss": [[steps, 0.5]]})
+    return folder
+
+
+def test_results_are_published_with_those_of_the_phases_before(tmp_path: Path) -> None:
+    phases = {
+        name: finished_run(tmp_path / name, steps) for steps, name in enumerate(("layer1", "layer0"), 1)
+    }
+    last = finished_run(tmp_path / "last", 9)
+    out = tmp_path / "build" / "net"
+    last.publish(out, phases)
+    assert {path.name for path in out.iterdir()} == {*RESULTS, "phases.json"}
+    published = json.loads((out / "phases.json").read_text())
+    assert list(published) == ["layer1", "layer0"], "in their order"
+    assert published["layer0"] == {"summary": {"steps": 2}, "history": {"train/loss": [[2, 0.5]]}}
+    last.publish(out, {})
+    assert json.loads((out / "phases.json").read_text()) == {}
