@@ -185,10 +185,12 @@ def _trained(reference: str, key: str) -> Path:
     path = Path(reference)
     file = path / "weights.pt" if path.is_dir() or not path.suffix else path
     if not file.is_file():
-        mend = f"Train it first: dvc repro train@{path.name}" if path.parts[:2] == ("build", "train") else ""
-        raise UserError(
-            f"{key}={reference}: there is no file {file}", mend or "Name a model, a folder or a file"
-        )
+        mend = "Name a model, a folder or a file"
+        if path.parts[:2] == ("build", "train"):
+            mend = f"Train it first: dvc repro train@{path.name}"
+        elif path.parts[:2] == ("data", "raw") and len(path.parts) > 2:
+            mend = f"Fetch it first: python -m pipelines.fetch source={path.parts[2]}"
+        raise UserError(f"{key}={reference}: there is no file {file}", mend)
     return file.absolute()
 
 

@@ -109,6 +109,7 @@ def test_a_teacher_of_other_classes_is_refused(storage: Path) -> None:
             "init_from=build/train/nobody",
             r"no file build/train/nobody/weights.pt. Train it first: dvc repro train@",
         ),
+        ("init_from=data/raw/theirs/net/w.pkl", "Fetch it first: python -m pipelines.fetch source=theirs"),
         ("teacher=[nowhere.pt]", "teacher=nowhere.pt: there is no file"),
         ("init_from=lenet@champion", "tracking is off, so there is no registry"),
     ],
