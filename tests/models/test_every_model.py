@@ -40,7 +40,7 @@ def built(request):
 
 
 def objective(model, pictures, labels):
-    """The cross-entropy of classes, or of pixels where the model draws its input; an RBM only passes it back."""
+    """The cross-entropy of classes, or of pixels where the model draws its input; an RBM passes it back."""
     if isinstance(model, RBM):
         return reconstruction_error(model.layers[0], pictures.flatten(1)).mean()
     answer = model(pictures)
