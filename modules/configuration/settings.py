@@ -97,8 +97,8 @@ class DataSettings:
 
     def __post_init__(self) -> None:
         _name("name", "dataset", self.name)
-        for field in self.fields:
-            _name(f"fields.{field}", "field", field)
+        for name in self.fields:
+            _name(f"fields.{name}", "field", name)
         for split in self.splits:
             _name(f"splits.{split}", "split", split)
         at_least(1, "samples_per_record", self.samples_per_record)

@@ -4,8 +4,8 @@ Hinton & Salakhutdinov (2006), *Reducing the dimensionality of data with neural 
 figure 1. Encoder and decoder begin with the same weights, and are fine-tuned apart.
 
 Deviates: there the units of the code are linear with Gaussian noise in pretraining already; here they are
-Bernoulli units, and the autoencoder's code is their logits. The decoder's first layer begins as one that takes
-logits x, through the line 1/2 + x/4 that touches the sigmoid at 0.
+Bernoulli units, and the autoencoder's code is their logits. The decoder's first layer begins as one that
+takes logits x, through the line 1/2 + x/4 that touches the sigmoid at 0.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 class Unrolling:
-    """Weights of `modules.models.boltzmann.deep_belief_net`, by the names of an autoencoder of dense layers."""
+    """Weights of a deep belief net, by the names of an autoencoder of dense layers."""
 
     def __call__(self, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The autoencoder's weights; none where `found` are those of another model."""
