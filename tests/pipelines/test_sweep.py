@@ -11,7 +11,7 @@ from modules.configuration.errors import UserError
 from modules.configuration.origins import CONF
 from modules.configuration.plans import to_yaml
 from modules.sweeps import command
-from modules.sweeps.setup import Sweep, as_plain, draft
+from modules.sweeps.setup import Sweep, as_plain, check_points, draft
 from pipelines.sweep import main
 
 SPACES = names("space")
@@ -50,9 +50,14 @@ def write_plan(change: dict[str, Any] | None = None) -> Path:
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_every_space_can_be_searched(space: str, swept: list[Sweep]) -> None:
-    main([f"space={space}"])
-    assert swept[0].overrides == space_overrides(space)
+def test_every_space_has_a_point_that_can_be_trained(space: str) -> None:
+    drafted = draft(space_overrides(space))
+    assert check_points(drafted)["cost"]["num_parameters"] > 0
+
+
+def test_a_space_is_searched(swept: list[Sweep]) -> None:
+    main(["space=lenet"])
+    assert swept[0].overrides == space_overrides("lenet")
 
 
 def test_overrides_may_follow(swept: list[Sweep]) -> None:

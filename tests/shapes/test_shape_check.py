@@ -20,8 +20,9 @@ def test_every_recipe_agrees_with_what_really_runs(recipe):
         module.register_forward_hook(
             lambda _, given, output, path=path: seen.update({f"model.{path}": (given[0].shape, output.shape)})
         )
-    image = config["data"]["fields"]["image"]
-    model(torch.rand(3, *image["shape"]))
+    task = build(config["task"], model=model)
+    image = torch.randint(0, 256, (3, *config["data"]["fields"]["image"]["shape"]), dtype=torch.uint8)
+    model(task.inputs({"image": image}))
     for row in report.rows:
         if row.path.startswith("model."):
             shapes = ["×".join(map(str, shape)).replace("3", "batch", 1) for shape in seen[row.path]]
