@@ -103,10 +103,16 @@ def compare(model: nn.Module, found: Weights, anew: Sequence[str] = ()) -> Fit:
                 f"fine_tuning.anew: no weight of {type(model).__name__} begins with {beginning!r}",
                 f"There is: {_some(list(own), 12)}",
             )
+    # A layer of another size is new as a whole: the bias alone of what it once weighed says nothing.
+    others = {
+        name.rpartition(".")[0]
+        for name, weight in own.items()
+        if name in found and found[name].shape != weight.shape
+    }
     kept = [
         name
-        for name, weight in own.items()
-        if name in found and found[name].shape == weight.shape and not name.startswith(tuple(anew))
+        for name in own
+        if name in found and name.rpartition(".")[0] not in others and not name.startswith(tuple(anew))
     ]
     taken = set(kept)
     return Fit(

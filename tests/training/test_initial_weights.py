@@ -43,6 +43,12 @@ def test_what_is_wanted_anew_is_not_taken(file: Path) -> None:
         begin_from(model, file, anew=["head."])
 
 
+def test_a_layer_of_another_size_is_new_as_a_whole(file: Path) -> None:
+    """Its bias has the right shape, and nothing to do with the new weights."""
+    other = Perceptron([1, 5, 5], 10, [8, 6])
+    assert begin_from(other, file).new == ["hidden.0.linear.weight", "hidden.0.linear.bias"]
+
+
 class Renamed:
     """Weights by other names."""
 
