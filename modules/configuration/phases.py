@@ -11,21 +11,15 @@ A section that names another `_target_` takes the recipe's place, any other is m
 says of fine-tuning and teachers is not a phase's, unless the phase says so itself.
 """
 
+from dataclasses import asdict
 from typing import Any
+
+from modules.configuration.settings import FineTuningSettings
 
 Plan = dict[str, Any]
 
 SETTABLE = ("model", "task", "optimizer", "schedule", "trainer", "fine_tuning", "seed")
-_NEUTRAL: Plan = {
-    "fine_tuning": {
-        "through": None,
-        "anew": [],
-        "frozen_parts": 0,
-        "thaw_every_epochs": None,
-        "lr_decay": 1.0,
-    },
-    "teacher": [],
-}
+_NEUTRAL: Plan = {"fine_tuning": asdict(FineTuningSettings()), "teacher": []}
 """Of sections that are the last training's alone."""
 _FACTS = ("code", "cost")
 """What a plan says of a phase, rather than what the phase sets."""

@@ -27,6 +27,7 @@ from modules.configuration.targets import build
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.registry.export import load_program
+from modules.registry.outcome import file_hash
 from modules.registry.versions import PROGRAM, Registry, Version
 from modules.registry.weights import load_weights, version_weights
 from modules.tasks.task import Task
@@ -54,7 +55,7 @@ def with_origins(plan: dict[str, Any], shards: Path) -> dict[str, Any]:
     origins: dict[str, Any] = {}
     if plan["init_from"]:
         file = _weights(plan["init_from"], plan, kept)
-        origins["weights"] = {"file": str(file), "sha256": _hash(file)}
+        origins["weights"] = {"file": str(file), "sha256": file_hash(file)}
     if plan["teacher"]:
         file, digest = _soft_targets(plan, shards, kept)
         origins["teachers"] = {"file": str(file), "sha256": digest}
@@ -143,7 +144,7 @@ def _teacher(reference: str, plan: dict[str, Any]) -> tuple[str, Load]:
             load_weights(task.model, weights)
             return task, None
 
-        classes, digest = _classes(of_teacher), _hash(weights)
+        classes, digest = _classes(of_teacher), file_hash(weights)
     if classes != own:
         raise UserError(
             f"teacher={reference} knows {len(classes)} classes ({_some(classes)}), and the student learns"
@@ -217,11 +218,6 @@ def _write(file: Path, write: Callable[[BinaryIO], object]) -> None:
         unfinished.replace(file)
     finally:
         unfinished.unlink(missing_ok=True)
-
-
-def _hash(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _digest(text: str) -> str:

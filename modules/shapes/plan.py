@@ -1,6 +1,7 @@
 """The plan of a run: its resolved configuration, the code that it reaches, and what it will cost."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -36,15 +37,26 @@ def make_plan(config: dict[str, Any], origins: "Origins | None" = None) -> dict[
 
 
 def with_costs(
-    config: dict[str, Any], report: "ShapeReport", phases: "dict[str, ShapeReport]"
+    config: dict[str, Any],
+    report: "ShapeReport",
+    phases: "dict[str, ShapeReport]",
+    code_of: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """The plan of a resolved configuration whose shapes have been checked, and those of its phases."""
+    """The plan of a resolved configuration whose shapes have been checked, and those of its phases.
+
+    Args:
+        config: resolved.
+        report: of its shapes.
+        phases: of the shapes of each phase, by name.
+        code_of: says what `training_code` says, for one that remembers.
+    """
+    code_of = code_of or training_code
     own = {key: value for key, value in config.items() if key != "sweep"}
     facts = {
-        name: {"code": training_code(phase), "cost": cost_of(phases[name])}
+        name: {"code": code_of(phase), "cost": cost_of(phases[name])}
         for name, phase in named_phases(config).items()
     }
-    return with_phases(own, facts) | {"code": training_code(config), "cost": cost_of(report)}
+    return with_phases(own, facts) | {"code": code_of(config), "cost": cost_of(report)}
 
 
 def cost_of(report: "ShapeReport") -> dict[str, Any]:

@@ -15,8 +15,8 @@ from modules.configuration.errors import UserError
 from modules.configuration.explain import HYDRA_ERRORS
 from modules.configuration.loader import changed, load, origins, packed
 from modules.configuration.origins import CONF
-from modules.configuration.phases import chain, named_phases, with_phases
-from modules.shapes.plan import cost_of, named_targets, training_code
+from modules.configuration.phases import chain
+from modules.shapes.plan import named_targets, training_code, with_costs
 from modules.sweeps.space import Point, Space, overrides_of
 
 if TYPE_CHECKING:
@@ -86,15 +86,8 @@ class PointPlans:
             UserError: it is impossible.
         """
         config = self.configuration(point)
-        own = {key: value for key, value in config.items() if key != "sweep"}
-        facts = {
-            name: {"code": self.code(phase), "cost": cost_of(report)}
-            for (name, phase), report in zip(
-                named_phases(config).items(), self._phases(point).values(), strict=True
-            )
-        }
-        cost = cost_of(self._family(point) or self._report(point))
-        return with_phases(own, facts) | {"code": self.code(config), "cost": cost}
+        report = self._family(point) or self._report(point)
+        return with_costs(config, report, self._phases(point), self.code)
 
     def code(self, config: dict[str, Any]) -> dict[str, Any]:
         """What `training_code` says of a configuration."""

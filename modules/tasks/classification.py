@@ -58,10 +58,13 @@ class Classification(Task):
         """Pictures as the model takes them, in the floating-point type that the precision asks for."""
         return picture_inputs(batch["image"], self.preprocessing)
 
-    def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
+    def learned_inputs(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch channels height width"]:
+        """`inputs`, in training changed by the augmentation."""
         inputs = self.inputs(batch)
-        if self.training and self.augmentation is not None:
-            inputs = self.augmentation(inputs)
+        return self.augmentation(inputs) if self.training and self.augmentation is not None else inputs
+
+    def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
+        inputs = self.learned_inputs(batch)
         return functional.cross_entropy(
             self.model(inputs), batch["label"], label_smoothing=self.label_smoothing
         )

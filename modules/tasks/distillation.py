@@ -55,10 +55,7 @@ class Distillation(Classification):
     def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
         if "teacher" not in batch:
             raise UserError("the task Distillation has no teacher", "Name one: teacher=[lenet@champion]")
-        inputs = self.inputs(batch)
-        if self.training and self.augmentation is not None:
-            inputs = self.augmentation(inputs)
-        logits = self.model(inputs)
+        logits = self.model(self.learned_inputs(batch))
         soft = self.soft_loss(logits, batch["teacher"])
         if self.label_weight == 0:
             return soft

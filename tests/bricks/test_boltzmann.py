@@ -39,9 +39,8 @@ def pairs(layer: BoltzmannLayer, visible: Tensor) -> tuple[Tensor, Tensor, Tenso
     return hidden, energies, (-energies).exp()
 
 
-def test_bernoulli_machine_is_its_joint_distribution() -> None:
-    layer = machine()
-    visible = states(4)
+def assert_agrees_with_all_pairs(layer: BoltzmannLayer, visible: torch.Tensor) -> None:
+    """Energies and conditional distributions, against every pair of states."""
     hidden, energies, weights = pairs(layer, visible)
     everywhere = visible.repeat_interleave(len(hidden), 0), hidden.repeat(len(visible), 1)
     torch.testing.assert_close(layer.energy(*everywhere).reshape(energies.shape), energies)
@@ -50,6 +49,12 @@ def test_bernoulli_machine_is_its_joint_distribution() -> None:
         layer.hidden_probabilities(visible), weights @ hidden / weights.sum(1, keepdim=True)
     )
     torch.testing.assert_close(layer.visible_mean(hidden), weights.T @ visible / weights.sum(0)[:, None])
+
+
+def test_bernoulli_machine_is_its_joint_distribution() -> None:
+    layer = machine()
+    visible = states(4)
+    assert_agrees_with_all_pairs(layer, visible)
     inputs = torch.randn(5, 4, dtype=torch.float64)
     expected = (inputs @ visible.T - layer.visible_energy(visible, layer.visible_bias)).logsumexp(1)
     torch.testing.assert_close(layer.log_visible_sum(layer.visible_bias, inputs), expected)
@@ -58,14 +63,7 @@ def test_bernoulli_machine_is_its_joint_distribution() -> None:
 def test_gaussian_machine_is_its_joint_density() -> None:
     layer = machine(visible_size=1, visible_units="gaussian", visible_std=0.4)
     visible = torch.linspace(-12, 12, 4001, dtype=torch.float64)[:, None]
-    hidden, energies, weights = pairs(layer, visible)
-    everywhere = visible.repeat_interleave(len(hidden), 0), hidden.repeat(len(visible), 1)
-    torch.testing.assert_close(layer.energy(*everywhere).reshape(energies.shape), energies)
-    torch.testing.assert_close(layer.free_energy(visible), -weights.sum(1).log())
-    torch.testing.assert_close(
-        layer.hidden_probabilities(visible), weights @ hidden / weights.sum(1, keepdim=True)
-    )
-    torch.testing.assert_close(layer.visible_mean(hidden), weights.T @ visible / weights.sum(0)[:, None])
+    assert_agrees_with_all_pairs(layer, visible)
     inputs = torch.tensor([[0.0], [1.7]], dtype=torch.float64)
     exponents = inputs @ visible.T / 0.4 - layer.visible_energy(visible, layer.visible_bias)
     integrals = exponents.exp().sum(1) * (24 / 4000)
