@@ -7,7 +7,7 @@ pictures, batch size and precision, plain gradient descent without momentum and 
 
 scikit-learn   `BernoulliRBM.fit`, one pass
 yard           the whole training: Lightning, shard loader, checkpoints; from its first step to its last
-step           the task's loss, its backward pass and the optimiser's step, in a loop by hand
+step           the task's own steps, in a loop by hand
 products       the three matrix products of a step and nothing else
 
 The sides take turns, round by round, and their medians are compared.
@@ -35,6 +35,7 @@ from modules.configuration.compose import compose
 from modules.configuration.targets import build
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet
+from modules.tasks.task import Optimisation
 from modules.training.fit import build_task, fit
 from modules.training.memory import keep_freed_memory
 
@@ -79,14 +80,12 @@ def yard(plan: dict[str, Any], loader: TrainingLoader, clock: Callable[[], float
 def step(plan: dict[str, Any], pictures: Tensor, batch_size: int, clock: Callable[[], float]) -> float:
     """One pass by hand, in seconds."""
     task = build_task(plan)
+    task.optimise_with(Optimisation(partial(build, plan["optimizer"]), lambda progress: 1.0, num_steps=1))
     optimizer = build(plan["optimizer"], params=task.parameters())
     batches = pictures.reshape(-1, batch_size, 1, 28, 28)
     started = clock()
     for batch in batches:
-        loss = task.loss({"image": batch})
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        task.descend({"image": batch}, optimizer)
     return clock() - started
 
 

@@ -79,7 +79,8 @@ class BoltzmannLayer(nn.Module):
 
     def visible_mean(self, hidden: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch visible"]:
         """Mean of v given h: of Bernoulli units their probabilities."""
-        return self.mean_of(self.visible_bias, hidden @ self.weights)
+        mean = torch.addmm(self.visible_bias, hidden, self.weights, alpha=self.visible_std)
+        return mean if self.is_gaussian else mean.sigmoid()
 
     def sample_hidden(self, visible: Float[Tensor, "batch visible"]) -> Float[Tensor, "batch hidden"]:
         """h drawn from p(h | v)."""

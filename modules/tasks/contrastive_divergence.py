@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, distributed, nn
-from torch.optim import Optimizer
+from torch.optim import SGD, Optimizer
 
 from modules.bricks.boltzmann import BoltzmannLayer, sample_bernoulli
 from modules.configuration.errors import UserError
@@ -148,22 +148,66 @@ class ContrastiveDivergence(Task):
         return visible
 
     def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
-        visible = self.visible(batch)
+        return self._contrast(batch)[0]
+
+    def descend(self, batch: dict[str, Tensor], optimizer: Optimizer) -> Float[Tensor, ""]:
+        """The statistics as they are, without autograd; of plain gradient descent added to the weights in the
+        product itself. Half of a step's time otherwise goes into passes over as many gradients as weights.
+        """
+        if distributed.is_initialized() or self.optimisation.gradient_clip_norm is not None:
+            return super().descend(batch, optimizer)
+        layer, std = self.layer, self.layer.visible_std
         with torch.no_grad():
+            loss, both, hidden, share = self._contrast(batch)
+            biases = {layer.visible_bias: both.T @ share / std**2, layer.hidden_bias: hidden.sum(0)}
+            if not _is_plain_descent(optimizer):
+                for bias, statistic in biases.items():
+                    bias.grad = -statistic
+                layer.weights.grad = hidden.T @ (both / -std)
+                optimizer.step()
+                return loss
+            for group in optimizer.param_groups:
+                rate, kept = group["lr"], 1 - group["lr"] * group["weight_decay"]
+                for parameter in group["params"]:
+                    if parameter is layer.weights:
+                        parameter.addmm_(hidden.T, both, beta=kept, alpha=rate / std)
+                    else:
+                        parameter.mul_(kept).add_(biases[parameter], alpha=rate)
+        return loss
+
+    def _contrast(
+        self, batch: dict[str, Tensor]
+    ) -> tuple[
+        Float[Tensor, ""],
+        Float[Tensor, "rows visible"],
+        Float[Tensor, "rows hidden"],
+        Float[Tensor, " rows"],
+    ]:
+        """The loss, and what its gradient is made of.
+
+        The rows are data and fantasies: their visible states, the probabilities of their hidden units, and
+        their shares in the loss, which add up to 1 for the data and to -1 for the fantasies. The hidden units
+        have been multiplied by the shares.
+        """
+        with torch.no_grad():
+            visible = self.visible(batch)
             fantasies = self._fantasies(visible)
-        num_data, num_fantasies = len(visible), len(fantasies)
-        both = torch.cat([visible, fantasies])
+            num_data, num_fantasies = len(visible), len(fantasies)
+            both = torch.cat([visible, fantasies])
+            share = both.new_full((len(both),), 1 / num_data)
+            share[num_data:] = -1 / num_fantasies
         logits = self.layer(both)  # one product of twice the rows is faster than two
-        hidden = logits.detach().sigmoid()
-        if self.persistent:
-            self.particles = sample_bernoulli(hidden[num_data:])
-        if self.sparsity_cost:
-            pull = self.sparsity_cost * (hidden[:num_data].mean(0) - self.sparsity_target)
-            hidden[:num_data] -= pull
-        hidden[:num_data] /= -num_data
-        hidden[num_data:] /= num_fantasies
-        own = self.layer.visible_energy(both, self.layer.visible_bias)
-        return own[:num_data].mean() - own[num_data:].mean() + torch.dot(logits.flatten(), hidden.flatten())
+        with torch.no_grad():
+            hidden = logits.sigmoid().to(both)
+            if self.persistent:
+                self.particles = sample_bernoulli(hidden[num_data:])
+            if self.sparsity_cost:
+                pull = self.sparsity_cost * (hidden[:num_data].mean(0) - self.sparsity_target)
+                hidden[:num_data] -= pull
+            hidden *= share[:, None]
+        own = self.layer.visible_energy(both, self.layer.visible_bias).to(both)
+        loss = torch.dot(share, own) - torch.dot(hidden.flatten(), logits.to(both).flatten())
+        return loss, both, hidden, share
 
     def _fantasies(self, visible: Float[Tensor, "batch visible"]) -> Float[Tensor, "particles visible"]:
         """Where the chains have come to; the first of a training begin from its first batch."""
@@ -221,6 +265,13 @@ class ContrastiveDivergence(Task):
 
     def output_names(self, settings: "DataSettings") -> list[str]:
         return [f"hidden unit {number}" for number in range(len(self.layer.hidden_bias))]
+
+
+def _is_plain_descent(optimizer: Optimizer) -> bool:
+    """Whether a step is the gradient and the weight decay times the learning rate, and no more."""
+    return type(optimizer) is SGD and not any(
+        group["momentum"] or group["maximize"] for group in optimizer.param_groups
+    )
 
 
 def reconstruction_error(

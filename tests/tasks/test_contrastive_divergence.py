@@ -1,5 +1,7 @@
 """Contrastive divergence: its gradient, its chains, its place in a training, what it refuses."""
 
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from modules.metrics.partition_function import exact_log_partition
 from modules.models.boltzmann.deep_belief_net import DeepBeliefNet
 from modules.models.boltzmann.rbm import RBM
 from modules.tasks.contrastive_divergence import ContrastiveDivergence
-from modules.tasks.task import Optimisation
+from modules.tasks.task import Optimisation, Task
 from tests.bricks.test_boltzmann import states
 
 SHAPE = [1, 2, 2]
@@ -148,6 +150,32 @@ def test_biases_do_not_decay() -> None:
     for bias, old in zip(biases, before[1:], strict=True):
         assert torch.equal(bias, old)
     assert all("initial_lr" in group for group in optimizer.param_groups)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [{}, {"momentum": 0.9}, {"nesterov": True, "momentum": 0.5}, {"maximize": True}]
+)
+@pytest.mark.parametrize("kind", [{}, {"visible_units": "gaussian", "visible_std": 0.5}])
+def test_the_short_way_down_leads_where_autograd_does(kind: dict, optimizer: dict) -> None:
+    def descended(way: Any) -> tuple[list[Tensor], list[Tensor]]:
+        made = task(**kind, persistent=True, sparsity_cost=0.3)
+        build = partial(torch.optim.SGD, lr=0.1, weight_decay=0.2, **optimizer)
+        made.optimise_with(Optimisation(build, lambda _: 1.0, 1))
+        plugin, strategy = SimpleNamespace(), SimpleNamespace(post_backward=lambda loss: None)
+        made._trainer = SimpleNamespace(precision_plugin=plugin, strategy=strategy)  # type: ignore[assignment]
+        built = made.configure_optimizers()
+        torch.manual_seed(2)
+        losses = [way(made, batch(), built) for _ in range(4)]
+        return losses, list(made.layer.parameters())
+
+    (losses, short), (autograd_losses, long) = (
+        descended(ContrastiveDivergence.descend),
+        descended(Task.descend),
+    )
+    torch.testing.assert_close(losses, autograd_losses)
+    torch.testing.assert_close(short, long)
+    assert not torch.allclose(short[0], task(**kind).layer.weights, atol=0.01)
+    assert not any(loss.requires_grad for loss in losses)
 
 
 def test_one_layer_of_a_stack_learns_from_the_probabilities_below() -> None:
