@@ -16,7 +16,11 @@ from modules.configuration.names import suggest
 from modules.shapes.plan import named_targets, with_costs
 
 if TYPE_CHECKING:
+    from modules.configuration.origins import Origins
     from modules.sweeps.setup import Draft
+
+Composed = tuple[dict[str, Any], "Origins"]
+"""A recipe's configuration, and the files that it comes from."""
 
 FLAGS = ("--all", "--list", "--catalogue", "--help")
 SHARDING = ("modules.datamodules.shard_writer",)
@@ -84,19 +88,21 @@ def _show(overrides: list[str]) -> None:
         console.print(begins, highlight=False, markup=False)
 
 
-def _compose_recipes() -> dict[str, dict[str, Any]]:
+def _compose_recipes() -> dict[str, Composed]:
     from modules.configuration.catalogue import names
     from modules.configuration.compose import compose
+    from modules.configuration.loader import origins
+    from modules.configuration.origins import CONF
 
-    configs = {}
+    recipes = {}
     for recipe in names("recipe"):
         config = compose([f"recipe={recipe}"])
         if config["name"] != recipe:
             raise UserError(
                 f"conf/recipe/{recipe}.yaml: its name is {config['name']!r}", f"Write name: {recipe}"
             )
-        configs[recipe] = config
-    return configs
+        recipes[recipe] = config, origins([f"recipe={recipe}"], CONF)
+    return recipes
 
 
 def _draft_spaces() -> dict[str, "Draft"]:
@@ -107,10 +113,11 @@ def _draft_spaces() -> dict[str, "Draft"]:
 
 
 def _catalogue(
-    configs: dict[str, dict[str, Any]], datasets: dict[str, dict[str, Any]], spaces: dict[str, "Draft"]
+    recipes: dict[str, Composed], datasets: dict[str, dict[str, Any]], spaces: dict[str, "Draft"]
 ) -> str:
     from modules.configuration.catalogue import catalogue, names
 
+    configs = {recipe: config for recipe, (config, _) in recipes.items()}
     for recipe, config in configs.items():
         name = config["data"]["name"]
         if config["data"] != datasets.get(name):
@@ -145,9 +152,9 @@ def _write_all(out: Path) -> None:
     from modules.configuration.plans import to_yaml
     from modules.sweeps.setup import as_plain, check_points
 
-    configs, datasets, spaces = _compose_recipes(), _datasets(), _draft_spaces()
+    recipes, datasets, spaces = _compose_recipes(), _datasets(), _draft_spaces()
     known = CONF / "catalogue.yaml"
-    if not known.is_file() or known.read_text(encoding="utf-8") != _catalogue(configs, datasets, spaces):
+    if not known.is_file() or known.read_text(encoding="utf-8") != _catalogue(recipes, datasets, spaces):
         raise UserError("conf/catalogue.yaml does not show what conf/ holds", MEND)
     files: dict[str, str] = {}
     for name in names("source"):
@@ -165,25 +172,22 @@ def _write_all(out: Path) -> None:
             files[f"charts/{name}.yaml"] = to_yaml(chart)
     for verb in VERBS:
         files[f"verbs/{verb}.yaml"] = to_yaml({"code": code_fingerprint([f"pipelines.{verb}"])})
-    for recipe, config in configs.items():
+    for recipe, (config, _) in recipes.items():
         # Tasks know by name alone what evaluates them: an edit of it evaluates again, and trains nothing.
         evaluator = evaluated_by(config["task"]["_target_"])
         code = code_fingerprint(["pipelines.evaluate", *([evaluator] if evaluator else [])])
         files[f"verbs/evaluate/{recipe}.yaml"] = to_yaml({"code": code})
-    files |= _recipe_files(configs)
+    files |= _recipe_files(recipes)
     _write(out, files)
 
 
-def _recipe_files(configs: dict[str, dict[str, Any]]) -> dict[str, str]:
-    from modules.configuration.loader import origins
-    from modules.configuration.origins import CONF
+def _recipe_files(recipes: dict[str, Composed]) -> dict[str, str]:
     from modules.configuration.plans import to_yaml
     from modules.shapes.check import check_phases, check_shapes
     from modules.shapes.picture import network_svg
 
     files = {}
-    for recipe, config in configs.items():
-        places = origins([f"recipe={recipe}"], CONF)
+    for recipe, (config, places) in recipes.items():
         report = check_shapes(config, places)
         files[f"{recipe}.yaml"] = to_yaml(with_costs(config, report, check_phases(config, places)))
         files[f"{recipe}.svg"] = network_svg(report)

@@ -60,7 +60,7 @@ def reached_modules(names: list[str], root: Path = ROOT) -> list[str]:
             continue
         reached.add(name)
         waiting.extend(_parents(name))
-        waiting.extend(m for m in _imported(Module(name, path, parse(path)), root) if _is_own(m))
+        waiting.extend(_imported(name, path, path.stat().st_mtime_ns, path.stat().st_size, root))
     return sorted(reached)
 
 
@@ -77,18 +77,19 @@ def _modules_of(name: str, root: Path) -> list[str]:
     return [module, definition.module.name]
 
 
-def _imported(module: Module, root: Path) -> Iterator[str]:
+@lru_cache(maxsize=1024)
+def _imported(name: str, path: Path, _mtime_ns: int, _num_bytes: int, root: Path) -> list[str]:
+    module = Module(name, path, parse(path))
+    found = []
     for statement in _statements(module.tree):
         if isinstance(statement, ast.Import):
-            for alias in statement.names:
-                yield alias.name
+            found.extend(alias.name for alias in statement.names)
         elif isinstance(statement, ast.ImportFrom):
             source = absolute_name(module, statement)
-            yield source
-            for alias in statement.names:
-                submodule = f"{source}.{alias.name}"
-                if _is_own(submodule) and module_path(submodule, root) is not None:
-                    yield submodule
+            submodules = [f"{source}.{alias.name}" for alias in statement.names if _is_own(source)]
+            found.append(source)
+            found.extend(submodule for submodule in submodules if module_path(submodule, root) is not None)
+    return [name for name in found if _is_own(name)]
 
 
 def _statements(tree: ast.AST) -> Iterator[ast.AST]:

@@ -109,7 +109,7 @@ def test_a_recipe_that_changes_shared_data_is_refused() -> None:
     with pytest.raises(
         UserError, match=r"conf/recipe/lenet.yaml: data differs from conf/data/fashion_mnist.yaml"
     ):
-        _catalogue({"lenet": config}, {"fashion_mnist": catalogue.dataset("fashion_mnist")}, {})
+        _catalogue({"lenet": (config, None)}, {"fashion_mnist": catalogue.dataset("fashion_mnist")}, {})
 
 
 def test_show_prints_the_table_and_writes_nothing(
