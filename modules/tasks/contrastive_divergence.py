@@ -27,6 +27,7 @@ from torch.optim import SGD, Optimizer
 from modules.bricks.boltzmann import BoltzmannLayer, sample_bernoulli
 from modules.configuration.errors import UserError
 from modules.metrics.partition_function import log_partition
+from modules.tasks.pictures import demand_unit_interval
 from modules.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -130,11 +131,9 @@ class ContrastiveDivergence(Task):
             raise UserError(
                 f"data.fields.image is {kind} in {self.units!r}; Bernoulli units need uint8, or 0..1", mend
             )
-        if not gaussian and not self._looked_at_values and not image.is_meta:
-            low, high = (float(bound) for bound in image.aminmax())
-            if not 0 <= low <= high <= 1:
-                raise UserError(f"data.fields.image holds {low:g}..{high:g}; Bernoulli units need 0..1", mend)
-            self._looked_at_values = True
+        if not gaussian and not self._looked_at_values:
+            demand_unit_interval(image, "Bernoulli units", mend)
+            self._looked_at_values = not image.is_meta
         return image.to(dtype)
 
     def visible(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch visible"]:

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor, nn
 
+from modules.configuration.errors import UserError
+
 
 def picture_inputs(
     image: Num[Tensor, "batch channels height width"], preprocessing: nn.Module | None = None
@@ -17,3 +19,20 @@ def picture_inputs(
     dtype = torch.get_default_dtype()
     pictures = image.to(dtype) if image.is_floating_point() else image.to(dtype) / 255
     return pictures if preprocessing is None else preprocessing(pictures)
+
+
+def demand_unit_interval(image: Float[Tensor, "batch channels height width"], who: str, mend: str) -> None:
+    """
+    Args:
+        image: of any values; a picture of shapes alone passes.
+        who: takes values in 0..1 only, in the plural.
+        mend: what else can be done about it.
+
+    Raises:
+        UserError: a value is outside 0..1.
+    """
+    if image.is_meta:
+        return
+    low, high = (float(bound) for bound in image.aminmax())
+    if not 0 <= low <= high <= 1:
+        raise UserError(f"data.fields.image holds {low:g}..{high:g}; {who} need 0..1", mend)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.tasks.pictures import picture_inputs
+from modules.tasks.pictures import demand_unit_interval, picture_inputs
 from modules.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -63,10 +63,21 @@ class Reconstruction(Task):
         self.error = error
         self.noise = noise
         self.preprocessing = preprocessing
+        self._looked_at_values = error == "squared_error"
 
     def inputs(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch channels height width"]:
-        """Pictures as the model takes them, in the floating-point type that the precision asks for."""
-        return picture_inputs(batch["image"], self.preprocessing)
+        """Pictures as the model takes them, in the floating-point type that the precision asks for.
+
+        Raises:
+            UserError: the first ones are not in 0..1, and the error is the cross-entropy.
+        """
+        image = batch["image"]
+        if not self._looked_at_values and image.is_floating_point():
+            demand_unit_interval(
+                image, "probabilities", "Scale the field to 0..1, or set task.error=squared_error"
+            )
+            self._looked_at_values = not image.is_meta
+        return picture_inputs(image, self.preprocessing)
 
     def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
         """Mean over the batch of what drawing a picture again costs."""

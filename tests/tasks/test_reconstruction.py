@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from modules.bricks.noise import MaskingNoise
+from modules.configuration.errors import UserError
 from modules.models.feedforward.autoencoder import Autoencoder
 from modules.tasks.reconstruction import Reconstruction
 
@@ -55,6 +56,15 @@ def test_noise_is_encoded_in_training_only_and_the_clean_picture_is_wanted(batch
 def test_noise_is_drawn_anew_for_each_batch(batch: dict[str, Tensor]) -> None:
     noisy = task(noise=MaskingNoise(0.5))
     assert noisy.loss(batch) != noisy.loss(batch)
+
+
+def test_cross_entropy_takes_what_lies_in_0_to_1(batch: dict[str, Tensor]) -> None:
+    kelvin = {"image": batch["image"] * 2.5}
+    with pytest.raises(UserError, match=r"holds .*; probabilities need 0\.\.1") as refused:
+        task().loss(kelvin)
+    assert refused.value.mend == "Scale the field to 0..1, or set task.error=squared_error"
+    assert task(error="squared_error").loss(kelvin).isfinite()
+    assert torch.equal(task().loss({"image": batch["image"] / 255}), task().loss(batch))
 
 
 def test_codes_are_served_and_named(batch: dict[str, Tensor]) -> None:
