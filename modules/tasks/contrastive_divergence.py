@@ -17,7 +17,7 @@ Hinton's mean-field last reconstruction is a sample here.
 """
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -27,8 +27,8 @@ from torch.optim import SGD, Optimizer
 from modules.bricks.boltzmann import BoltzmannLayer, sample_bernoulli
 from modules.configuration.errors import UserError
 from modules.metrics.partition_function import log_partition
+from modules.tasks.persistent_chains import PersistentChains
 from modules.tasks.pictures import demand_unit_interval
-from modules.tasks.task import Task
 
 if TYPE_CHECKING:
     from modules.configuration.settings import DataSettings
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _NUM_CHAINS, _NUM_TEMPERATURES, _EXACT_UP_TO = 20, 300, 12
 
 
-class ContrastiveDivergence(Task):
+class ContrastiveDivergence(PersistentChains):
     """Learns the distribution of pictures, or of the features that the layers below give of them.
 
     Batches hold `image`, [batch, channels, height, width]: uint8 0..255, or float.
@@ -63,7 +63,6 @@ class ContrastiveDivergence(Task):
         "validation/reconstruction_error": "min",
     }
     evaluated_by = "modules.evaluation.boltzmann"
-    particles: Tensor | None
 
     def __init__(
         self,
@@ -97,8 +96,6 @@ class ContrastiveDivergence(Task):
         self.binarise = binarise
         self.units = units
         self._looked_at_values = False
-        # Hidden states of the chains of this process; `on_save_checkpoint` keeps those of all.
-        self.register_buffer("particles", None, persistent=False)
         for parameter in model.parameters():
             parameter.requires_grad_(False)
         for parameter in self.layer.parameters():
@@ -246,15 +243,6 @@ class ContrastiveDivergence(Task):
         log_z = log_partition(self.layer, mean, _NUM_CHAINS, _NUM_TEMPERATURES, _EXACT_UP_TO).value
         self.log("validation/log_likelihood", -free_energy - log_z, sync_dist=True)
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if self.particles is not None:
-            checkpoint["state_dict"]["particles"] = _of_all_workers(self.particles)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        particles = checkpoint["state_dict"].pop("particles", None)
-        if particles is not None:
-            self.particles = _of_this_worker(particles).to(self.layer.weights)
-
     def served(self) -> nn.Module:
         """From pictures in 0..1 to the probabilities of the layer's hidden units."""
         steps = OrderedDict[str, nn.Module](flatten=nn.Flatten())
@@ -278,17 +266,3 @@ def reconstruction_error(
 ) -> Float[Tensor, " batch"]:
     """Mean squared difference of visible units to what comes back of them through hidden probabilities."""
     return (visible - layer.visible_mean(layer.hidden_probabilities(visible))).square().mean(1)
-
-
-def _of_all_workers(mine: Float[Tensor, "mine hidden"]) -> Float[Tensor, "all hidden"]:
-    if not distributed.is_initialized():
-        return mine
-    parts = [torch.empty_like(mine) for _ in range(distributed.get_world_size())]
-    distributed.all_gather(parts, mine)
-    return torch.cat(parts)
-
-
-def _of_this_worker(particles: Float[Tensor, "all hidden"]) -> Float[Tensor, "mine hidden"]:
-    if not distributed.is_initialized():
-        return particles
-    return particles.tensor_split(distributed.get_world_size())[distributed.get_rank()]

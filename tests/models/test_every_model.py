@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from modules.configuration.compose import compose
 from modules.configuration.targets import build
+from modules.models.boltzmann.generative_belief_net import GenerativeBeliefNet
 from modules.models.boltzmann.rbm import RBM
 from modules.tasks.contrastive_divergence import reconstruction_error
 
@@ -40,13 +41,19 @@ def built(request):
 
 
 def objective(model, pictures, labels):
-    """The cross-entropy of classes, or of pixels where the model draws its input; an RBM passes it back."""
+    """The cross-entropy of classes, or of pixels where the model draws its input; an RBM passes it back.
+
+    What a model does beside its forward pass is asked for too.
+    """
     if isinstance(model, RBM):
         return reconstruction_error(model.layers[0], pictures.flatten(1)).mean()
     answer = model(pictures)
     if answer.shape == pictures.shape:
         return functional.binary_cross_entropy_with_logits(answer, pictures)
-    return functional.cross_entropy(answer, labels)
+    cost = functional.cross_entropy(answer, labels)
+    if isinstance(model, GenerativeBeliefNet):
+        cost = cost + functional.mse_loss(model.drawn(model.features(pictures)), pictures.flatten(1))
+    return cost
 
 
 def knows(model, pictures, labels):

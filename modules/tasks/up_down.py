@@ -1,0 +1,85 @@
+"""The up-down algorithm: a deep belief net learns to make pictures and their labels, all layers at once.
+
+Hinton, Osindero & Teh (2006), *A fast learning algorithm for deep belief nets*, Neural Computation 18,
+section 5 and appendix B: a contrastive form of wake-sleep (Hinton, Dayan, Frey & Neal 1995, Science 268). Up:
+states are drawn by the recognition weights, and the generative ones learn to lead back to what was below. At
+the top contrastive divergence teaches the associative memory which features go with which label. Down: from
+what the memory makes up, states are drawn by the generative weights, and the recognition ones learn to lead
+back to what was above.
+
+Deviates: the memory's chains are persistent (Tieleman 2008); the paper's begin with the up-pass. Grey levels
+are targets of the up-pass as they are. In the memory's statistics its own units are at their probabilities.
+"""
+
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from modules.bricks.boltzmann import BoltzmannLayer, sample_bernoulli
+from modules.tasks.classification import Classification
+from modules.tasks.persistent_chains import PersistentChains
+
+
+class UpDown(PersistentChains, Classification):
+    """Learns the joint distribution of pictures and labels; the likeliest label names a picture.
+
+    Batches hold `image` ([batch, channels, height, width], uint8 0..255 or float 0..1) and `label`
+    ([batch], int64).
+
+    Args:
+        model: a `GenerativeBeliefNet`.
+        num_classes: labels to choose from.
+        num_gibbs_steps: of the associative memory's chains, for each step of the weights.
+        augmentation: changes the pictures of each batch in training; None = pictures as they are.
+
+    Raises:
+        ValueError: if the model has no associative memory, or `num_gibbs_steps` is below 1.
+    """
+
+    measures: ClassVar[dict[str, Literal["max", "min"]]] = Classification.measures
+    evaluated_by = "modules.evaluation.up_down"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        num_classes: int,
+        num_gibbs_steps: int = 1,
+        augmentation: nn.Module | None = None,
+    ) -> None:
+        super().__init__(model, num_classes, augmentation=augmentation)
+        if not isinstance(getattr(model, "top", None), BoltzmannLayer):
+            raise ValueError(f"{type(model).__name__} has no associative memory: up-down needs one")
+        if num_gibbs_steps < 1:
+            raise ValueError(f"num_gibbs_steps={num_gibbs_steps} is below 1: nothing would be sampled")
+        self.num_gibbs_steps = num_gibbs_steps
+
+    def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
+        model, top = self.model, self.model.top
+        with torch.no_grad():
+            states = [self.learned_inputs(batch).flatten(1)]
+            for layer in model.recognition:
+                states.append(sample_bernoulli(layer(states[-1]).sigmoid()))
+            memorised = model.memorised(states[-1], batch["label"])
+            if self.particles is None:
+                self.particles = top.sample_hidden(memorised)
+            for _ in range(self.num_gibbs_steps):
+                fantasy, self.particles = model.gibbs(self.particles)
+            dreams = [fantasy[:, : -model.num_classes]]
+            for layer in reversed(model.generation):
+                dreams.insert(0, sample_bernoulli(layer(dreams[0]).sigmoid()))
+            likely = [top.hidden_probabilities(visible) for visible in (memorised, fantasy)]
+        cost = top.energy(memorised, likely[0]).mean() - top.energy(fantasy, likely[1]).mean()
+        for level, (down, up) in enumerate(zip(model.generation, model.recognition, strict=True)):
+            cost = cost + _surprise(down(states[level + 1]), states[level])
+            cost = cost + _surprise(up(dreams[level]), dreams[level + 1])
+        return cost
+
+
+def _surprise(
+    logits: Float[Tensor, "batch units"], states: Float[Tensor, "batch units"]
+) -> Float[Tensor, ""]:
+    """Nats by which a layer's states are unexpected, mean over the batch."""
+    return functional.binary_cross_entropy_with_logits(logits, states, reduction="sum") / len(states)
