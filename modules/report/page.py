@@ -122,7 +122,7 @@ def _evaluated(recipe: Recipe, evaluation: Evaluation) -> dict[str, Any]:
         "charts": [(chart, charts.draw(chart)) for chart in evaluation.charts],
         "matrix": confusion.matrix_rows(evaluation),
         "confused": confusion.most_confused(evaluation),
-        "class_accuracy": confusion.class_accuracy(evaluation, recipe.score),
+        "class_accuracy": confusion.class_accuracy(evaluation, evaluation.metrics.get("accuracy")),
         "mistakes": [
             (mistake, _picture(recipe, pictures.thumbnail, mistake.picture))
             for mistake in evaluation.mistakes

@@ -278,6 +278,15 @@ def test_recipe_without_classes(build: Path, edit) -> None:
     assert page.text.count("A tile") == 2
 
 
+def test_the_accuracy_of_all_classes_is_no_other_score(build: Path, edit) -> None:
+    plan = yaml.safe_load((build / "plan/line.yaml").read_text())
+    plan["expected"]["metric"] = "accuracy_raised"
+    (build / "plan/line.yaml").write_text(yaml.safe_dump(plan))
+    edit(build / "evaluate/line/metrics.json", {"accuracy": 0.902, "accuracy_raised": 0.962})
+    page = render(read_recipes(build))
+    assert "all 0.902<" in page and "all 0.962<" not in page
+
+
 def test_picture_that_is_none(build: Path) -> None:
     (build / "evaluate/net/pictures/wall.png").write_bytes(b"<svg>")
     with pytest.raises(UserError, match="net is not a PNG picture"):
