@@ -8,12 +8,12 @@ def count(value: float | None) -> str:
     return "–" if value is None else f"{round(value):,}"
 
 
-def rounded(value: float) -> str:
-    """Three significant digits and a metric prefix: 421642 -> 422 k."""
+def rounded(value: float, num_digits: int = 3) -> str:
+    """Three significant digits, or others, and a metric prefix: 421642 -> 422 k."""
     for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= factor * 0.9995:
-            return f"{value / factor:.3g} {prefix}"
-    return f"{value:.3g}"
+        if abs(value) >= factor * (1 - 0.5 * 10**-num_digits):
+            return f"{value / factor:.{num_digits}g} {prefix}"
+    return f"{value:.{num_digits}g}"
 
 
 def score(value: float | None) -> str:
@@ -40,11 +40,11 @@ def duration(seconds: float | None) -> str:
 
 def tick_labels(values: list[float]) -> list[str]:
     """The labels of an axis: as short as they are exact, with equally many decimals if of one magnitude."""
-    positive = [value for value in values if value > 0]
-    if positive and (min(positive) < 1e-4 or max(positive) / min(positive) > 1000 > max(positive)):
+    sizes = [abs(value) for value in values if value]
+    if sizes and (min(sizes) < 1e-4 or max(sizes) / min(sizes) > 1000 > max(sizes)):
         return [f"{value:g}".replace("e-0", "e-") for value in values]
-    if any(abs(value) >= 10000 for value in values):
-        return [rounded(value) for value in values]
+    if any(size >= 10000 for size in sizes):
+        return [rounded(value, num_digits=6) for value in values]
     decimals = max((len(f"{value:.6g}".partition(".")[2]) for value in values), default=0)
     return [f"{value:.{decimals}f}" for value in values]
 
