@@ -27,10 +27,11 @@ def evaluate(
 ) -> ClassificationFindings:
     """As for any classifier; where training left classes out, also what raising their biases does."""
     found = classification.evaluate(task, data, settings, plan)
-    omitted = plan["trainer"]["without_classes"]
+    probabilities, truth = found.predictions.probabilities, found.predictions.truth
+    # Of a class without a test sample there is nothing to recognise.
+    omitted = [number for number in plan["trainer"]["without_classes"] if (truth == number).any()]
     if not omitted:
         return found
-    probabilities, truth = found.predictions.probabilities, found.predictions.truth
     curve = [_accuracies(probabilities, truth, omitted, bias) for bias in _BIASES]
     all_classes = [(bias, overall) for bias, (overall, _) in zip(_BIASES, curve, strict=True)]
     unseen = [(bias, accuracy) for bias, (_, accuracy) in zip(_BIASES, curve, strict=True)]
@@ -39,7 +40,7 @@ def evaluate(
     chart = Chart(
         name="omitted",
         title=f"Never seen: {names}",
-        caption=f"The student learned from its teacher's answers alone, without a picture of {names}. Raising"
+        caption=f"The student learned from its teacher's answers, without a picture of {names}. Raising"
         f" the bias of what it never saw by {_BIASES[best]:g}, the best on the test split, recognises"
         f" {curve[best][1]:.1%} of it, and {curve[best][0]:.1%} of all.",
         kind="lines",
