@@ -32,16 +32,18 @@ def evaluate(
     task: ContrastiveDivergence, data: ShardSet, settings: DataSettings, plan: dict[str, Any]
 ) -> Findings:
     """The figures and pictures of the layer that the task trains."""
+    label = next((name for name, field in settings.fields.items() if field.classes), None)
+    left_out = {label: plan["trainer"]["without_classes"]} if label is not None else {}
     with torch.random.fork_rng():
         torch.manual_seed(plan["seed"])
-        figures = _figures(task, data, plan["trainer"]["without_classes"])
-        return Findings(metrics=figures, pictures=_pictures(task, data.split("test")))
+        figures = _figures(task, data, left_out)
+        return Findings(metrics=figures, pictures=_pictures(task, data.split("test"), label))
 
 
-def _figures(task: ContrastiveDivergence, data: ShardSet, without_classes: list[int]) -> dict[str, float]:
+def _figures(task: ContrastiveDivergence, data: ShardSet, left_out: dict[str, list[int]]) -> dict[str, float]:
     layer = task.layer
-    visible = _visible(task, data.split("test"), without_classes)
-    of_training = _visible(task, data.split("train"), without_classes, at_least=len(visible))
+    visible = _visible(task, data.split("test"), left_out)
+    of_training = _visible(task, data.split("train"), left_out, at_least=len(visible))
     free_energy = _mean_free_energy(task, visible)
     log_z = log_partition(layer, of_training.mean(0), NUM_CHAINS, NUM_TEMPERATURES)
     return {
@@ -55,14 +57,17 @@ def _figures(task: ContrastiveDivergence, data: ShardSet, without_classes: list[
 
 
 def _visible(
-    task: ContrastiveDivergence, split: ShardSplit, without_classes: list[int], at_least: int | None = None
+    task: ContrastiveDivergence,
+    split: ShardSplit,
+    left_out: dict[str, list[int]],
+    at_least: int | None = None,
 ) -> Float[Tensor, "samples visible"]:
-    """What the layer sees of a split, or of `at_least` so many of its samples."""
+    """What the layer sees of a split without some classes of a field, or of `at_least` so many samples."""
     found, num_found = [], 0
     for batch in _batches(split):
         seen = task.visible(batch)
-        if without_classes:
-            seen = seen[~torch.isin(batch["label"], torch.tensor(without_classes))]
+        for field, classes in left_out.items():
+            seen = seen[~torch.isin(batch[field], torch.tensor(classes))]
         found.append(seen)
         num_found += len(seen)
         if at_least is not None and num_found >= at_least:
@@ -78,13 +83,13 @@ def _batches(split: ShardSplit) -> Iterator[dict[str, Tensor]]:
     return iter(EvaluationLoader(split, BATCH_SIZE))
 
 
-def _pictures(task: ContrastiveDivergence, test: ShardSplit) -> list[Picture]:
+def _pictures(task: ContrastiveDivergence, test: ShardSplit, label: str | None) -> list[Picture]:
     first = next(_batches(test))
     inputs = task.inputs(first)
     shape = tuple(inputs.shape[1:])
     if shape[0] not in (1, 3):
         return []
-    starts = _first_of_each(first["label"]) if "label" in first else torch.arange(len(inputs))
+    starts = torch.arange(len(inputs)) if label is None else _first_of_each(first[label])
     sampled = samples(task, task.visible(first)[starts[:NUM_SAMPLE_CHAINS]])
     strip = torch.cat([inputs[starts[: len(sampled)]][:, None], sampled.unflatten(2, shape)], dim=1)
     pictures = [

@@ -1,10 +1,15 @@
 """The evaluation of a machine that has learned the small dataset."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy
 import pytest
 import torch
+from torch import Tensor
 
 from modules.configuration.settings import DataSettings, read
-from modules.datamodules.shard_set import ShardSet
+from modules.datamodules.shard_set import ShardSet, ShardSplit
 from modules.evaluation import boltzmann
 from modules.evaluation.evaluate import evaluate
 from modules.evaluation.findings import Findings
@@ -59,6 +64,25 @@ def test_figures_are_of_the_classes_that_were_seen(shards: ShardSet) -> None:
         error = reconstruction_error(task.layer, task.visible(test)[seen]).mean()
     assert findings.metrics["num_samples"] == int(seen.sum())
     assert findings.metrics["reconstruction_error"] == pytest.approx(float(error), rel=1e-5)
+
+
+def test_the_field_with_the_classes_may_have_any_name(
+    shards: ShardSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boltzmann, "SAMPLED_EVERY_STEPS", 1)
+    plan = small_plan("rbm", "model.hidden_size=8", "trainer.without_classes=[0,1,2,3,4]")
+    settings, task = read(DataSettings, plan["data"], "data"), build_task(plan)
+    batches = boltzmann._batches
+
+    def renamed(split: ShardSplit) -> Iterator[dict[str, Tensor]]:
+        return ({"kind": batch.pop("label"), **batch} for batch in batches(split))
+
+    expected = evaluate(task, shards, settings, plan)
+    monkeypatch.setattr(boltzmann, "_batches", renamed)
+    fields = {"image": settings.fields["image"], "kind": settings.fields["label"]}
+    found = evaluate(task, shards, replace(settings, fields=fields), plan)
+    assert found.metrics == expected.metrics and found.metrics["num_samples"] < 100
+    assert numpy.array_equal(found.pictures[0].pixels, expected.pictures[0].pixels)
 
 
 def test_pictures_are_chains_and_filters(shards: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
