@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from modules.evaluation.findings import Chart, Series
 from modules.report import numbers
-from modules.report.axes import axes, end_labels
+from modules.report.axes import LABEL_LINE, axes, end_labels
 from modules.report.svg import Scale, element, figure, path
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 440.0, 260.0, 46.0, 26.0, 38.0
@@ -15,6 +15,8 @@ CHARACTER, LONGEST = 6.3, 24  # mean width of a character in px; longer names of
 # A cloud of more points than this is thinned evenly: it looks the same, and the page stays small.
 MOST_POINTS = 3000
 NUM_COLOURS = 10
+# More names than this do not stand beside a chart: the rest are counted.
+MOST_NAMED = 14
 
 Spread = tuple[float, float, float]
 """x, and the least and the greatest y there."""
@@ -82,17 +84,25 @@ def _dots(one: Series, x: Scale, y: Scale, num_points: int) -> Markup:
 
 
 def _names(chart: Chart, series: list[Series], x: Scale, y: Scale) -> list[Markup]:
+    num_named = len(series) if len(series) <= MOST_NAMED else MOST_NAMED - 1
+    left, bottom = x.end + 9, HEIGHT - BOTTOM
     if chart.kind == "lines":
         ends = [
             (y(one.points[-1][1]), one.name, f"name-of {_colour(place)}")
-            for place, one in enumerate(series)
+            for place, one in enumerate(series[:num_named])
             if one.points
         ]
-        return end_labels(ends, x.end + 9, HEIGHT - BOTTOM)
-    return [
-        element("text", one.name, x=x.end + 9, y=TOP + 4 + 15 * place, class_=f"name-of {_colour(place)}")
-        for place, one in enumerate(series)
-    ]
+        room = bottom if num_named == len(series) else bottom - LABEL_LINE
+        marks = end_labels(ends, left, room) if ends else []
+    else:
+        marks = [
+            element("text", one.name, x=left, y=TOP + 4 + 15 * place, class_=f"name-of {_colour(place)}")
+            for place, one in enumerate(series[:num_named])
+        ]
+    if num_named < len(series):
+        more = f"and {len(series) - num_named} more"
+        marks.append(element("text", more, x=left, y=bottom + 4, class_="title"))
+    return marks
 
 
 def _apart(across: Sequence[tuple[float, str]], x: Scale) -> list[tuple[float, str]]:

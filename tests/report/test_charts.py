@@ -222,6 +222,20 @@ def test_a_cloud_of_many_points_stays_small() -> None:
     assert few and few.count("h0") == 100 and ">only<" not in few
 
 
+@pytest.mark.parametrize("kind", ["lines", "points"])
+@pytest.mark.parametrize("count", [14, 15, 43])
+def test_names_of_many_series_stay_beside_the_chart(kind: str, count: int) -> None:
+    drawn = draw(chart(kind, *(Series(f"class {n}", [(0, n), (1, n)]) for n in range(count))))
+    root = ElementTree.fromstring(drawn or "")
+    heights = [
+        float(text.get("y", 0)) for text in root.iter(f"{SVG}text") if "name-of" in text.get("class", "")
+    ]
+    assert len(heights) == (count if count <= 14 else 13)
+    assert min(heights) > 12 and max(heights) < (230 if count <= 14 else 214)
+    assert all(below - above >= 12 for above, below in itertools.pairwise(sorted(heights)))
+    assert (f">and {count - 13} more<" in (drawn or "")) == (count > 14)
+
+
 @pytest.mark.parametrize("points", [[], [(math.nan, 1)], [(1, math.inf)]])
 def test_nothing_to_draw(points: list[tuple[float, float]]) -> None:
     assert draw(chart("points", Series("a", points))) is None and draw(chart("lines")) is None
