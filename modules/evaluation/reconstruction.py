@@ -55,7 +55,8 @@ def evaluate(task: Reconstruction, data: ShardSet, settings: DataSettings, plan:
         codes, truth, accuracies = _accuracies(task, components, train, test, label)
         metrics |= accuracies
         if code_size == 2:
-            pictures.append(_between(task, codes))
+            if pictures:  # they can be shown
+                pictures.append(_between(task, codes))
             charts.append(_scatter(codes, truth, settings.fields[label].classes or []))
     return Findings({**metrics, "num_samples": test.num_samples}, pictures, charts)
 

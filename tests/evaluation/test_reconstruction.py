@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
-from torch import Tensor
+from torch import Tensor, nn
 
 from modules.bricks.noise import GaussianNoise
 from modules.configuration.settings import DataSettings, read
@@ -81,6 +81,19 @@ def test_two_codes_are_scattered_by_class(data: ShardSet, settings: DataSettings
         assert [list(point) for point in one.points] == [pytest.approx(pair) for pair in expected]
     assert [picture.name for picture in found.pictures] == ["reconstructions", "between"]
     assert not evaluate(autoencoder(code_size=3), data, settings, PLAN).charts
+
+
+def test_pictures_that_cannot_be_shown_are_measured_all_the_same(
+    data: ShardSet, settings: DataSettings, tmp_path: Path
+) -> None:
+    class FiveChannels(nn.Module):
+        def forward(self, pictures: Tensor) -> Tensor:
+            return pictures.expand(-1, 5, -1, -1)
+
+    task = Reconstruction(Autoencoder((5, 28, 28), 2, [32]), preprocessing=FiveChannels())
+    found = evaluate(task, data, settings, PLAN)
+    found.save(tmp_path)
+    assert not found.pictures and [chart.name for chart in found.charts] == ["codes"]
 
 
 def test_noise_is_laid_on_and_taken_away_the_same_at_every_evaluation(
