@@ -1,5 +1,6 @@
 """Pictures of another size, between the data and the net."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -27,4 +28,7 @@ class Resize(nn.Module):
     def forward(
         self, pictures: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height_px width_px"]:
-        return functional.interpolate(pictures, self.size, mode="bilinear", antialias=True)
+        # torch has no smoothing in half precision on a processor.
+        wide = pictures.to(torch.promote_types(pictures.dtype, torch.float32))
+        resized = functional.interpolate(wide, self.size, mode="bilinear", antialias=True)
+        return resized.to(pictures.dtype)

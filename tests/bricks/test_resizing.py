@@ -17,6 +17,14 @@ def test_a_fine_pattern_becomes_grey_when_it_is_made_smaller():
     torch.testing.assert_close(Resize(8, 8)(stripes), torch.full((1, 1, 8, 8), 0.5), atol=0.05, rtol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_the_precision_stays(dtype):
+    picture = torch.rand(2, 3, 28, 28, generator=torch.Generator().manual_seed(0)).to(dtype)
+    resized = Resize(20, 40)(picture)
+    assert resized.dtype == dtype
+    torch.testing.assert_close(resized, Resize(20, 40)(picture.float()), check_dtype=False, atol=4e-3, rtol=0)
+
+
 def test_a_picture_without_pixels_is_refused():
     with pytest.raises(ValueError, match="height_px=0, width_px=5"):
         Resize(0, 5)
