@@ -67,7 +67,8 @@ def write_picture(picture: Tensor, file: Path) -> None:
     """One sample as a PNG, enlarged by a whole factor without smoothing so that each pixel can be seen.
 
     Args:
-        picture: [channels, height, width] or [height, width], uint8 0..255 or float 0..1.
+        picture: [channels, height, width] or [height, width]: whole numbers 0..255, floating-point numbers
+            0..1 or truth values.
         file: the PNG to write.
     """
     image = _image(picture)
@@ -118,11 +119,9 @@ def _draw_sheet(
 
 
 def _image(picture: Tensor) -> Image.Image:
-    pixels = (
-        picture
-        if picture.dtype == torch.uint8
-        else (picture.float().clamp(0, 1) * 255).round().to(torch.uint8)
-    )
+    in_0_to_1 = picture.is_floating_point() or picture.dtype == torch.bool
+    level = picture.float() * 255 if in_0_to_1 else picture
+    pixels = level.clamp(0, 255).round().to(torch.uint8)
     if pixels.ndim == 2:
         pixels = pixels[None]
     pixels = pixels if len(pixels) in (1, 3) else pixels[:1]

@@ -13,11 +13,12 @@ def picture_inputs(
     """Pictures in 0..1, in torch's default floating-point type.
 
     Args:
-        image: whole numbers 0..255, or floating-point numbers 0..1.
+        image: whole numbers 0..255, or floating-point numbers 0..1, or truth values.
         preprocessing: makes of pictures in 0..1 what the network takes.
     """
     dtype = torch.get_default_dtype()
-    pictures = image.to(dtype) if image.is_floating_point() else image.to(dtype) / 255
+    in_0_to_1 = image.is_floating_point() or image.dtype == torch.bool
+    pictures = image.to(dtype) if in_0_to_1 else image.to(dtype) / 255
     return pictures if preprocessing is None else preprocessing(pictures)
 
 

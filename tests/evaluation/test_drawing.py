@@ -25,6 +25,23 @@ def test_a_written_picture_is_enlarged_without_a_new_grey(tmp_path: Path, shape:
         assert torch.equal(pixels[row::factor, column::factor], expected)
 
 
+@pytest.mark.parametrize(
+    ("picture", "grey"),
+    [
+        (torch.tensor([[0, 100, 255, 300]], dtype=torch.int16), [0, 100, 255, 255]),
+        (torch.tensor([[-0.5, 0.2, 1.0, 1.5]]), [0, 51, 255, 255]),
+        (torch.tensor([[False, True]]), [0, 255]),
+    ],
+)
+def test_a_written_picture_is_as_bright_as_the_net_takes_it(
+    tmp_path: Path, picture: torch.Tensor, grey: list[int]
+) -> None:
+    write_picture(picture, tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as image:
+        pixels = numpy.array(image)
+    assert pixels[0, :: pixels.shape[1] // len(grey)].tolist() == grey
+
+
 def predictions(num_samples: int, num_classes: int) -> Predictions:
     generator = torch.Generator().manual_seed(3)
     return Predictions(

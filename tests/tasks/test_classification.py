@@ -36,6 +36,11 @@ def test_inputs_are_in_0_to_1(batch: dict[str, Tensor]) -> None:
     assert torch.equal(task().inputs({"image": inputs}), inputs)
 
 
+def test_truth_values_are_black_and_white() -> None:
+    image = torch.tensor([[[[False, True]]]])
+    assert task().inputs({"image": image}).tolist() == [[[[0.0, 1.0]]]]
+
+
 def test_preprocessing_acts_always(batch: dict[str, Tensor]) -> None:
     preprocessed, plain = task(preprocessing=Half()), task()
     for mode in (True, False):
