@@ -287,6 +287,14 @@ def test_the_accuracy_of_all_classes_is_no_other_score(build: Path, edit) -> Non
     assert "all 0.902<" in page and "all 0.962<" not in page
 
 
+def test_the_heading_of_the_scores_keeps_its_capitals(build: Path) -> None:
+    for name in ("line", "net"):
+        plan = yaml.safe_load((build / f"plan/{name}.yaml").read_text())
+        plan["expected"]["metric"] = "gain_over_pca"
+        (build / f"plan/{name}.yaml").write_text(yaml.safe_dump(plan))
+    assert ">Test gain over PCA</th>" in render(read_recipes(build))
+
+
 def test_picture_that_is_none(build: Path) -> None:
     (build / "evaluate/net/pictures/wall.png").write_bytes(b"<svg>")
     with pytest.raises(UserError, match="net is not a PNG picture"):
