@@ -2,8 +2,8 @@
 
 python -m pipelines.evaluate plan=build/plan/lenet.yaml
 
-Needs the plan, build/train/<recipe>/ and the test split alone; writes build/evaluate/<recipe>/ in one step
-and adds the figures and pictures to the run in MLflow.
+Needs the plan, build/train/<recipe>/ and the test split, for what learns without labels the train split too;
+writes build/evaluate/<recipe>/ in one step and adds the figures and pictures to the run in MLflow.
 """
 
 import json
