@@ -63,7 +63,8 @@ class Scale:
         return self.start + share * (self.end - self.start)
 
     def ticks(self, most: int = 5) -> list[float]:
-        """Round values inside the scale: 1, 2 or 5 times powers of ten, `most` at the most."""
+        """Round values inside the scale, `most` at the most: 1, 2 or 5 times powers of ten, where it is
+        logarithmic and one of them lies inside, and else multiples of such a number."""
         if self.log:
             exponents = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             for digits in ((1, 2, 5), (1, 3), (1,)):
@@ -71,7 +72,8 @@ class Scale:
                 found = [value for value in found if self.low <= value <= self.high]
                 if len(found) <= most:
                     break
-            return found[:: math.ceil(len(found) / most)] if found else [self.low, self.high]
+            if found:
+                return found[:: math.ceil(len(found) / most)]
         span = self.high - self.low
         if span <= 0:
             return [self.low]

@@ -48,6 +48,13 @@ def test_ticks_are_few_round_and_inside(low: float, factor: float, log: bool, mo
     assert all(low - margin <= tick <= low * factor + margin for tick in ticks)
 
 
+def test_ticks_of_a_narrow_logarithmic_scale_are_round_too() -> None:
+    assert Scale(0.00117881, 0.00191949, 0, 100, log=True).ticks(6) == pytest.approx(
+        [0.0012, 0.0014, 0.0016, 0.0018]
+    )
+    assert Scale(3e-7, 4e-7, 0, 100, log=True).ticks(3) == pytest.approx([3e-7, 3.5e-7, 4e-7])
+
+
 def test_scale() -> None:
     assert Scale(0, 10, 100, 200)(2.5) == 125
     assert Scale(1, 100, 0, 50, log=True)(10) == pytest.approx(25)
