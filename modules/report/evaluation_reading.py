@@ -103,9 +103,11 @@ def _read_mistakes(folder: Path) -> list[Mistake]:
 
 def _read_filters(path: Path) -> numpy.ndarray:
     try:
-        filters = numpy.load(path, allow_pickle=False)
+        with path.open("rb") as opened:
+            filters = numpy.lib.format.read_array(opened, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise broken(path, "is not an array") from error
-    if filters.ndim != 4 or not numpy.isfinite(filters).all():
+    numeric = filters.dtype.kind == "f" and numpy.isfinite(filters).all()
+    if filters.ndim != 4 or not filters.size or not numeric:
         raise broken(path, "is not finite weights [filters, channels, height, width]")
     return filters

@@ -42,7 +42,11 @@ def read_json(path: Path, keys: tuple[str, ...] = (), kind: type = dict) -> Any:
 
 def finite(value: Any) -> float:
     """A number; ValueError or TypeError if it is none."""
-    if not math.isfinite(number := float(value)):
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise ValueError("a number is too large") from error
+    if not math.isfinite(number):
         raise ValueError(f"{value} is not finite")
     return number
 

@@ -75,7 +75,7 @@ def _curves(path: Path, history: dict[str, Any]) -> dict[str, Curve]:
             str(name): [(float(step), math.nan if value is None else float(value)) for step, value in points]
             for name, points in history.items()
         }
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise broken(path, "holds a curve that is not pairs of step and value") from error
 
 

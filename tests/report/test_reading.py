@@ -93,7 +93,9 @@ def test_damaged_drawing_is_named(build: Path) -> None:
         ("evaluate/net/charts.json", {"kind": "pie"}),
         ("evaluate/net/charts.json", {"series": [{"name": "a", "points": [[1]]}]}),
         ("evaluate/net/charts.json", {"series": [{"name": "a", "points": [[1, float("nan")]]}]}),
+        ("evaluate/net/charts.json", {"series": [{"name": "a", "points": [[1, 10**400]]}]}),
         ("evaluate/net/charts.json", {"series": 3}),
+        ("train/net/history.json", {"train/loss": [[1, 10**400]]}),
         ("evaluate/net/pictures/pictures.json", {"file": "../metrics.json"}),
         ("evaluate/net/pictures/pictures.json", {"file": "gone.png"}),
         ("promote/net.json", {"gates": [1]}),
@@ -153,7 +155,25 @@ def test_pickled_filters_are_not_unpickled(build: Path) -> None:
         assert not witness.exists()
 
 
-@pytest.mark.parametrize("filters", [numpy.zeros(3), numpy.full((2, 1, 3, 3), math.nan)])
+def test_filters_that_are_an_archive_are_refused(build: Path) -> None:
+    filters = build / "evaluate/net/filters.npy"
+    with filters.open("wb") as opened:
+        numpy.savez(opened, a=numpy.zeros((2, 1, 3, 3)))
+    for content in (filters.read_bytes(), b"PK\x03\x04"):
+        filters.write_bytes(content)
+        with pytest.raises(UserError, match=r"filters\.npy is not an array"):
+            read_recipes(build)
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        numpy.zeros(3),
+        numpy.full((2, 1, 3, 3), math.nan),
+        numpy.zeros((0, 1, 3, 3)),
+        numpy.full((2, 1, 3, 3), "a"),
+    ],
+)
 def test_filters_of_another_form_are_refused(build: Path, filters: numpy.ndarray) -> None:
     numpy.save(build / "evaluate/net/filters.npy", filters)
     with pytest.raises(UserError, match=r"filters\.npy"):
