@@ -18,7 +18,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.bricks.boltzmann import BoltzmannLayer, sample_bernoulli
+from modules.bricks.boltzmann import sample_bernoulli
+from modules.models.boltzmann.generative_belief_net import GenerativeBeliefNet
 from modules.tasks.classification import Classification
 from modules.tasks.persistent_chains import PersistentChains
 
@@ -30,7 +31,7 @@ class UpDown(PersistentChains, Classification):
     ([batch], int64).
 
     Args:
-        model: a `GenerativeBeliefNet`.
+        model: the net that is to name and to draw.
         num_classes: labels to choose from.
         num_gibbs_steps: of the associative memory's chains, for each step of the weights.
         augmentation: changes the pictures of each batch in training; None = pictures as they are.
@@ -50,14 +51,16 @@ class UpDown(PersistentChains, Classification):
         augmentation: nn.Module | None = None,
     ) -> None:
         super().__init__(model, num_classes, augmentation=augmentation)
-        if not isinstance(getattr(model, "top", None), BoltzmannLayer):
+        if not isinstance(model, GenerativeBeliefNet):
             raise ValueError(f"{type(model).__name__} has no associative memory: up-down needs one")
         if num_gibbs_steps < 1:
             raise ValueError(f"num_gibbs_steps={num_gibbs_steps} is below 1: nothing would be sampled")
         self.num_gibbs_steps = num_gibbs_steps
 
     def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
-        model, top = self.model, self.model.top
+        model = self.model
+        assert isinstance(model, GenerativeBeliefNet)
+        top = model.top
         with torch.no_grad():
             states = [self.learned_inputs(batch).flatten(1)]
             for layer in model.recognition:
@@ -65,6 +68,7 @@ class UpDown(PersistentChains, Classification):
             memorised = model.memorised(states[-1], batch["label"])
             if self.particles is None:
                 self.particles = top.sample_hidden(memorised)
+            fantasy = memorised
             for _ in range(self.num_gibbs_steps):
                 fantasy, self.particles = model.gibbs(self.particles)
             dreams = [fantasy[:, : -model.num_classes]]
