@@ -158,8 +158,8 @@ class ContrastiveDivergence(PersistentChains):
             biases = {layer.visible_bias: both.T @ share / std**2, layer.hidden_bias: hidden.sum(0)}
             if not _is_plain_descent(optimizer):
                 for bias, statistic in biases.items():
-                    bias.grad = -statistic
-                layer.weights.grad = hidden.T @ (both / -std)
+                    bias.grad = -statistic.to(bias)  # under autocast products are of half precision
+                layer.weights.grad = (hidden.T @ (both / -std)).to(layer.weights)
                 optimizer.step()
                 return loss
             for group in optimizer.param_groups:

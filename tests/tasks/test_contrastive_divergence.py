@@ -239,3 +239,20 @@ def test_it_learns_in_mixed_precision() -> None:
     for one, other in zip(mixed, plain, strict=True):
         assert one.dtype == torch.float32
         torch.testing.assert_close(one, other, rtol=0, atol=0.15)
+
+
+@pytest.mark.parametrize("optimizer", [{}, {"momentum": 0.9}])
+def test_the_short_way_down_learns_in_mixed_precision(optimizer: dict) -> None:
+    def descended(dtype: torch.dtype) -> list[Tensor]:
+        made = task(persistent=True)
+        made.optimise_with(Optimisation(partial(torch.optim.SGD, lr=0.1, **optimizer), lambda _: 1.0, 1))
+        made._trainer = SimpleNamespace(precision_plugin=SimpleNamespace())  # type: ignore[assignment]
+        built = made.configure_optimizers()
+        torch.manual_seed(2)
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16):
+            made.descend(batch(500), built)
+        return list(made.layer.parameters())
+
+    for mixed, plain in zip(descended(torch.bfloat16), descended(torch.float32), strict=True):
+        assert mixed.dtype == torch.float32
+        torch.testing.assert_close(mixed, plain, rtol=0, atol=0.015)
