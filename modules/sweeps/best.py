@@ -46,7 +46,8 @@ def write_best(sweep: Sweep, ledger: Ledger) -> Path | None:
     if best is None:
         return None
     point = point_of(events, best["trial"])
-    plan = sweep.plan_of(point)
+    # What it begins from is looked up anew when it is trained: a plan names it, and holds no file of it.
+    plan = {key: value for key, value in sweep.plan_of(point).items() if key != "origins"}
     num_trials = sum(event["event"] == "asked" for event in events)
     value = f"{sweep.metric} {best['value']:.6g} ({sweep.mode})"
     header = f"# {value}: number {best['trial']} of {num_trials} trials.\n# {command_line(sweep, point)}\n"

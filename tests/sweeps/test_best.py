@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -70,6 +71,19 @@ def test_it_is_a_plan_whose_header_is_a_command(sweep: Sweep) -> None:
     words = shlex.split(command.removeprefix("# "))
     assert words[:3] == ["python", "-m", "pipelines.train"] and "sweep=random" not in words
     assert make_plan(compose(words[3:])) == sweep.plan_of(POINTS[1])
+
+
+def test_it_names_what_it_begins_from_and_is_a_plan(sweep: Sweep) -> None:
+    def plan_of(point: dict[str, str]) -> dict[str, Any]:
+        own = {"init_from": "lenet@champion", "origins": {"weights": {"file": "x.pt", "sha256": "0"}}}
+        return sweep.plan_of(point) | own
+
+    with Ledger(sweep.folder / "ledger.jsonl") as ledger:
+        ledger.append({"event": "asked", "trial": 0, "point": POINTS[0], "identity": ""})
+        ledger.append(ended(0, "FINISHED", 0.5))
+        path = write_best(replace(sweep, plan_of=plan_of), ledger)
+    assert path is not None
+    assert read_plan(path)["init_from"] == "lenet@champion"
 
 
 def test_a_members_last_point_counts_and_its_header_says_so(sweep: Sweep) -> None:
