@@ -99,7 +99,8 @@ def check_phases(config: dict[str, Any], origins: Origins | None = None) -> dict
     """Checks every phase of a configuration as a training of its own, and that each fits the one before.
 
     Raises:
-        ShapeError: as `check_shapes`; or nothing of a phase's model would be kept by the next.
+        ShapeError: as `check_shapes`; or nothing of a phase's model would be kept by the next, or what that
+            is to draw anew is no weight of it.
         UserError: a target may not be built.
     """
     reports = {}
@@ -115,11 +116,25 @@ def check_phases(config: dict[str, Any], origins: Origins | None = None) -> dict
 
 
 def _check_succession(before: dict[str, Any], after: dict[str, Any]) -> None:
-    if before["model"] == after["model"] or after["fine_tuning"]["through"] is not None:
-        return  # the same names; or a translation, which is judged where it happens
+    anew = after["fine_tuning"]["anew"]
+    if after["fine_tuning"]["through"] is not None or (before["model"] == after["model"] and not anew):
+        return  # a translation, which is judged where it happens; or the same names
     with torch.device("meta"):
         found, wanted = (build(config["model"]).state_dict() for config in (before, after))
-    if not any(name in found and found[name].shape == weight.shape for name, weight in wanted.items()):
+    for beginning in anew:
+        if not any(name.startswith(beginning) for name in wanted):
+            raise ShapeError(
+                f"{after['name']}: fine_tuning.anew: no weight of its model begins with {beginning!r}",
+                f"There is: {', '.join(list(wanted)[:12])}",
+            )
+    # As `modules.training.initial_weights` does: a layer of another size is new as a whole.
+    others = {
+        name.rpartition(".")[0]
+        for name, weight in wanted.items()
+        if name in found and found[name].shape != weight.shape
+    }
+    kept = (name for name in wanted if name in found and name.rpartition(".")[0] not in others)
+    if all(name.startswith(tuple(anew)) for name in kept):
         raise ShapeError(
             f"{after['name']}: nothing of what {before['name']} trains fits its model",
             "Keep names and sizes, or translate them: fine_tuning.through",
@@ -182,6 +197,13 @@ def _check_parts(config: dict[str, Any], model: nn.Module) -> None:
             f"fine_tuning.frozen_parts={frozen}, and {type(model).__name__} has {len(names)} parts"
             f" ({', '.join(names)}): none would learn",
             f"Set it to {len(names) - 1} or less",
+        )
+    if frozen and not any(
+        weight.requires_grad for part in parts(model)[frozen:] for weight in part.parameters()
+    ):
+        raise ShapeError(
+            f"fine_tuning.frozen_parts={frozen}: no part of {type(model).__name__} above them would learn",
+            "Freeze fewer",
         )
 
 

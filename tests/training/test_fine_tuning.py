@@ -90,3 +90,10 @@ def test_nothing_left_to_learn_is_said_by_the_plan() -> None:
         UserError, match=r"has 3 parts \(DenseLayer, .*\): none would learn. Set it to 2 or le"
     ):
         check_shapes(small_plan("perceptron", "fine_tuning.frozen_parts=3"))
+
+
+def test_a_frozen_part_that_alone_would_learn_is_said_by_the_plan() -> None:
+    task = ("task=contrastive_divergence", "~task.augmentation", "phases=null")
+    check_shapes(small_plan("dbn_digits", *task, "task.layer=1", "fine_tuning.frozen_parts=1"))
+    with pytest.raises(UserError, match="frozen_parts=1: no part of DeepBeliefNet above them would"):
+        check_shapes(small_plan("dbn_digits", *task, "fine_tuning.frozen_parts=1"))

@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 
 from modules.configuration.errors import UserError
+from modules.shapes.check import check_phases
 from modules.training.phases import after_phases
 from modules.training.run import train
 from modules.training.run_folder import RunFolder
@@ -74,3 +75,26 @@ def test_weights_go_from_phase_to_phase(trained: Any, small_shards: Path, tmp_pa
     for name, weight in torch.load(folder.weights, weights_only=True).items():
         assert before[name].abs().max() > 1e-3
         assert torch.allclose(weight, before[name], rtol=0, atol=1e-20), name
+
+
+@pytest.mark.parametrize(
+    "overrides, said",
+    [
+        (
+            ("model.hidden_sizes=[10]", "+phases.a={model: {hidden_sizes: [9]}}"),
+            "nothing of what perceptron.a",
+        ),
+        (("fine_tuning.anew=[hidden.,output.]", *PHASES), "nothing of what perceptron.second trains fits"),
+        (
+            ("fine_tuning.anew=[head.]", *PHASES),
+            r"no weight of its model begins with 'head\.'. There is: hidden",
+        ),
+    ],
+)
+def test_what_the_last_training_could_not_begin_from_is_said_beforehand(
+    overrides: tuple[str, ...], said: str
+) -> None:
+    """Before its phases are trained, and as `begin_from` would say it after."""
+    with pytest.raises(UserError, match=said):
+        check_phases(small_plan("perceptron", *overrides))
+    check_phases(small_plan("perceptron", "fine_tuning.anew=[output.]", *PHASES))
