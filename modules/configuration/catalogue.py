@@ -162,7 +162,7 @@ def _inputs(config: dict[str, Any]) -> dict[str, Any]:
     dataset = config["data"]["name"]
     named = [config["init_from"], *config["teacher"]]
     folders = [Path(*Path(one).parts[:3]).as_posix() for one in named if one]
-    made = [one for one in folders if one.startswith(("build/train/", "data/raw/"))]
+    made = [one for one in dict.fromkeys(folders) if one.startswith(("build/train/", "data/raw/"))]
     if len(made) > 1:
         raise UserError(
             f"{config['name']} begins from {' and '.join(made)}, and a recipe's stage knows one such folder",

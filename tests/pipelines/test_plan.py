@@ -102,6 +102,14 @@ def test_the_catalogue_in_the_repository_is_what_conf_holds() -> None:
         assert shown["datasets"][entry["dataset"]] == {"source": config["data"]["source"]["name"]}
 
 
+def test_a_stage_knows_one_folder_that_its_recipe_begins_from() -> None:
+    trained = "build/train/lenet"
+    own = catalogue._inputs(compose(["recipe=student", f"init_from={trained}/weights.pt"]))
+    assert own == {"dataset": "fashion_mnist", "begins": trained}, "its teacher's weights: one folder"
+    with pytest.raises(UserError, match="student begins from build/train/neuron and build/train/lenet, and"):
+        catalogue._inputs(compose(["recipe=student", "init_from=build/train/neuron"]))
+
+
 def test_a_recipe_that_changes_shared_data_is_refused() -> None:
     from pipelines.plan import _catalogue
 
