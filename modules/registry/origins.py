@@ -31,7 +31,6 @@ from modules.registry.outcome import file_hash
 from modules.registry.versions import PROGRAM, Registry, Version
 from modules.registry.weights import load_weights, version_weights
 from modules.tasks.task import Task
-from modules.training.checkpoint import save_tensors
 from modules.training.initial_weights import compare, nothing_fits, read_weights
 
 Load = Callable[[], tuple[Task, nn.Module | None]]
@@ -101,7 +100,8 @@ def _weights(reference: str, plan: dict[str, Any], kept: Path) -> Path:
     file = kept / f"{version.name}-{_digest(version.tags['files'])}.pt"
     if not file.exists():
         with registry.fetched(version) as folder:
-            save_tensors(dict(version_weights(folder)), file)
+            weights = dict(version_weights(folder))
+            _write(file, lambda opened: torch.save(weights, opened))
     return file
 
 
@@ -211,13 +211,17 @@ def _some(names: list[str]) -> str:
 def _write(file: Path, write: Callable[[BinaryIO], object]) -> None:
     """Writes a file, whole or not at all; several processes may write the same one."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    # Not by the process's number, which another node has as well.
+    descriptor, unfinished = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
-        with unfinished.open("wb") as opened:
+        with os.fdopen(descriptor, "wb") as opened:
             write(opened)
-        unfinished.replace(file)
+            opened.flush()
+            os.fsync(opened.fileno())
+        Path(unfinished).chmod(0o644)
+        Path(unfinished).replace(file)
     finally:
-        unfinished.unlink(missing_ok=True)
+        Path(unfinished).unlink(missing_ok=True)
 
 
 def _digest(text: str) -> str:

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from modules.configuration.compose import compose
 from modules.configuration.errors import UserError
 from modules.configuration.identity import identity
 from modules.datamodules.shard_set import ShardSet
+from modules.registry import origins
 from modules.registry.origins import check_origins, is_registered, with_origins
 from modules.training.fit import build_task
 from tests.training.small import small_plan, write_small_shards
@@ -127,3 +130,22 @@ def test_how_weights_fit_is_said_beforehand(storage: Path) -> None:
     with pytest.raises(UserError, match=r"nothing in .* fits LeNet: hidden.0.linear.weight is .* there and"):
         check_origins(compose(["recipe=lenet", "data=mnist_digits", trained, "fine_tuning.anew=[output.]"]))
     assert check_origins(compose(["recipe=lenet"])) == ""
+
+
+def test_two_that_fetch_the_same_version_do_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    version, weights = SimpleNamespace(name="lenet", tags={"files": "{}"}), {"bias": torch.ones(3)}
+    registry = SimpleNamespace(fetched=lambda version: nullcontext(tmp_path))
+    monkeypatch.setattr(origins, "_registered", lambda reference, plan: (registry, version))
+    monkeypatch.setattr(origins, "version_weights", lambda folder: weights)
+    save, fetched = torch.save, []
+
+    def save_meanwhile(content: Any, file: Any) -> None:
+        if not fetched:  # the other comes while the first one writes
+            fetched.append(None)
+            fetched.append(origins._weights("lenet@3", {}, tmp_path / "kept"))
+        save(content, file)
+
+    monkeypatch.setattr(torch, "save", save_meanwhile)
+    file = origins._weights("lenet@3", {}, tmp_path / "kept")
+    assert fetched == [None, file] and [*file.parent.iterdir()] == [file]
+    assert torch.equal(torch.load(file, weights_only=True)["bias"], weights["bias"])
