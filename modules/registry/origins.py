@@ -123,7 +123,7 @@ def _teacher(reference: str, plan: dict[str, Any]) -> tuple[str, Load]:
     """The hash of a teacher, and how to load it.
 
     Raises:
-        UserError: it is not there, or its classes are not the student's.
+        UserError: it is not there, names no classes, or its classes are not the student's.
     """
     own = _classes(plan)
     if is_registered(reference):
@@ -144,6 +144,12 @@ def _teacher(reference: str, plan: dict[str, Any]) -> tuple[str, Load]:
             load_weights(task.model, weights)
             return task, None
 
+        with torch.device("meta"):
+            served_as = _task(of_teacher).served_as
+        if served_as != "classes":
+            raise UserError(
+                f"teacher={reference} answers with {served_as}, not with classes", "Take a trained classifier"
+            )
         classes, digest = _classes(of_teacher), file_hash(weights)
     if classes != own:
         raise UserError(

@@ -132,6 +132,17 @@ def test_how_weights_fit_is_said_beforehand(storage: Path) -> None:
     assert check_origins(compose(["recipe=lenet"])) == ""
 
 
+def test_a_teacher_that_names_no_classes_is_refused(storage: Path) -> None:
+    """The data that it learned from have the student's classes, and it answers with something else."""
+    plan = small_plan("rbm", "model.hidden_size=10")
+    folder = storage / "build" / "train" / "rbm"
+    folder.mkdir()
+    torch.save(build_task(plan).model.state_dict(), folder / "weights.pt")
+    (storage / "build" / "plan" / "rbm.yaml").write_text(json.dumps(plan))
+    with pytest.raises(UserError, match=r"teacher=.*/rbm answers with values, not with classes"):
+        planned(storage, f"teacher=[{folder}]")
+
+
 def test_two_that_fetch_the_same_version_do_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     version, weights = SimpleNamespace(name="lenet", tags={"files": "{}"}), {"bias": torch.ones(3)}
     registry = SimpleNamespace(fetched=lambda version: nullcontext(tmp_path))
