@@ -203,7 +203,13 @@ def _trained(reference: str, key: str) -> Path:
 
 def _registered(reference: str, plan: dict[str, Any]) -> tuple[Registry, Version]:
     registry = Registry(plan["tracking"])
-    return registry, registry.resolve(reference)
+    version = registry.resolve(reference)
+    if not {"files", "input_shape"} <= version.tags.keys():
+        raise UserError(
+            f"{version.name} version {version.number} was registered by other means than promote",
+            "Name another version, or its file of weights",
+        )
+    return registry, version
 
 
 def _classes(plan: dict[str, Any]) -> list[str]:

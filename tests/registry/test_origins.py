@@ -17,6 +17,7 @@ from modules.configuration.identity import identity
 from modules.datamodules.shard_set import ShardSet
 from modules.registry import origins
 from modules.registry.origins import check_origins, is_registered, with_origins
+from modules.registry.versions import Version
 from modules.training.fit import build_task
 from tests.training.small import small_plan, write_small_shards
 
@@ -160,3 +161,11 @@ def test_two_that_fetch_the_same_version_do_not_meet(tmp_path: Path, monkeypatch
     file = origins._weights("lenet@3", {}, tmp_path / "kept")
     assert fetched == [None, file] and [*file.parent.iterdir()] == [file]
     assert torch.equal(torch.load(file, weights_only=True)["bias"], weights["bias"])
+
+
+def test_a_version_that_others_registered_is_refused(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = SimpleNamespace(resolve=lambda reference: Version("theirs", 3, "run", {"note": "by hand"}))
+    monkeypatch.setattr(origins, "Registry", lambda tracking: registry)
+    for begins in ("init_from=theirs@3", "teacher=[theirs@3]"):
+        with pytest.raises(UserError, match="theirs version 3 was registered by other means than promote"):
+            planned(storage, begins)
