@@ -193,8 +193,14 @@ def take_over(folder: RunFolder, plan: dict[str, Any]) -> None:
     checkpoint = read_checkpoint(taken)
     for state in checkpoint["optimizer_states"]:
         highest = max(group["initial_lr"] for group in state["param_groups"])
+        first = dict(state["param_groups"][0])
         for group in state["param_groups"]:
-            given = {key: value for key, value in plan["optimizer"].items() if key in group}
+            # What sets a group apart from the first stays: biases of Boltzmann layers do not decay.
+            given = {
+                key: value
+                for key, value in plan["optimizer"].items()
+                if key in group and (key == "lr" or group[key] == first[key])
+            }
             if "lr" in given:  # each group keeps its share of the highest rate
                 given["lr"] *= group["initial_lr"] / highest
                 given["initial_lr"] = given["lr"]

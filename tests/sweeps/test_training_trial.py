@@ -197,3 +197,17 @@ def test_a_takeover_keeps_the_state_and_sets_the_optimizer(tmp_path: Path) -> No
         torch.load(folder.checkpoint, weights_only=True)["optimizer_states"][0]["param_groups"][0]["lr"]
         == 0.5
     )
+
+
+def test_a_takeover_leaves_biases_without_decay(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.checkpoint.parent.mkdir()
+    group = {"lr": 0.01, "initial_lr": 0.01, "weight_decay": 0.002, "params": [0]}
+    groups = [group, group | {"weight_decay": 0.0, "params": [1, 2]}]
+    content: dict[str, Any] = {"state_dict": {}, "loops": {}, "callbacks": {}, "global_step": 7, "epoch": 1}
+    content["optimizer_states"] = [{"state": {}, "param_groups": groups}]
+    torch.save(content, folder.checkpoint.with_name("taken_over.ckpt"))
+    take_over(folder, {"optimizer": {"_target_": "torch.optim.SGD", "lr": 0.1, "weight_decay": 0.5}})
+    taken = torch.load(folder.checkpoint, weights_only=True)["optimizer_states"][0]["param_groups"]
+    assert [one["weight_decay"] for one in taken] == [0.5, 0.0]
+    assert [one["lr"] for one in taken] == [one["initial_lr"] for one in taken] == [0.1, 0.1]
