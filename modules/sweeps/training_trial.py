@@ -72,12 +72,7 @@ def _train_one(assignment: Assignment, report: Reporter) -> dict[str, Any]:
         take_over(folder, plan)
         try:
             plan = _after_phases(plan, shards, report)
-            if plan["runtime"]["num_workers"] > 1:
-                # Its processes are not this one: the sweep hears of its epochs when all are trained.
-                train_on_workers(plan, number, shards, folder, Console(quiet=True))
-            else:
-                data = open_shards(shards, plan["data"])
-                train(plan, number, shards, folder, Console(quiet=True), [reports], data, deliver=False)
+            _train(plan, number, shards, folder, reports)
         except Stopped as stopped:
             if stopped.decision == "pause":
                 return {"status": "PAUSED"}
@@ -92,11 +87,20 @@ def _after_phases(plan: dict[str, Any], shards: Path, report: Reporter) -> dict[
     """Trains the phases of a trial; those that several trials have in common are trained by the first."""
 
     def train_one(phase: dict[str, Any], number: str, folder: RunFolder) -> None:
-        data = open_shards(shards, phase["data"])
-        ends = [EndsWithTheSweep(report)]
-        train(phase, number, shards, folder, Console(quiet=True), ends, data, deliver=False)
+        _train(phase, number, shards, folder, EndsWithTheSweep(report))
 
     return after_phases(plan, shards, shards.parents[2] / "runs", train_one, wait_s=_PHASE_WAIT_S)
+
+
+def _train(
+    plan: dict[str, Any], number: str, shards: Path, folder: RunFolder, callback: "EndsWithTheSweep"
+) -> None:
+    if plan["runtime"]["num_workers"] > 1:
+        # Its processes are not this one, which has no resources: the sweep hears of its epochs at the end.
+        train_on_workers(plan, number, shards, folder, Console(quiet=True))
+    else:
+        data = open_shards(shards, plan["data"])
+        train(plan, number, shards, folder, Console(quiet=True), [callback], data, deliver=False)
 
 
 class EndsWithTheSweep(Checkpoint):

@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 
 from modules.cluster.connection import connect
+from modules.sweeps import training_trial
 from modules.sweeps.controller import run_sweep
 from modules.sweeps.ledger import read_events
 from modules.sweeps.setup import Sweep
@@ -141,6 +142,30 @@ def test_trials_share_the_phases_they_have_in_common(yard: Yard, tmp_path: Path)
         end["seed"]: end["initial_weights"]["file"] for end in ends if end and end["recipe"] == "stripes"
     }
     assert Path(begun[0]).parent.name != Path(begun[1]).parent.name
+
+
+def test_a_phase_of_several_workers_is_trained_by_them(
+    yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process of such a trial has neither processors nor GPUs set aside for it."""
+    sweep = training_sweep(yard, tmp_path, [{"lr": "0.01"}])
+    facts = {key: sweep.base[key] for key in ("code", "cost")}
+    plan = sweep.plan_of({"lr": "0.01"}) | {"phases": {"first": {"trainer": {"max_epochs": 1}, **facts}}}
+    plan["runtime"] |= {"backend": "ray", "num_workers": 2}
+    trained: list[str] = []
+
+    def on_workers(plan: dict[str, Any], number: str, shards: Path, folder: RunFolder, console: Any) -> None:
+        trained.append(plan["name"])
+        for name in ("history.json", "summary.json"):
+            folder.write(name, {"steps": 3, "epochs": 3})
+
+    monkeypatch.setattr(training_trial, "train_on_workers", on_workers)
+    assignment = {"trial": 0, "folder": str(tmp_path / "run"), "plan": plan, "identity": "0" * 64}
+    shards = {"shards": str(tmp_path / "data" / "shards" / DATASET), "alone": False}
+    monkeypatch.setattr(training_trial, "_measured", lambda history: {})
+    told: Any = None
+    assert training_trial.train_trials([assignment | shards], told) == {0: {"status": "FINISHED"}}
+    assert trained == ["stripes.first", "stripes"]
 
 
 def test_a_population_trains(yard: Yard, tmp_path: Path) -> None:
