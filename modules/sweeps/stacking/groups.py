@@ -35,12 +35,14 @@ def stack_groups(plans: Sequence[Plan]) -> list[list[int]]:
     leaves = [dict(_leaves({key: plan[key] for key in _SECTIONS})) for plan in plans]
     floats = {path for own in leaves for path, value in own.items() if type(value) is float}
     by_structure: dict[str, list[int]] = {}
+    groups = [[index] for index, plan in enumerate(plans) if not _is_fresh(plan)]
     for index, own in enumerate(leaves):
+        if not _is_fresh(plans[index]):
+            continue
         structure = [
             (path, _NUMBER if _is_number(path, value, floats) else value) for path, value in own.items()
         ]
         by_structure.setdefault(json.dumps(structure), []).append(index)
-    groups = []
     for structure, group in by_structure.items():
         if len(group) > 1 and _should_be_stacked(structure, [plans[index] for index in group]):
             groups.append(group)
@@ -69,12 +71,17 @@ def stack_size(plan: Plan) -> int:
     What is won is the time that a small network spends outside arithmetic. What is lost is the cache: a lone
     network stays in it from step to step, of a stack all members pass through it at each.
     """
-    alone = ("phases", "init_from", "teacher")
-    fresh = not any(plan[key] for key in alone) and plan["fine_tuning"]["frozen_parts"] == 0
-    if not fresh or plan["fine_tuning"]["lr_decay"] != 1.0 or _is_special(plan["trainer"]):
+    if not _is_fresh(plan) or _is_special(plan["trainer"]):
         return 1
     num_bytes = max(1, plan["cost"]["num_parameters"]) * _BYTES_PER_PARAMETER
     return min(_MOST_MEMBERS, _CACHE_BYTES // num_bytes) or 1
+
+
+def _is_fresh(plan: Plan) -> bool:
+    """Whether all of a model learns alike, from a random start and without teachers."""
+    fine_tuning = plan["fine_tuning"]
+    begins = any(plan[key] for key in ("phases", "init_from", "teacher"))
+    return not begins and fine_tuning["frozen_parts"] == 0 and fine_tuning["lr_decay"] == 1.0
 
 
 def _is_special(trainer: Plan) -> bool:

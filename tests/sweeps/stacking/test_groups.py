@@ -161,6 +161,24 @@ def test_two_apart_differ_in_every_number() -> None:
     assert other["seed"] != first["seed"]
 
 
+@pytest.mark.parametrize(
+    "override",
+    [
+        "init_from=build/train/perceptron",
+        "teacher=[build/train/perceptron]",
+        "+phases.first={trainer: {max_epochs: 1}}",
+        "fine_tuning.frozen_parts=1",
+        "fine_tuning.lr_decay=0.5",
+    ],
+)
+def test_what_begins_from_something_is_alone_whatever_stands_beside_it(override: str) -> None:
+    assert stack_groups([plan(), plan("seed=4"), plan(override), plan(override, "seed=4")]) == [
+        [0, 1],
+        [2],
+        [3],
+    ]
+
+
 def test_large_networks_make_small_stacks() -> None:
     sizes = [stack_size({**plan(), "cost": {"num_parameters": number}}) for number in (10**3, 10**5, 10**8)]
     assert sizes == sorted(sizes, reverse=True)
