@@ -15,6 +15,7 @@ from modules.configuration.errors import UserError
 from modules.configuration.execution import RuntimeSettings, SweepSettings
 from modules.configuration.fingerprint import code_fingerprint
 from modules.configuration.identity import WITHOUT_EFFECT, pinned_environment, shard_hashes
+from modules.configuration.phases import chain
 from modules.configuration.settings import read
 from modules.sweeps.faults import check_intervals, check_keys, check_schedule, check_search, metric_of
 from modules.sweeps.points import PointPlans
@@ -128,7 +129,8 @@ def _draft(space: Space, overrides: list[str]) -> Draft:
     metric, mode = metric_of(config, configs, settings)
     check_schedule(space, settings, configs, mode)
     choices = plans.choices()
-    codes = sorted({plans.code(choice)["fingerprint"] for choice in choices})
+    trained = [training for choice in choices for training in chain(choice)]
+    codes = sorted({plans.code(training)["fingerprint"] for training in trained})
     search = {
         "configurations": [_with_effect(choice) for choice in choices],
         "space": {"axes": [asdict(axis) for axis in space.axes], "points": space.points},

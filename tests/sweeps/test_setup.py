@@ -10,8 +10,9 @@ import pytest
 from modules.configuration.compose import compose
 from modules.configuration.errors import UserError
 from modules.configuration.loader import load
+from modules.configuration.phases import chain
 from modules.shapes import check
-from modules.shapes.plan import make_plan
+from modules.shapes.plan import make_plan, training_code
 from modules.sweeps import points
 from modules.sweeps.setup import Sweep, draft, set_up, set_up_points
 from modules.sweeps.space import overrides_of
@@ -224,6 +225,13 @@ def test_hydra_composes_each_choice_of_files_once(monkeypatch: pytest.MonkeyPatc
     drafted = draft([*given, "optimizer=sgd,adamw"])
     assert len(drafted.configs) == 100
     assert sorted(overrides[-1] for overrides in loaded) == ["optimizer=adamw", "optimizer=sgd"]
+
+
+def test_other_code_of_a_phase_is_another_sweep() -> None:
+    drafted = draft(["recipe=dbn_digits", "sweep=grid", "seed=0,1"])
+    codes = {training_code(training)["fingerprint"] for training in chain(drafted.config)}
+    assert len(codes) == 2, "both layers learn by the same code, and the whole net by another"
+    assert drafted.search["code"]["training"] == sorted(codes)
 
 
 def test_listed_jobs_are_points_of_a_sweep() -> None:
