@@ -146,6 +146,7 @@ class PointPlans:
         read = [
             config["data"]["fields"],
             *(config[section] for section in ("model", "task", "optimizer", "fine_tuning")),
+            bool(config["teacher"]),
         ]
         return json.dumps([*read, trainer], sort_keys=True)
 

@@ -14,7 +14,7 @@ from modules.configuration.phases import chain
 from modules.shapes import check
 from modules.shapes.plan import make_plan, training_code
 from modules.sweeps import points
-from modules.sweeps.setup import Sweep, draft, set_up, set_up_points
+from modules.sweeps.setup import Sweep, check_points, draft, set_up, set_up_points
 from modules.sweeps.space import overrides_of
 
 LR = "optimizer.lr=tag(log,interval(1e-4,1e-1))"
@@ -232,6 +232,14 @@ def test_other_code_of_a_phase_is_another_sweep() -> None:
     codes = {training_code(training)["fingerprint"] for training in chain(drafted.config)}
     assert len(codes) == 2, "both layers learn by the same code, and the whole net by another"
     assert drafted.search["code"]["training"] == sorted(codes)
+
+
+def test_a_point_without_the_teacher_that_its_task_needs_is_impossible_alone() -> None:
+    drafted = draft(["recipe=student", "sweep=grid", "teacher=[],[build/train/lenet]"])
+    with pytest.raises(
+        UserError, match=r"1 of 2 points are impossible: teacher=\[\]: the task Distillation has"
+    ):
+        check_points(drafted)
 
 
 def test_listed_jobs_are_points_of_a_sweep() -> None:
