@@ -152,8 +152,10 @@ def _read(file: Path) -> Weights:
 def _why_nothing(model: nn.Module, found: Weights) -> str:
     own = model.state_dict()
     for name, weight in own.items():
-        if name in found:
+        if name in found and found[name].shape != weight.shape:
             return f"{name} is {list(found[name].shape)} there and {list(weight.shape)} here"
+    if any(name in found for name in own):
+        return "fine_tuning.anew draws all of it anew"
     return f"it has {_some(list(found), 2)}, and the model {_some(list(own), 2)}"
 
 

@@ -78,6 +78,10 @@ def test_nothing_that_fits(file: Path) -> None:
         begin_from(nn.Linear(2, 2), file)
     with pytest.raises(UserError, match=r"hidden.0.linear.weight is \[8, 16\] there and \[9, 25\] here"):
         begin_from(Perceptron([1, 5, 5], 3, [9]), file)
+    with pytest.raises(UserError, match=r"fits Perceptron: fine_tuning.anew draws all of it anew"):
+        begin_from(perceptron(), file, anew=["hidden.", "output."])
+    with pytest.raises(UserError, match=r"output.linear.weight is \[10, 6\] there and \[3, 6\] here"):
+        begin_from(perceptron(num_classes=3), file, anew=["hidden."])
 
 
 def test_a_file_that_is_no_weights(tmp_path: Path, file: Path) -> None:
