@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from modules.configuration.errors import UserError
 from modules.configuration.targets import build
+from modules.models.parts import parts
 from modules.shapes.failure import FAULTS, Failure, failure_in_constructor
 from modules.shapes.symbols import BATCH_SIZES
 from modules.shapes.trace import Trace
@@ -24,7 +25,9 @@ def run(config: dict[str, Any], batch_size: int = BATCH_SIZES[0]) -> Trace:
     fields = config["data"]["fields"]
     num_classes = {name: len(field["classes"]) for name, field in fields.items() if field.get("classes")}
     with default_dtype(config):
-        trace = Trace(build_task(config), symbolic_batch(config, batch_size), num_classes).run()
+        task = build_task(config)
+        _freeze(task.get_submodule("model"), config["fine_tuning"])
+        trace = Trace(task, symbolic_batch(config, batch_size), num_classes).run()
     # What counts classes beside the loss, such as a metric, must agree with the data too.
     given = config["task"].get("num_classes")
     if given is not None and num_classes and given not in num_classes.values():
@@ -62,6 +65,17 @@ def build_task(config: dict[str, Any]) -> nn.Module:
         if not isinstance(cause, FAULTS):
             raise
         raise failure_in_constructor(cause) from error
+
+
+def _freeze(model: nn.Module, fine_tuning: dict[str, Any]) -> None:
+    """Leaves to learn what learns at some time; where nothing does, which is a fault of its own, all."""
+    if fine_tuning.get("thaw_every_epochs") is not None:
+        return
+    found, num_frozen = parts(model), fine_tuning["frozen_parts"]
+    frozen, above = found[:num_frozen], found[num_frozen:]
+    if any(weight.requires_grad for part in above for weight in part.parameters()):
+        for part in frozen:
+            part.requires_grad_(False)
 
 
 def symbolic_batch(config: dict[str, Any], batch_size: int) -> dict[str, Tensor]:

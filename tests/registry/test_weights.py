@@ -78,8 +78,17 @@ def test_something_else_than_weights_is_refused(tmp_path: Path, content: object)
     assert "holds no weights by name" in refusal(perceptron(), tmp_path / "weights.pt")
 
 
+def test_weights_of_a_training_in_another_precision_fit(saved: Path) -> None:
+    model = perceptron().double()
+    load_weights(model, saved)
+    for name, weight in torch.load(saved, weights_only=True).items():
+        assert torch.equal(model.state_dict()[name], weight.double())
+
+
 def test_weights_of_another_model_name_the_first_difference(saved: Path) -> None:
-    assert "float32" in refusal(perceptron().double(), saved)
+    whole = {name: weight.int() for name, weight in perceptron().state_dict().items()}
+    torch.save(whole, saved.with_name("whole.pt"))
+    assert "int32 in the file, torch.float32" in refusal(perceptron(), saved.with_name("whole.pt"))
     assert "[5, 144] in the file, [6, 144] in the model" in refusal(perceptron(hidden_sizes=[6]), saved)
     assert "is missing" in refusal(perceptron(hidden_sizes=[5, 5]), saved)
     torch.save({**torch.load(saved, weights_only=True), "more": torch.zeros(1)}, saved)

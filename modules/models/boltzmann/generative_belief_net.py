@@ -54,9 +54,8 @@ class GenerativeBeliefNet(nn.Module):
         What all labels have in common is left out.
         """
         features = self.features(pictures)
-        of_features, of_labels = self.top.weights.split([features.shape[1], self.num_classes], dim=1)
-        from_features = functional.linear(features, of_features, self.top.hidden_bias)
-        each_label = from_features[:, None] + of_labels.T
+        without_label = self.top(functional.pad(features, (0, self.num_classes)))
+        each_label = without_label[:, None] + self.top.weights[:, -self.num_classes :].T
         return functional.softplus(each_label).sum(2) + self.top.visible_bias[-self.num_classes :]
 
     def features(
