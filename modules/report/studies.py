@@ -41,6 +41,7 @@ class Study:
         across: marked values of x, with their labels.
         spreads: of each line.
         rows: of the table: label of x, and a cell of each series, where it was tried.
+        verdict: of two series, where all trials of one lie above those of the other; else empty.
         num_trials: that were asked for.
         num_scored: that were trained to their end, and have the metric.
     """
@@ -50,6 +51,7 @@ class Study:
     across: list[tuple[float, str]]
     spreads: list[list[Spread]]
     rows: list[tuple[str, list[Cell | None]]]
+    verdict: str
     num_trials: int
     num_scored: int
 
@@ -110,6 +112,7 @@ def study(sweep: SweepResults, settings: ChartSettings) -> Study | None:
     }
     ordered = sorted(places, key=places.__getitem__)
     marks = {text: (labels | {"null": ALL}).get(_plain(text), text) for text in ordered}
+    rows = [(marks[text], [of.get(text) for of in cells.values()]) for text in ordered]
     return Study(
         name=sweep.name,
         chart=Chart(
@@ -130,7 +133,8 @@ def study(sweep: SweepResults, settings: ChartSettings) -> Study | None:
             [(places[text], of[text].low, of[text].high) for text in ordered if text in of]
             for of in cells.values()
         ],
-        rows=[(marks[text], [of.get(text) for of in cells.values()]) for text in ordered],
+        rows=rows,
+        verdict=_verdict(rows, list(cells)),
         num_trials=len(sweep.trials),
         num_scored=sum(cell.count for of in cells.values() for cell in of.values()),
     )
@@ -170,6 +174,29 @@ def _places(texts: list[str], log: bool) -> dict[str, float]:
 
 def _cell(values: list[float]) -> Cell:
     return Cell(sum(values) / len(values), min(values), max(values), len(values))
+
+
+def _verdict(rows: list[tuple[str, list[Cell | None]]], names: list[str]) -> str:
+    """Which of two series lies above the other where, and where that cannot be said."""
+    if len(names) != 2:
+        return ""
+    places: dict[str, list[str]] = {"first": [], "second": [], "neither": []}
+    for mark, (first, second) in rows:
+        if first is not None and second is not None:
+            above = "first" if first.low > second.high else "second" if second.low > first.high else "neither"
+            places[above].append(mark)
+    one, other = names
+    says = [
+        f"“{one}” is above “{other}” in every trial at {_listed(places['first'])}",
+        f"“{other}” is above “{one}” in every trial at {_listed(places['second'])}",
+        f"their trials lie among each other at {_listed(places['neither'])}",
+    ]
+    said = "; ".join(text for text, found in zip(says, places.values(), strict=True) if found)
+    return said[:1].upper() + said[1:] + "." if said else ""
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
 def _plain(text: str) -> str:

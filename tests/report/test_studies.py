@@ -64,6 +64,20 @@ def test_means_spreads_and_places() -> None:
     assert (found.chart.x, found.chart.y) == ("samples per class", "validation accuracy")
 
 
+def test_the_page_says_where_one_of_two_series_wins() -> None:
+    sweep = swept()
+    small = [trial for trial in sweep.trials if trial.point["model.hidden_sizes"] == "[8]"]
+    for trial, value in zip(small, [0.01, 0.02, 0.03, 0.05, 0.06, 0.07] + [0.9] * 6, strict=True):
+        trial.value = value
+    found = study(sweep, chart())
+    assert found and found.verdict == (
+        "“deep” is above “[8]” in every trial at 10; “[8]” is above “deep” in every trial at 100 and all; "
+        "their trials lie among each other at 1."
+    )
+    alike = study(swept(num_seeds=3), chart(series="seed"))
+    assert alike and alike.verdict == ""
+
+
 def test_what_did_not_end_has_no_value_and_is_told() -> None:
     sweep = swept()
     for trial in sweep.trials:
