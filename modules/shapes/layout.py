@@ -159,11 +159,35 @@ def _aside(labels: Iterable[Ends]) -> dict[Box, Box]:
     }
 
 
+class _Vertex(Vertex):
+    """By its number in the sets that grandalf goes through: the same picture every time."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class _Edge(LayoutEdge):
+    """As `_Vertex`."""
+
+    def __init__(self, number: int, source: Vertex, target: Vertex) -> None:
+        super().__init__(source, target)
+        self.number = number
+
+    def __hash__(self) -> int:
+        return self.number
+
+
 def _place(boxes: list[Box], ends: list[Ends]) -> dict[Ends, list[Point]]:
     """Places the boxes, and finds the points that each edge passes."""
     # grandalf gives vertices and edges their attribute `view` while it runs.
-    vertices: dict[Box, Any] = {box: Vertex(box) for box in boxes}
-    edges: dict[Ends, Any] = {pair: LayoutEdge(vertices[pair[0]], vertices[pair[1]]) for pair in ends}
+    vertices: dict[Box, Any] = {box: _Vertex(number) for number, box in enumerate(boxes)}
+    edges: dict[Ends, Any] = {
+        pair: _Edge(number, vertices[pair[0]], vertices[pair[1]]) for number, pair in enumerate(ends)
+    }
     for box, vertex in vertices.items():
         vertex.view = _View(box.w + box.room, box.h)
     for edge in edges.values():

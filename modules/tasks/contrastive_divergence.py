@@ -194,15 +194,15 @@ class ContrastiveDivergence(PersistentChains):
             share[num_data:] = -1 / num_fantasies
         logits = self.layer(both)  # one product of twice the rows is faster than two
         with torch.no_grad():
-            hidden = logits.sigmoid().to(both)
+            hidden = logits.sigmoid().to(both.dtype)
             if self.persistent:
                 self.particles = sample_bernoulli(hidden[num_data:])
             if self.sparsity_cost:
                 pull = self.sparsity_cost * (hidden[:num_data].mean(0) - self.sparsity_target)
                 hidden[:num_data] -= pull
             hidden *= share[:, None]
-        own = self.layer.visible_energy(both, self.layer.visible_bias).to(both)
-        loss = torch.dot(share, own) - torch.dot(hidden.flatten(), logits.to(both).flatten())
+        own = self.layer.visible_energy(both, self.layer.visible_bias).to(both.dtype)
+        loss = torch.dot(share, own) - torch.dot(hidden.flatten(), logits.to(both.dtype).flatten())
         return loss, both, hidden, share
 
     def _fantasies(self, visible: Float[Tensor, "batch visible"]) -> Float[Tensor, "particles visible"]:

@@ -90,7 +90,7 @@ class GenerativeBeliefNet(nn.Module):
         self, features: Float[Tensor, "batch features"], label: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch visible"]:
         """Visible states of the associative memory: features, then the label as one of many."""
-        return torch.cat([features, functional.one_hot(label, self.num_classes).to(features)], dim=1)
+        return torch.cat([features, functional.one_hot(label, self.num_classes).to(features.dtype)], dim=1)
 
     def drawn(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch pixels"]:
         """The pixels that features lead down to, by means."""
