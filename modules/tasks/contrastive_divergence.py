@@ -88,7 +88,8 @@ class ContrastiveDivergence(PersistentChains):
                 f"sparsity_target={sparsity_target} is not between 0 and 1, or sparsity_cost={sparsity_cost} "
                 "is below 0"
             )
-        self.layer_number = layer
+        # In a tuple, whose modules are not registered anew; to look them up in the model takes its time.
+        self._layers: tuple[BoltzmannLayer, ...] = tuple(layers[: layer + 1])  # pyright: ignore
         self.num_gibbs_steps = num_gibbs_steps
         self.persistent = persistent
         self.sparsity_target = sparsity_target
@@ -104,12 +105,12 @@ class ContrastiveDivergence(PersistentChains):
     @property
     def layer(self) -> BoltzmannLayer:
         """The layer that learns."""
-        return self.model.layers[self.layer_number]  # pyright: ignore[reportIndexIssue, reportReturnType]
+        return self._layers[-1]
 
     @property
-    def below(self) -> list[BoltzmannLayer]:
+    def below(self) -> tuple[BoltzmannLayer, ...]:
         """The layers that it gets its data through."""
-        return [*self.model.layers[: self.layer_number]]  # pyright: ignore
+        return self._layers[:-1]
 
     def inputs(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch channels height width"]:
         """Pictures, those of whole numbers scaled to 0..1.
