@@ -80,8 +80,8 @@ def yard(plan: dict[str, Any], loader: TrainingLoader, clock: Callable[[], float
 def step(plan: dict[str, Any], pictures: Tensor, batch_size: int, clock: Callable[[], float]) -> float:
     """One pass by hand, in seconds."""
     task = build_task(plan)
-    task.optimise_with(Optimisation(partial(build, plan["optimizer"]), lambda progress: 1.0, num_steps=1))
     optimizer = build(plan["optimizer"], params=task.parameters())
+    task.optimise_with(Optimisation(lambda parameters: optimizer, lambda progress: 1.0, num_steps=1))
     batches = pictures.reshape(-1, batch_size, 1, 28, 28)
     started = clock()
     for batch in batches:
