@@ -31,7 +31,8 @@ from modules.registry.outcome import file_hash
 from modules.registry.versions import PROGRAM, Registry, Version
 from modules.registry.weights import load_weights, version_weights
 from modules.tasks.task import Task
-from modules.training.initial_weights import compare, nothing_fits, read_weights
+from modules.training.initial_weights import nothing_fits, read_weights
+from modules.weights.fitting import compare
 
 Load = Callable[[], tuple[Task, nn.Module | None]]
 """A teacher's task, and the exported program that answers in its place, if there is one."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from modules.configuration.errors import UserError
 from modules.configuration.origins import Origins
 from modules.configuration.phases import chain, named_phases
 from modules.configuration.targets import build
@@ -18,6 +19,7 @@ from modules.shapes.mismatch import ShapeError, explain
 from modules.shapes.symbolic import run
 from modules.shapes.symbols import BATCH_SIZES, Shape, per_sample, shape_text
 from modules.shapes.trace import Node, Trace
+from modules.weights.fitting import compare
 
 
 @dataclass(frozen=True)
@@ -120,21 +122,12 @@ def _check_succession(before: dict[str, Any], after: dict[str, Any]) -> None:
     if after["fine_tuning"]["through"] is not None or (before["model"] == after["model"] and not anew):
         return  # a translation, which is judged where it happens; or the same names
     with torch.device("meta"):
-        found, wanted = (build(config["model"]).state_dict() for config in (before, after))
-    for beginning in anew:
-        if not any(name.startswith(beginning) for name in wanted):
-            raise ShapeError(
-                f"{after['name']}: fine_tuning.anew: no weight of its model begins with {beginning!r}",
-                f"There is: {', '.join(list(wanted)[:12])}",
-            )
-    # As `modules.training.initial_weights` does: a layer of another size is new as a whole.
-    others = {
-        name.rpartition(".")[0]
-        for name, weight in wanted.items()
-        if name in found and found[name].shape != weight.shape
-    }
-    kept = (name for name in wanted if name in found and name.rpartition(".")[0] not in others)
-    if all(name.startswith(tuple(anew)) for name in kept):
+        found, model = build(before["model"]).state_dict(), build(after["model"])
+    try:
+        fit = compare(model, found, anew)
+    except UserError as error:
+        raise ShapeError(f"{after['name']}: {error.problem}", error.mend) from error
+    if not fit.kept:
         raise ShapeError(
             f"{after['name']}: nothing of what {before['name']} trains fits its model",
             "Keep names and sizes, or translate them: fine_tuning.through",
