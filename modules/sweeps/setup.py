@@ -150,7 +150,8 @@ def complete(drafted: Draft) -> Sweep:
     runtime, settings = drafted.runtime, drafted.settings
     storage = Path(runtime.storage)
     parts = drafted.search | {"shards": _check_shards(storage, drafted.configs, drafted.metric)}
-    begin = [_with_origins(config, storage).get("origins") for config in drafted.configs]
+    origins_of = _Origins(storage)
+    begin = [origins_of.added_to(config).get("origins") for config in drafted.configs]
     if any(begin):
         parts["origins"] = [
             origins and {key: one["sha256"] for key, one in origins.items()} for origins in begin
@@ -168,16 +169,28 @@ def complete(drafted: Draft) -> Sweep:
         base=check_points(drafted),
         overrides=drafted.overrides,
         max_epochs=drafted.config["trainer"]["max_epochs"],
-        plan_of=lambda point: _with_origins(drafted.plans.plan(point), storage),
+        plan_of=lambda point: origins_of.added_to(drafted.plans.plan(point)),
     )
 
 
-def _with_origins(plan: dict[str, Any], storage: Path) -> dict[str, Any]:
-    if not plan["init_from"] and not plan["teacher"]:
-        return plan
-    from modules.registry.origins import with_origins
+class _Origins:
+    """What trials begin from, looked up once a sweep: an alias may move while it runs."""
 
-    return with_origins(plan, storage.absolute() / "data" / "shards" / plan["data"]["name"])
+    def __init__(self, storage: Path) -> None:
+        self._storage = storage.absolute()
+        self._found: dict[str, Any] = {}
+
+    def added_to(self, plan: dict[str, Any]) -> dict[str, Any]:
+        """The plan with `origins`, where it begins from anything."""
+        if not plan["init_from"] and not plan["teacher"]:
+            return plan
+        asked = json.dumps([plan["init_from"], plan["teacher"], plan["data"]], sort_keys=True)
+        if asked not in self._found:
+            from modules.registry.origins import with_origins
+
+            shards = self._storage / "data" / "shards" / plan["data"]["name"]
+            self._found[asked] = with_origins(plan, shards)["origins"]
+        return plan | {"origins": self._found[asked]}
 
 
 def as_plain(search: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from modules.configuration.phases import chain
 from modules.shapes import check
 from modules.shapes.plan import make_plan, training_code
 from modules.sweeps import points
-from modules.sweeps.setup import Sweep, check_points, draft, set_up, set_up_points
+from modules.sweeps.setup import Sweep, _Origins, check_points, draft, set_up, set_up_points
 from modules.sweeps.space import overrides_of
 
 LR = "optimizer.lr=tag(log,interval(1e-4,1e-1))"
@@ -287,3 +287,20 @@ def test_a_sweep_is_plain_enough_to_name(storage: Path) -> None:
     assert isinstance(set_up(["recipe=neuron", "seed=0,1"]), Sweep)
     text = json.dumps(draft(["recipe=neuron", "seed=0,1"]).search)
     assert str(storage) not in text
+
+
+def test_what_trials_begin_from_is_looked_up_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def moving(plan: dict, shards: Path) -> dict:
+        asked.append(plan["init_from"])
+        return plan | {"origins": {"weights": {"file": f"{len(asked)}.pt", "sha256": str(len(asked))}}}
+
+    monkeypatch.setattr("modules.registry.origins.with_origins", moving)
+    origins_of = _Origins(tmp_path)
+    plan = {"init_from": "lenet@champion", "teacher": [], "data": {"name": "d"}, "optimizer": {"lr": 0.1}}
+    first, second = origins_of.added_to(plan), origins_of.added_to(plan | {"optimizer": {"lr": 0.2}})
+    assert first["origins"] == second["origins"] and asked == ["lenet@champion"]
+    assert origins_of.added_to(plan | {"init_from": "perceptron@champion"})["origins"] != first["origins"]
+    fresh = plan | {"init_from": None}
+    assert origins_of.added_to(fresh) is fresh and len(asked) == 2
