@@ -151,7 +151,9 @@ def _teacher(reference: str, plan: dict[str, Any]) -> tuple[str, Load]:
             raise UserError(
                 f"teacher={reference} answers with {served_as}, not with classes", "Take a trained classifier"
             )
-        classes, digest = _classes(of_teacher), file_hash(weights)
+        # Other pictures for the same weights are another teacher.
+        made_by = [file_hash(weights), of_teacher["model"], of_teacher["task"]]
+        classes, digest = _classes(of_teacher), _digest(json.dumps(made_by, sort_keys=True))
     if classes != own:
         raise UserError(
             f"teacher={reference} knows {len(classes)} classes ({_some(classes)}), and the student learns"

@@ -14,6 +14,7 @@ import torch
 from modules.configuration.compose import compose
 from modules.configuration.errors import UserError
 from modules.configuration.identity import identity
+from modules.configuration.plans import read_yaml, to_yaml
 from modules.datamodules.shard_set import ShardSet
 from modules.registry import origins
 from modules.registry.origins import check_origins, is_registered, with_origins
@@ -96,6 +97,19 @@ def test_they_are_computed_once(storage: Path) -> None:
     assert planned(storage, reference, "optimizer.lr=0.1")["origins"]["teachers"]["file"] == str(file)
     assert file.stat().st_mtime_ns == written
     assert not list(file.parent.glob(".*"))
+
+
+def test_the_same_weights_by_another_plan_are_another_teacher(storage: Path, tmp_path: Path) -> None:
+    build = storage / "build"
+    of_teacher = read_yaml(build / "plan" / "neuron.yaml")
+    files = []
+    for name, smoothing in (("same", 0.0), ("other", 0.1)):
+        shutil.copytree(build / "train" / "neuron", tmp_path / name)
+        changed = of_teacher | {"task": of_teacher["task"] | {"label_smoothing": smoothing}}
+        (tmp_path / name / "plan.yaml").write_text(to_yaml(changed))
+        files.append(planned(storage, f"teacher=[{tmp_path}/{name}]")["origins"]["teachers"]["file"])
+    same, other = files
+    assert same == planned(storage, f"teacher=[{build}/train/neuron]")["origins"]["teachers"]["file"] != other
 
 
 def test_a_teacher_of_other_classes_is_refused(storage: Path) -> None:
