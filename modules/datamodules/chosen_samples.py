@@ -9,6 +9,7 @@ from modules.configuration.errors import UserError
 from modules.configuration.settings import TrainerSettings
 from modules.datamodules.shard_set import ShardSplit
 
+_READ_AT_ONCE = 10_000
 _STREAM = 7919
 """Keeps the draw of samples apart from that of their order."""
 
@@ -84,7 +85,10 @@ def _of_classes(split: ShardSplit, settings: TrainerSettings, seed: int) -> np.n
     classes = split.fields[label].classes or []
     if unknown := [number for number in settings.without_classes if not 0 <= number < len(classes)]:
         raise UserError(f"trainer.without_classes: {unknown[0]} is no class, there are {len(classes)}")
-    labels = split.read(np.arange(split.num_samples))[label]
+    # Piece by piece: a piece comes with its pictures.
+    firsts = range(0, split.num_samples, _READ_AT_ONCE)
+    numbers = (np.arange(first, min(first + _READ_AT_ONCE, split.num_samples)) for first in firsts)
+    labels = np.concatenate([split.read(some)[label] for some in numbers])
     order = np.random.default_rng((seed, _STREAM)).permutation(split.num_samples)
     chosen = []
     for number, name in enumerate(classes):
