@@ -17,13 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from modules.tracking.folder import DrainState
 from modules.tracking.remote_run import PARENT_TAG
 from modules.tracking.store import open_store
 from modules.tracking.tracker import Tracker
+from tests.processes import started_by
 from tests.training.small import write_small_shards
 
 ROOT = Path(__file__).parents[2]
@@ -369,12 +369,9 @@ def test_beyond_loopback_a_password_is_wanted(
         assert not tracker.finish(wait_s=20)
         state = DrainState.load(folder)
         assert state is not None and "not authenticated" in state.error.lower(), state
-        for process in psutil.Process().children():
-            if (
-                str(folder) in process.cmdline()
-            ):  # the drainer, and maybe its successor that is about to start
-                process.kill()
-                process.wait(10)
+        for process in started_by(os.getpid(), str(folder)):  # the drainer, maybe its successor
+            process.kill()
+            process.wait(10)
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
         drained = subprocess.run(
             [sys.executable, "-m", "pipelines.track", "drain", f"runs={tmp_path / 'runs'}"],

@@ -20,6 +20,7 @@ from modules.tracking.spool import read_followed
 from modules.tracking.store import open_store
 from modules.tracking.sweep_tracker import SweepTracker
 from modules.tracking.tracker import Tracker
+from tests.processes import started_by
 
 from .conftest import Settings
 from .test_drainer import wait_until
@@ -161,11 +162,6 @@ def test_one_child_that_cannot_go_holds_up_no_other(tmp_path: Path, sqlite: Sett
     assert left.startswith("2 of its trials are not delivered, ")
 
 
-def children(process: subprocess.Popen[str], name: str) -> list[psutil.Process]:
-    """Living processes that this one started, by a word of their command."""
-    return [child for child in psutil.Process(process.pid).children() if name in " ".join(child.cmdline())]
-
-
 def drainers_of(sweep: Path) -> list[psutil.Process]:
     """A drainer outlives the driver that started it."""
     command = ["modules.tracking.drainer", str(sweep / "tracking")]
@@ -206,7 +202,7 @@ def test_whatever_is_killed_each_run_is_there_once_and_each_value_once(
         for victim in victims:
             time.sleep(chance.uniform(0.1, 0.8))
             if victim == "driver":
-                workers = children(driver, "sweep_like")
+                workers = started_by(driver.pid, "sweep_like")
                 driver.kill()
                 driver.communicate()
                 driver = start()
@@ -214,7 +210,7 @@ def test_whatever_is_killed_each_run_is_there_once_and_each_value_once(
                 for worker in workers:  # Ray needs a moment to see that the driver is gone
                     worker.kill()
             elif victim == "worker":
-                wait_until(lambda: children(driver, "sweep_like"))[0].kill()  # noqa: B023 - called at once
+                wait_until(lambda: started_by(driver.pid, "sweep_like"))[0].kill()  # noqa: B023 - called at once
             else:
                 for drainer in wait_until(lambda: drainers_of(sweep)):
                     drainer.kill()

@@ -23,6 +23,7 @@ from modules.configuration.settings import RuntimeSettings, read
 from modules.training.interruption import Interrupted
 from modules.training.run_folder import RunFolder
 from modules.training.workers import train_on_workers
+from tests.processes import started_by
 from tests.training.small import small_plan
 from tests.training.together import Recorder, recorded, train_together
 
@@ -76,11 +77,7 @@ def last_step(folder: Path) -> int:
 
 
 def workers() -> list[psutil.Process]:
-    return [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if any("RayTrainWorker" in part for part in process.cmdline())
-    ]
+    return started_by(os.getpid(), "RayTrainWorker", recursive=True)
 
 
 def resumed_at(shown: str) -> int:
