@@ -87,7 +87,7 @@ def test_weights_go_from_phase_to_phase(trained: Any, small_shards: Path, tmp_pa
         (("fine_tuning.anew=[hidden.,output.]", *PHASES), "nothing of what perceptron.second trains fits"),
         (
             ("fine_tuning.anew=[head.]", *PHASES),
-            r"no weight of its model begins with 'head\.'. There is: hidden",
+            r"no weight of Perceptron begins with 'head\.'. There is: hidden",
         ),
     ],
 )
