@@ -37,7 +37,7 @@ def connect(runtime: RuntimeSettings, num_cpus: int | None = None) -> None:
         return
     if runtime.address is None:
         os.environ.setdefault("RAY_enable_metrics_collection", "0")  # a port without a token
-    _read_environment()
+    read_environment()
     stay_on_loopback()
     _be_quiet()
     if runtime.address is None:
@@ -155,7 +155,7 @@ def _num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _read_environment() -> None:
+def read_environment() -> None:
     """Lets Ray see RAY_AUTH_MODE although it may have been imported before that was set."""
     from ray import _raylet
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from modules.configuration.errors import UserError
 from modules.registry.versions import PROGRAM, WEIGHTS
+from modules.weights.state_dict import read_state_dict
 
 _MEND = "Train the recipe again: python -m pipelines.train plan=..."
 
@@ -21,7 +22,7 @@ def load_weights(model: nn.Module, file: Path) -> None:
         UserError: if the file is missing, damaged, holds more than tensors, fits another model or has weights
             that are not numbers.
     """
-    _fill(model, _read(file), file)
+    _fill(model, read_state_dict(file, _MEND), file)
 
 
 def load_version(model: nn.Module, folder: Path) -> None:
@@ -40,28 +41,12 @@ def version_weights(folder: Path) -> Mapping[str, Tensor]:
         UserError: a file is damaged or holds more than it should.
     """
     if (folder / WEIGHTS).is_file():
-        return _read(folder / WEIGHTS)
+        return read_state_dict(folder / WEIGHTS, _MEND)
     # Versions were once registered without: a classifier's program holds all its weights.
     from modules.registry.export import load_program
 
     program, _ = load_program(folder / PROGRAM)
     return {name.removeprefix("model."): weight for name, weight in program.state_dict().items()}
-
-
-def _read(file: Path) -> Mapping[str, Tensor]:
-    if not file.is_file():
-        raise UserError(f"{file} is missing", _MEND)
-    try:
-        weights = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(
-            f"{file} is damaged or holds more than weights; nothing of it was run", _MEND
-        ) from error
-    if not isinstance(weights, Mapping) or not all(
-        isinstance(name, str) and isinstance(weight, Tensor) for name, weight in weights.items()
-    ):
-        raise UserError(f"{file} holds no weights by name", _MEND)
-    return weights
 
 
 def _fill(model: nn.Module, weights: Mapping[str, Tensor], file: Path) -> None:

@@ -183,7 +183,7 @@ def read_sweep(folder: Path) -> SweepResults:
             _take_in(trials[event["trial"]], event, about["metric"])
     for trial in trials.values():
         if not trial.curve and trial.status == "REUSED":
-            trial.curve = _history(folder, trial.identity, about["metric"])
+            _take_in_run(trial, folder.parent.parent / "runs" / trial.identity[:16], about["metric"])
         if trial.value is None and trial.curve:
             trial.value = trial.curve[max(trial.curve)]
         if trial.value is not None and not math.isfinite(trial.value):
@@ -220,14 +220,19 @@ def _take_in(trial: Trial, event: dict[str, Any], metric: str) -> None:
             trial.ended_s = event["time_s"]
 
 
-def _history(folder: Path, identity: str, metric: str) -> dict[int, float]:
-    """The curve of a run that was trained before, one value an epoch."""
-    path = folder.parent.parent / "runs" / identity[:16] / "history.json"
+def _take_in_run(trial: Trial, run: Path, metric: str) -> None:
+    """What a run that was trained before measured: the metric after each epoch, and the last of all."""
     try:
-        points = json.loads(path.read_text()).get(metric, [])
-        return {epoch: float(value) for epoch, (_, value) in enumerate(points, 1)}
+        history = json.loads((run / "history.json").read_text())
+        measured = {
+            name: [float(value) for _, value in points]
+            for name, points in history.items()
+            if name.startswith("validation/")
+        }
     except (OSError, ValueError, TypeError, AttributeError):
-        return {}
+        return
+    trial.curve = dict(enumerate(measured.get(metric, []), 1))
+    trial.metrics = {name: values[-1] for name, values in measured.items() if values}
 
 
 def _events(path: Path) -> list[dict[str, Any]]:

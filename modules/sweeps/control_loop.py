@@ -151,7 +151,8 @@ class ControlLoop:
         assert self._pool is not None
         self._trials.start(task, worker.node)
         for trial in task:
-            self._tracker.follow(self._trials.folder(trial) / "tracking")
+            for folder in [*self._trials.phase_folders(trial), self._trials.folder(trial)]:
+                self._tracker.follow(RunFolder(folder).tracking)
         self._pool.begin(worker, [self._assignment(trial) for trial in task])
 
     def _assignment(self, trial: Trial) -> Assignment:
@@ -259,7 +260,10 @@ class ControlLoop:
             if to_blame and len(worker.trials) > 1:
                 self._try_alone(trial)
                 continue
-            self._tracker.conclude(self._trials.folder(trial) / "tracking", "FAILED", reason)
+            phases = [RunFolder(folder) for folder in self._trials.phase_folders(trial)]
+            unfinished = [phase for phase in phases if not phase.finished()]
+            for folder in [*unfinished, RunFolder(self._trials.folder(trial))]:
+                self._tracker.conclude(folder.tracking, "FAILED", reason)
             if not to_blame:
                 # A signal to the whole process group has ended the worker: no fault of the trial.
                 excused = event["node_died"] or self._interruption.requested

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.configuration.errors import UserError
-from modules.configuration.identity import identity
+from modules.configuration.identity import identities, identity
 from modules.sweeps.ledger import Event, Ledger
 from modules.sweeps.scheduler import Decision, Exploit, make_scheduler
 from modules.sweeps.search import make_search
@@ -35,6 +35,7 @@ class Trials:
     def __init__(self, sweep: Sweep, ledger: Ledger) -> None:
         self.sweep = sweep
         self.ledger = ledger
+        self._runs = Path(sweep.runtime.storage).absolute() / "runs"
         self.best: Trial | None = None
         self._search = make_search(sweep.space, sweep.settings, sweep.mode)
         self._scheduler = make_scheduler(sweep.settings, sweep.space, sweep.mode, sweep.max_epochs)
@@ -76,7 +77,13 @@ class Trials:
         """Where the trial's run lies: where any command would train it, except for a population's member."""
         if self.is_population:
             return (self.sweep.folder / "members" / str(trial.number)).absolute()
-        return Path(self.sweep.runtime.storage).absolute() / "runs" / trial.identity[:16]
+        return self._runs / trial.identity[:16]
+
+    def phase_folders(self, trial: Trial) -> list[Path]:
+        """Where the runs of its phases lie, in their order."""
+        plan = self.plan(trial)
+        numbers = identities(plan, self.shards(plan))[:-1] if plan.get("phases") else []
+        return [self._runs / number[:16] for number in numbers]
 
     def shards(self, plan: dict[str, Any]) -> Path:
         """The shards of a plan's dataset."""

@@ -4,15 +4,17 @@ A new head on a trained body (Donahue et al. 2014, arXiv 1310.1531) is such a mo
 head's shapes do not.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from modules.configuration.errors import UserError
 from modules.weights.fitting import Fit, Weights, compare, some
+from modules.weights.state_dict import read_state_dict
+
+_MEND = "Train what it begins from first, or name a state dict: weights.pt"
 
 
 @runtime_checkable
@@ -58,7 +60,8 @@ def read_weights(file: Path, through: Translation | None = None) -> Weights:
     """
     if isinstance(through, Reader):
         return through.read(file)
-    return through(_read(file)) if through else _read(file)
+    found = read_state_dict(file, _MEND)
+    return through(found) if through else found
 
 
 def nothing_fits(model: nn.Module, file: Path, found: Weights) -> UserError:
@@ -67,23 +70,6 @@ def nothing_fits(model: nn.Module, file: Path, found: Weights) -> UserError:
         f"nothing in {file} fits {type(model).__name__}: {_why_nothing(model, found)}",
         "Begin from a model of this architecture, or translate its weights: fine_tuning.through",
     )
-
-
-def _read(file: Path) -> Weights:
-    try:
-        found: Any = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"{file} is not there", "Train what it begins from first") from None
-    except Exception as error:
-        reason = " ".join(str(error).split())[:120]
-        raise UserError(
-            f"{file} is damaged or holds more than weights, nothing of it was run ({reason})"
-        ) from error
-    if not isinstance(found, Mapping) or not all(
-        isinstance(name, str) and isinstance(weight, Tensor) for name, weight in found.items()
-    ):
-        raise UserError(f"{file} holds no weights by name", "It should be a state dict: weights.pt")
-    return found
 
 
 def _why_nothing(model: nn.Module, found: Weights) -> str:

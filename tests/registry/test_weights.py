@@ -93,7 +93,7 @@ def test_weights_of_another_model_name_the_first_difference(saved: Path) -> None
     assert "is missing" in refusal(perceptron(hidden_sizes=[5, 5]), saved)
     torch.save({**torch.load(saved, weights_only=True), "more": torch.zeros(1)}, saved)
     assert "'more' is no weight of it" in refusal(perceptron(), saved)
-    assert "missing" in refusal(perceptron(), saved.with_name("nowhere.pt"))
+    assert "is not there" in refusal(perceptron(), saved.with_name("nowhere.pt"))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -15,8 +15,9 @@ from modules.report.charts import draw
 from modules.report.page import render
 from modules.report.reading import read_recipes
 from modules.report.studies import read_studies, study
-from modules.report.sweep_results import SweepResults, Trial
+from modules.report.sweep_results import SweepResults, Trial, read_sweep
 from tests.report.test_page import Page
+from tests.report.test_sweep_page import Ledger
 
 SVG = "{http://www.w3.org/2000/svg}"
 AXES = {"trainer.samples_per_class": ["1", "10", "100", "null"], "model.hidden_sizes": ["[64, 64]", "[8]"]}
@@ -96,6 +97,20 @@ def test_what_did_not_end_has_no_value_and_is_told() -> None:
 def test_another_metric_is_the_last_reported() -> None:
     found = study(swept(), chart(y="validation/loss"))
     assert found and found.chart.series[0].points[1] == pytest.approx((10, -0.11))
+
+
+def test_another_metric_of_a_run_trained_before_is_in_its_folder(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "sweeps" / "few")
+    ledger.trial(0, [], "REUSED", depth="1")
+    ledger.write("ended", trial=0, status="REUSED", value=0.8, reason="", seconds=0.0)
+    run = tmp_path / "runs" / ("0" * 16)
+    run.mkdir(parents=True)
+    history = {"validation/accuracy": [[5, 0.7], [10, 0.8]], "validation/loss": [[5, 0.4], [10, 0.3]]}
+    (run / "history.json").write_text(json.dumps(history))
+    sweep = read_sweep(ledger.folder)
+    assert sweep.trials[0].curve == {1: 0.7, 2: 0.8}
+    found = study(sweep, chart(x="depth", series=[], y="validation/loss"))
+    assert found and found.chart.series[0].points == [(1, 0.3)]
 
 
 @pytest.mark.parametrize(

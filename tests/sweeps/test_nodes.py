@@ -11,7 +11,7 @@ import ray
 from ray.cluster_utils import Cluster
 from rich.console import Console
 
-from modules.cluster.connection import connect
+from modules.cluster.connection import connect, read_environment
 from modules.cluster.token import ensure_token
 from modules.sweeps.controller import run_sweep
 from modules.sweeps.ledger import read_events
@@ -25,6 +25,7 @@ MEMORY = 80_000_000
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     ensure_token()
+    read_environment()
     cluster = Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 0, "object_store_memory": MEMORY, "include_dashboard": False},

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import ray
 import torch
+from mlflow import MlflowClient
 from rich.console import Console
 
 from modules.cluster.connection import connect
@@ -24,6 +25,7 @@ from modules.sweeps.training_trial import take_over
 from modules.training.run_folder import RunFolder
 from tests.pipelines.yard import DATASET, Yard, environment, make_yard
 from tests.sweeps.small_sweep import make_sweep
+from tests.tracking.conftest import settings_for
 
 NUM_EPOCHS = 3
 ALONE = """
@@ -121,13 +123,14 @@ def test_what_one_sweep_stopped_another_goes_on_with(yard: Yard, tmp_path: Path)
     assert (run_folder(at_once, 0) / "weights.pt").read_bytes() == folder.weights.read_bytes()
 
 
-def test_trials_share_the_phases_they_have_in_common(yard: Yard, tmp_path: Path) -> None:
+def test_trials_share_the_phases_they_have_in_common_and_all_are_tracked(yard: Yard, tmp_path: Path) -> None:
     points = [{"lr": "0.01"}, {"lr": "0.003"}, {"lr": "0.01", "seed": "1"}]
     sweep = training_sweep(yard, tmp_path, points, max_concurrent=2)
     facts = {key: sweep.base[key] for key in ("code", "cost")}
     phases = {"first": {"trainer": {"max_epochs": 1}, "optimizer": {"lr": 0.02}, **facts}}
-    plan_of = sweep.plan_of
-    sweep = replace(sweep, plan_of=lambda point: plan_of(point) | {"phases": phases})
+    tracking = settings_for(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlartifacts")
+    plan_of, changes = sweep.plan_of, {"phases": phases, "tracking": tracking}
+    sweep = replace(sweep, base=sweep.base | changes, plan_of=lambda point: plan_of(point) | changes)
     assert run(sweep) == {"FINISHED": 3}
     ends = [RunFolder(folder).read("summary.json") for folder in (tmp_path / "runs").iterdir()]
     names = sorted((end["recipe"], end["seed"]) for end in ends if end)
@@ -142,6 +145,15 @@ def test_trials_share_the_phases_they_have_in_common(yard: Yard, tmp_path: Path)
         end["seed"]: end["initial_weights"]["file"] for end in ends if end and end["recipe"] == "stripes"
     }
     assert Path(begun[0]).parent.name != Path(begun[1]).parent.name
+
+    client = MlflowClient(tracking_uri=tracking["uri"])
+    experiment = client.get_experiment_by_name(tracking["experiment"])
+    assert experiment
+    delivered = client.search_runs([experiment.experiment_id])
+    assert {found.info.status for found in delivered} == {"FINISHED"}
+    assert sorted(found.info.run_name or "" for found in delivered) == sorted(
+        ["stripes sweep", *(name for name, _ in names)]
+    )
 
 
 def test_a_phase_of_several_workers_is_trained_by_them(

@@ -1,0 +1,36 @@
+"""A file of weights by name, which may come from anyone."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from modules.configuration.errors import UserError
+from modules.weights.fitting import Weights
+
+
+def read_state_dict(file: Path, mend: str) -> Weights:
+    """The tensors in a file by their names, on the CPU. Nothing in it is run (`weights_only`).
+
+    Args:
+        file: as `torch.save` writes it.
+        mend: what to do if it can't be read.
+
+    Raises:
+        UserError: it is missing, damaged, or holds more than tensors.
+    """
+    try:
+        found: Any = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{file} is not there", mend) from None
+    except Exception as error:
+        raise UserError(
+            f"{file} is damaged or holds more than weights; nothing of it was run", mend
+        ) from error
+    if not isinstance(found, Mapping) or not all(
+        isinstance(name, str) and isinstance(weight, Tensor) for name, weight in found.items()
+    ):
+        raise UserError(f"{file} holds no weights by name", mend)
+    return found
