@@ -17,6 +17,7 @@ from modules.shapes.trace import Node
 
 TITLE_PX, NOTE_PX = 14, 11.5
 _LAYER_GAP, _SIDE_GAP, _SIDE_ARROW = 46, 36, 64
+_PASSING = 60  # width kept free for a line that passes a layer, and for a shape beside it
 _BRICK_HEIGHT, _PILL_HEIGHT, _SYMBOL_SIZE = 50, 30, 30
 # Mean width of a letter, as a share of the font size, in the fonts that "system-ui" stands for.
 _LETTER = 0.56
@@ -195,6 +196,7 @@ def _place(boxes: list[Box], ends: list[Ends]) -> dict[Ends, list[Point]]:
     for component in Graph(list(vertices.values()), list(edges.values())).C:
         layout = SugiyamaLayout(component)
         layout.xspace, layout.yspace = _SIDE_GAP, _LAYER_GAP
+        layout.dw = _PASSING
         layout.init_all()
         layout.draw(8)
     for box, vertex in vertices.items():
