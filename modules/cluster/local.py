@@ -75,11 +75,13 @@ def stop() -> int:
     found = [process for node in state["nodes"] if (process := _process(node))] if state else []
     # The head last: the others say good-bye to it.
     for process in reversed(found):
-        family = [process, *process.children(recursive=True)]
-        process.send_signal(signal.SIGTERM)
-        _, alive = psutil.wait_procs(family, timeout=_STOP_S)
-        for left in alive:
-            left.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # they end while they are looked at
+            family = [process, *process.children(recursive=True)]
+            process.send_signal(signal.SIGTERM)
+            _, alive = psutil.wait_procs(family, timeout=_STOP_S)
+            for left in alive:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    left.kill()
     if state is not None:
         shutil.rmtree(_folder(), ignore_errors=True)
     return len(found)
