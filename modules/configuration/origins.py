@@ -23,14 +23,21 @@ class Layer:
 
 @dataclass(frozen=True)
 class Origins:
-    """The files and overrides that a configuration was composed of, in the order they were applied."""
+    """The files and overrides that a configuration was composed of, in the order they were applied.
+
+    Attributes:
+        layers: the files.
+        overrides: of the command line.
+        phase: whose configuration it is; empty for the recipe's own.
+    """
 
     layers: tuple[Layer, ...]
     overrides: tuple[str, ...] = ()
+    phase: str = ""
 
     def of(self, key: str) -> str:
         """Who set a key, or the nearest key around it that somebody set: `conf/recipe/lenet.yaml:8`."""
-        parts = tuple(key.replace("[", ".").replace("]", "").split("."))
+        parts = _parts(self.override_of(key))
         for override in reversed(self.overrides):
             if _sets(override, parts):
                 return f"{COMMAND_LINE} ({override})"
@@ -40,6 +47,19 @@ class Origins:
                 if line is not None:
                     return f"{shown(layer.path)}:{line}"
         return shown(self.layers[-1].path) if self.layers else COMMAND_LINE
+
+    def override_of(self, key: str) -> str:
+        """What a key is called on the command line: `phases.layer0.task.layer` where its phase sets it."""
+        own = f"phases.{self.phase}.{key}"
+        parts = _parts(own)
+        is_set = any(_sets(override, parts) for override in self.overrides) or any(
+            line_of(layer, parts) is not None for layer in self.layers
+        )
+        return own if self.phase and is_set else key
+
+
+def _parts(key: str) -> tuple[str, ...]:
+    return tuple(key.replace("[", ".").replace("]", "").split("."))
 
 
 def _sets(override: str, key: tuple[str, ...]) -> bool:
@@ -61,6 +81,8 @@ def line_of(layer: Layer, key: tuple[str, ...]) -> int | None:
     for part in key[len(package) :]:
         if isinstance(node, yaml.MappingNode):
             entries = {k.value: (k, v) for k, v in node.value}
+            if "<<" in entries and isinstance(merged := entries["<<"][1], yaml.MappingNode):
+                entries = {k.value: (k, v) for k, v in merged.value} | entries
             if part not in entries:
                 return None
             name, node = entries[part]

@@ -1,7 +1,7 @@
 """Checks that all sizes of a recipe agree before anything is spent: one symbolic batch on the meta device."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -108,7 +108,7 @@ def check_phases(config: dict[str, Any], origins: Origins | None = None) -> dict
     reports = {}
     for name, phase in named_phases(config).items():
         try:
-            reports[name] = check_shapes(phase, origins)
+            reports[name] = check_shapes(phase, origins and replace(origins, phase=name))
         except ShapeError as error:
             raise ShapeError(f"phase {name}: {error.problem}", error.mend) from error
     trainings = chain(config)

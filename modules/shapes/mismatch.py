@@ -86,7 +86,7 @@ def explain(config: dict[str, Any], failure: Failure, origins: Origins | None = 
     fitting = [trial for trial in trials if trial.failure is None]
     if fitting:
         best = min(fitting, key=lambda trial: _rank(trial, origins))
-        mend = f"With {_written(config, best)} the whole network fits (tried)"
+        mend = f"With {_written(config, best, origins)} the whole network fits (tried)"
     else:
         furthest = max((t.failure.progress for t in trials if t.failure), default=failure.progress)
         if furthest <= failure.progress:
@@ -96,10 +96,11 @@ def explain(config: dict[str, Any], failure: Failure, origins: Origins | None = 
         further = [trial for trial in trials if trial.failure and trial.failure.progress == furthest]
         best = min(further, key=lambda trial: _rank(trial, origins))
         mend = (
-            f"With {_written(config, best)} it gets further, then {best.failure}: more than one size is wrong"
+            f"With {_written(config, best, origins)} it gets further, then {best.failure}: "
+            "more than one size is wrong"
         )
-    setting = best.setting
-    return ShapeError(f"{failure}; {setting}={setting.value} {_place(setting, origins)}", mend, str(setting))
+    name = _name(best.setting, origins)
+    return ShapeError(f"{failure}; {name}={best.setting.value} {_place(best.setting, origins)}", mend, name)
 
 
 def _trials(config: dict[str, Any], failure: Failure, origins: Origins | None) -> Iterator[Trial]:
@@ -216,6 +217,10 @@ def _distance(setting: Setting, origins: Origins | None) -> int:
     return 0 if COMMAND_LINE in place else 1 if "conf/recipe/" in place else 3 if setting.is_default else 2
 
 
+def _name(setting: Setting, origins: Origins | None) -> str:
+    return str(setting) if origins is None else origins.override_of(str(setting))
+
+
 def _place(setting: Setting, origins: Origins | None) -> str:
     if setting.is_default:
         return "is the default of the model's constructor"
@@ -235,7 +240,7 @@ def _changed(config: dict[str, Any], key: Key, value: Sizes) -> dict[str, Any]:
     return changed
 
 
-def _written(config: dict[str, Any], trial: Trial) -> str:
+def _written(config: dict[str, Any], trial: Trial, origins: Origins | None) -> str:
     """The change as an override, or as a line of YAML where an override cannot reach into a list of nodes."""
     *parents, last = trial.setting.key
     if isinstance(last, int):
@@ -246,4 +251,4 @@ def _written(config: dict[str, Any], trial: Trial) -> str:
     text = str(trial.value).replace(" ", "")
     if any(isinstance(part, int) for part in trial.setting.key):
         return f"`{trial.setting.key[-1]}: {text}`"
-    return f"{trial.setting}={text}"
+    return f"{_name(trial.setting, origins)}={text}"

@@ -1,5 +1,6 @@
 """Who set a key."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,24 @@ def test_the_command_line(override: str, key: str, by_command_line: bool) -> Non
     if not by_command_line:
         file, _, line = place.partition(":")
         assert (ROOT / file).is_file() and int(line) >= 1
+
+
+@pytest.mark.parametrize(
+    ("phase", "key", "override", "text"),
+    [
+        ("layer0", "task.layer", "phases.layer0.task.layer", "layer: 0"),
+        ("layer1", "task.layer", "phases.layer1.task.layer", "layer: 1"),
+        ("layer1", "trainer.batch_size", "phases.layer1.trainer.batch_size", "max_epochs: 3"),
+        ("layer0", "model.dropout", "model.dropout", "dropout: 0.2"),
+        ("", "trainer.max_epochs", "trainer.max_epochs", "max_epochs: 20"),
+    ],
+)
+def test_a_key_of_a_phase(phase: str, key: str, override: str, text: str) -> None:
+    of_phase = replace(origins(["recipe=dbn"], CONF), phase=phase)
+    assert of_phase.override_of(key) == override
+    assert of_phase.of(key) == line_with("recipe/dbn.yaml", text)
+    told = replace(of_phase, overrides=(f"{override}=1",))
+    assert told.of(key) == f"command line ({override}=1)"
 
 
 def test_paths_outside_the_repository_are_shown_whole(conf: Path) -> None:

@@ -9,7 +9,7 @@ import yaml
 from modules.configuration.compose import compose
 from modules.configuration.loader import origins
 from modules.configuration.origins import CONF, Layer, Origins
-from modules.shapes.check import check_shapes
+from modules.shapes.check import check_phases, check_shapes
 from modules.shapes.mismatch import ShapeError
 from tests.shapes.own_networks import chain, own
 
@@ -136,3 +136,12 @@ def test_nothing_that_fits_is_said_honestly(configure):
     )
     assert error.mend.startswith("None of ")
     assert error.key == ""
+
+
+def test_a_fault_of_a_phase_names_the_key_as_the_command_line_does() -> None:
+    overrides = ["recipe=dbn", "phases.layer1.task.layer=7"]
+    with pytest.raises(ShapeError) as caught:
+        check_phases(compose(overrides), origins(overrides, CONF))
+    assert "phase layer1: " in str(caught.value)
+    assert "phases.layer1.task.layer=7 is set on the command line" in str(caught.value)
+    assert "With phases.layer1.task.layer=1 the whole network fits" in str(caught.value)
