@@ -165,6 +165,7 @@ class ControlLoop:
             "shards": str(self._trials.shards(plan)),
             "attempt": trial.num_starts,
             "alone": self._waiting.goes_alone(trial),
+            "took_over": "exploit" in trial.answers.values(),
         }
 
     def _take(self, timeout_s: float) -> None:

@@ -71,7 +71,11 @@ def _train_one(assignment: Assignment, report: Reporter) -> dict[str, Any]:
             return {"status": "REUSED"}
         take_over(folder, plan)
         try:
-            plan = _after_phases(plan, shards, report)
+            if assignment["took_over"]:
+                # Another trial's checkpoint holds all weights: no phases are trained to begin from.
+                plan = plan | {"origins": {**(plan.get("origins") or {}), "weights": None}}
+            else:
+                plan = _after_phases(plan, shards, report)
             _train(plan, number, shards, folder, reports)
         except Stopped as stopped:
             if stopped.decision == "pause":

@@ -173,18 +173,26 @@ def test_a_phase_of_several_workers_is_trained_by_them(
 
     monkeypatch.setattr(training_trial, "train_on_workers", on_workers)
     assignment = {"trial": 0, "folder": str(tmp_path / "run"), "plan": plan, "identity": "0" * 64}
-    shards = {"shards": str(tmp_path / "data" / "shards" / DATASET), "alone": False}
+    shards = {"shards": str(tmp_path / "data" / "shards" / DATASET), "alone": False, "took_over": False}
     monkeypatch.setattr(training_trial, "_measured", lambda history: {})
     told: Any = None
     assert training_trial.train_trials([assignment | shards], told) == {0: {"status": "FINISHED"}}
     assert trained == ["stripes.first", "stripes"]
 
 
-def test_a_population_trains(yard: Yard, tmp_path: Path) -> None:
+def test_a_population_trains_and_who_takes_over_needs_no_phases(yard: Yard, tmp_path: Path) -> None:
     settings = {"num_trials": 4, "scheduler": "pbt", "quantile": 0.5, "max_concurrent": 1}  # in one order
     sweep = training_sweep(yard, tmp_path, [], search="random", **settings)
     sweep = replace(sweep, space=Space(axes=(Axis("lr", low=1e-5, high=1e-2, log=True),), fixed=()))
+    plan_of, facts = sweep.plan_of, {key: sweep.base[key] for key in ("code", "cost")}
+
+    def with_phase(point: dict[str, str]) -> dict[str, Any]:
+        first = {"trainer": {"max_epochs": 1}, "optimizer": {"lr": float(point["lr"])}, **facts}
+        return plan_of(point) | {"phases": {"first": first}}
+
+    sweep = replace(sweep, plan_of=with_phase)
     assert run(sweep) == {"FINISHED": 4}
+    assert len(list((tmp_path / "runs").iterdir())) == 4, "no phase at the points that were moved to"
     reports = [e for e in read_events(sweep.folder / "ledger.jsonl") if e["event"] == "report"]
     assert any(report["decision"] != "continue" for report in reports)
     for number in range(4):
