@@ -50,12 +50,14 @@ class Origins:
 
     def override_of(self, key: str) -> str:
         """What a key is called on the command line: `phases.layer0.task.layer` where its phase sets it."""
+        if not self.phase:
+            return key
         own = f"phases.{self.phase}.{key}"
         parts = _parts(own)
         is_set = any(_sets(override, parts) for override in self.overrides) or any(
             line_of(layer, parts) is not None for layer in self.layers
         )
-        return own if self.phase and is_set else key
+        return own if is_set else key
 
 
 def _parts(key: str) -> tuple[str, ...]:

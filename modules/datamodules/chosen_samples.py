@@ -86,9 +86,8 @@ def _of_classes(split: ShardSplit, settings: TrainerSettings, seed: int) -> np.n
     if unknown := [number for number in settings.without_classes if not 0 <= number < len(classes)]:
         raise UserError(f"trainer.without_classes: {unknown[0]} is no class, there are {len(classes)}")
     # Piece by piece: a piece comes with its pictures.
-    firsts = range(0, split.num_samples, _READ_AT_ONCE)
-    numbers = (np.arange(first, min(first + _READ_AT_ONCE, split.num_samples)) for first in firsts)
-    labels = np.concatenate([split.read(some)[label] for some in numbers])
+    pieces = np.array_split(np.arange(split.num_samples), split.num_samples // _READ_AT_ONCE + 1)
+    labels = np.concatenate([split.read(piece)[label] for piece in pieces])
     order = np.random.default_rng((seed, _STREAM)).permutation(split.num_samples)
     chosen = []
     for number, name in enumerate(classes):

@@ -35,7 +35,7 @@ class Trials:
     def __init__(self, sweep: Sweep, ledger: Ledger) -> None:
         self.sweep = sweep
         self.ledger = ledger
-        self._runs = Path(sweep.runtime.storage).absolute() / "runs"
+        self._storage = Path(sweep.runtime.storage).absolute()
         self.best: Trial | None = None
         self._search = make_search(sweep.space, sweep.settings, sweep.mode)
         self._scheduler = make_scheduler(sweep.settings, sweep.space, sweep.mode, sweep.max_epochs)
@@ -77,17 +77,17 @@ class Trials:
         """Where the trial's run lies: where any command would train it, except for a population's member."""
         if self.is_population:
             return (self.sweep.folder / "members" / str(trial.number)).absolute()
-        return self._runs / trial.identity[:16]
+        return self._run(trial.identity)
 
     def phase_folders(self, trial: Trial) -> list[Path]:
         """Where the runs of its phases lie, in their order."""
         plan = self.plan(trial)
         numbers = identities(plan, self.shards(plan))[:-1] if plan.get("phases") else []
-        return [self._runs / number[:16] for number in numbers]
+        return [self._run(number) for number in numbers]
 
     def shards(self, plan: dict[str, Any]) -> Path:
         """The shards of a plan's dataset."""
-        return Path(self.sweep.runtime.storage).absolute() / "data" / "shards" / plan["data"]["name"]
+        return self._storage / "data" / "shards" / plan["data"]["name"]
 
     def same_run(self, trial: Trial) -> Trial | None:
         """An earlier trial that comes to the same run."""
@@ -182,6 +182,9 @@ class Trials:
         if self.is_population:
             return hashlib.sha256(f"{self.sweep.identity} member {number}".encode()).hexdigest()
         return identity(plan, self.shards(plan))
+
+    def _run(self, number: str) -> Path:
+        return self._storage / "runs" / number[:16]
 
     def _take_in(self, trial: Trial, epoch: int, value: float, decision: Any) -> None:
         trial.curve[epoch] = value
