@@ -31,13 +31,13 @@ from torch import Tensor
 
 from benchmarks.training import Stopwatch
 from modules.configuration.command import arguments, run
-from modules.configuration.compose import compose
-from modules.configuration.targets import build
+from modules.configuration.composition.compose import compose
+from modules.configuration.static_analysis.targets import build
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.tasks.task import Optimisation
 from modules.training.fit import build_task, fit
-from modules.training.memory import keep_freed_memory
+from modules.training.freed_memory import keep_freed_memory
 
 CASES = (("32-true", 10, 8.0), ("32-true", 100, 3.0), ("64-true", 10, 8.0), ("64-true", 100, 3.0))
 """Precision, batch size, and how many times scikit-learn's speed is aimed at."""

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from webdataset.compat import WebDataset
 
-from modules.configuration.settings import DataSettings, read
+from modules.configuration.schema.settings import DataSettings, read
 from modules.datamodules.encodings import encode
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet
@@ -38,7 +38,7 @@ DATA = {
     "name": "noise",
     "title": "Noise of MNIST's size",
     "source": {
-        "_target_": "modules.sources.folder.LocalFolder",
+        "_target_": "modules.sources.local_folder.LocalFolder",
         "name": "noise",
         "path": ".",
         "licence": "none",

@@ -29,14 +29,14 @@ from rich.console import Console
 from torch import Tensor
 
 from modules.configuration.command import arguments, run
-from modules.configuration.compose import compose
-from modules.configuration.fingerprint import code_fingerprint
-from modules.configuration.targets import build
+from modules.configuration.composition.compose import compose
+from modules.configuration.static_analysis.code_fingerprint import code_fingerprint
+from modules.configuration.static_analysis.targets import build
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet
-from modules.sweeps.stacking import train_stacked
+from modules.sweeps.workers.stacking import train_stacked
 from modules.training.fit import build_task
-from modules.training.memory import keep_freed_memory
+from modules.training.freed_memory import keep_freed_memory
 from modules.training.run import train
 from modules.training.run_folder import RunFolder
 

@@ -26,10 +26,10 @@ from rich.console import Console
 
 from modules.cluster.connection import connect
 from modules.configuration.command import arguments, run
-from modules.configuration.execution import RuntimeSettings, SweepSettings
-from modules.sweeps.controller import run_sweep
-from modules.sweeps.setup import Sweep
-from modules.sweeps.space import Space
+from modules.configuration.schema.execution_settings import RuntimeSettings, SweepSettings
+from modules.sweeps.control.controller import run_sweep
+from modules.sweeps.control.sweep_setup import Sweep
+from modules.sweeps.search.search_space import Space
 
 NUM_SLOTS = 2
 TARGET = 1.05  # of the ideal

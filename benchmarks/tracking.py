@@ -24,9 +24,9 @@ from typing import Any, Literal
 import numpy as np
 
 from modules.configuration.command import arguments, run
-from modules.tracking.folder import DrainState
 from modules.tracking.store import open_store
 from modules.tracking.tracker import Tracker
+from modules.tracking.tracking_folder import DrainState
 
 TARGET_US = 20.0
 NUM_VALUES = 100_000

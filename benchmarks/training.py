@@ -25,13 +25,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from modules.configuration.command import arguments, run
-from modules.configuration.compose import compose
-from modules.configuration.targets import build
+from modules.configuration.composition.compose import compose
+from modules.configuration.static_analysis.targets import build
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.tracking.tracker import Tracker
 from modules.training.fit import BlockLoader, build_task, fit
-from modules.training.memory import keep_freed_memory
+from modules.training.freed_memory import keep_freed_memory
 
 CASES = (("lenet", 128, 0.95), ("perceptron", 32, 0.85))
 """Recipe, batch size, and the share of the hand-written loop's speed that is aimed at."""

@@ -22,11 +22,11 @@ from rich.console import Console
 
 from modules.cluster.connection import connect
 from modules.configuration.command import arguments, run
-from modules.configuration.compose import compose
-from modules.configuration.settings import RuntimeSettings, read
+from modules.configuration.composition.compose import compose
+from modules.configuration.schema.settings import RuntimeSettings, read
 from modules.training.data_parallel import rank
+from modules.training.ray_training import train_on_workers
 from modules.training.run_folder import RunFolder
-from modules.training.workers import train_on_workers
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
     """Evaluates one recipe."""
     chosen = arguments(argv, Arguments, __doc__ or "")
     from modules.configuration.errors import UserError
-    from modules.configuration.plans import read_plan
+    from modules.configuration.plans.plan_files import read_plan
     from modules.tracking.tracker import Tracker
 
     plan = read_plan(Path(chosen.plan))
@@ -63,13 +63,13 @@ def _evaluate(
     import numpy
     import torch
 
-    from modules.configuration.identity import shard_hashes
-    from modules.configuration.settings import DataSettings, read
-    from modules.configuration.targets import build
+    from modules.configuration.plans.identity import shard_hashes
+    from modules.configuration.schema.settings import DataSettings, read
+    from modules.configuration.static_analysis.targets import build
     from modules.datamodules.shard_set import ShardSet
-    from modules.evaluation.evaluate import evaluate, expected_score
+    from modules.evaluation.evaluator import evaluate, expected_score
     from modules.registry.outcome import Provenance, file_hash, split_hashes, write_outcome
-    from modules.registry.weights import load_weights
+    from modules.registry.stored_weights import load_weights
     from modules.sources.replacement import replaced_folder
 
     settings = read(DataSettings, plan["data"], "data")

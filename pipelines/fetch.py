@@ -73,7 +73,7 @@ def fetch(node: dict[str, Any], data: Path, cache: Path) -> dict[str, Any]:
     Raises:
         UserError: if it can't be had, or isn't what its sha256 says.
     """
-    from modules.configuration.targets import build
+    from modules.configuration.static_analysis.targets import build
     from modules.sources.cache import sha256_of
     from modules.sources.replacement import replaced_folder
 
@@ -110,8 +110,8 @@ def _find(folder: Path, name: str) -> Path:
 
 
 def _read_source(path: Path) -> dict[str, Any]:
-    from modules.configuration.plans import read_yaml
-    from modules.configuration.signatures import check_node
+    from modules.configuration.static_analysis.node_check import check_node
+    from modules.configuration.yaml_files import read_yaml
 
     node = read_yaml(path)
     node.pop("code", None)  # a plan holds the fingerprint of the code as well

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from modules.configuration.command import run
 from modules.configuration.errors import UserError
 from modules.configuration.names import suggest
-from modules.shapes.plan import named_targets, with_costs
+from modules.shapes.make_plan import named_targets, with_costs
 
 if TYPE_CHECKING:
-    from modules.configuration.origins import Origins
-    from modules.sweeps.setup import Draft
+    from modules.configuration.composition.key_locations import Origins
+    from modules.sweeps.control.sweep_setup import Draft
 
 Composed = tuple[dict[str, Any], "Origins"]
 """A recipe's configuration, and the files that it comes from."""
@@ -49,7 +49,7 @@ def main(argv: list[str]) -> None:
 
 
 def _list() -> None:
-    from modules.configuration.catalogue import describe, names
+    from modules.configuration.composition.catalogue import describe, names
 
     recipes = names("recipe")
     width = max(map(len, recipes), default=0)
@@ -58,23 +58,23 @@ def _list() -> None:
 
 
 def _show(overrides: list[str]) -> None:
-    from modules.configuration.compose import compose
-    from modules.configuration.loader import origins
-    from modules.configuration.origins import CONF
+    from modules.configuration.composition.compose import compose
+    from modules.configuration.composition.hydra_loader import origins
+    from modules.configuration.composition.key_locations import CONF
 
     config = compose(overrides)
     from rich.console import Console
 
-    from modules.shapes.check import check_phases, check_shapes
     from modules.shapes.cost import measure_multiply_adds_per_s
-    from modules.shapes.table import shape_table
+    from modules.shapes.shape_check import check_phases, check_shapes
+    from modules.shapes.shape_table import shape_table
 
     places = origins(overrides, CONF)
     phases = check_phases(config, places)
     report = check_shapes(config, places)
     begins = ""
     if config["init_from"] or config["teacher"]:
-        from modules.registry.origins import check_origins
+        from modules.registry.pretrained import check_origins
 
         begins = check_origins(config)
     console = Console(width=None if sys.stdout.isatty() else 140)
@@ -89,10 +89,10 @@ def _show(overrides: list[str]) -> None:
 
 
 def _compose_recipes() -> dict[str, Composed]:
-    from modules.configuration.catalogue import names
-    from modules.configuration.compose import compose
-    from modules.configuration.loader import origins
-    from modules.configuration.origins import CONF
+    from modules.configuration.composition.catalogue import names
+    from modules.configuration.composition.compose import compose
+    from modules.configuration.composition.hydra_loader import origins
+    from modules.configuration.composition.key_locations import CONF
 
     recipes = {}
     for recipe in names("recipe"):
@@ -106,8 +106,8 @@ def _compose_recipes() -> dict[str, Composed]:
 
 
 def _draft_spaces() -> dict[str, "Draft"]:
-    from modules.configuration.catalogue import names, space_overrides
-    from modules.sweeps.setup import draft
+    from modules.configuration.composition.catalogue import names, space_overrides
+    from modules.sweeps.control.sweep_setup import draft
 
     return {name: draft(space_overrides(name)) for name in names("space")}
 
@@ -115,7 +115,7 @@ def _draft_spaces() -> dict[str, "Draft"]:
 def _catalogue(
     recipes: dict[str, Composed], datasets: dict[str, dict[str, Any]], spaces: dict[str, "Draft"]
 ) -> str:
-    from modules.configuration.catalogue import catalogue, names
+    from modules.configuration.composition.catalogue import catalogue, names
 
     configs = {recipe: config for recipe, (config, _) in recipes.items()}
     for recipe, config in configs.items():
@@ -128,14 +128,14 @@ def _catalogue(
 
 
 def _datasets() -> dict[str, dict[str, Any]]:
-    from modules.configuration.catalogue import dataset, names
+    from modules.configuration.composition.catalogue import dataset, names
 
     return {name: dataset(name) for name in names("data")}
 
 
 def _write_catalogue() -> None:
-    from modules.configuration.origins import CONF
-    from modules.configuration.plans import write_if_changed
+    from modules.configuration.composition.key_locations import CONF
+    from modules.configuration.yaml_files import write_if_changed
 
     written = write_if_changed(
         CONF / "catalogue.yaml", _catalogue(_compose_recipes(), _datasets(), _draft_spaces())
@@ -145,12 +145,12 @@ def _write_catalogue() -> None:
 
 def _write_all(out: Path) -> None:
     """Writes every plan, once all of them are known to be right."""
-    from modules.configuration.catalogue import MEND, names, source, space_chart
-    from modules.configuration.fingerprint import code_fingerprint
-    from modules.configuration.measures import evaluated_by, measures
-    from modules.configuration.origins import CONF
-    from modules.configuration.plans import to_yaml
-    from modules.sweeps.setup import as_plain, check_points
+    from modules.configuration.composition.catalogue import MEND, names, source, space_chart
+    from modules.configuration.composition.key_locations import CONF
+    from modules.configuration.static_analysis.class_attributes import evaluated_by, measures
+    from modules.configuration.static_analysis.code_fingerprint import code_fingerprint
+    from modules.configuration.yaml_files import to_yaml
+    from modules.sweeps.control.sweep_setup import as_plain, check_points
 
     recipes, datasets, spaces = _compose_recipes(), _datasets(), _draft_spaces()
     known = CONF / "catalogue.yaml"
@@ -182,9 +182,9 @@ def _write_all(out: Path) -> None:
 
 
 def _recipe_files(recipes: dict[str, Composed]) -> dict[str, str]:
-    from modules.configuration.plans import to_yaml
-    from modules.shapes.check import check_phases, check_shapes
-    from modules.shapes.picture import network_svg
+    from modules.configuration.yaml_files import to_yaml
+    from modules.shapes.network_diagram import network_svg
+    from modules.shapes.shape_check import check_phases, check_shapes
 
     files = {}
     for recipe, (config, places) in recipes.items():
@@ -197,7 +197,7 @@ def _recipe_files(recipes: dict[str, Composed]) -> dict[str, str]:
 
 
 def _write(out: Path, files: dict[str, str]) -> None:
-    from modules.configuration.plans import write_if_changed
+    from modules.configuration.yaml_files import write_if_changed
 
     written = [name for name, text in files.items() if write_if_changed(out / name, text)]
     gone = [

@@ -50,7 +50,7 @@ def main(argv: list[str]) -> None:
     program, description = _load(chosen.model, chosen.tracking)
     import torch
 
-    from modules.registry.pictures import find_pictures, picture_inputs
+    from modules.registry.user_images import find_pictures, picture_inputs
 
     files = find_pictures(Path(chosen.input))
     if chosen.output == "request":
@@ -97,7 +97,7 @@ def _load(model: str, tracking: str) -> tuple[Any, Any]:
 
 
 def _tracking_settings(tracking: str) -> dict[str, Any]:
-    from modules.configuration.compose import compose
+    from modules.configuration.composition.compose import compose
 
     if "://" in tracking:
         return compose(["tracking=server"])["tracking"] | {"uri": tracking}

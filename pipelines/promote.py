@@ -33,7 +33,8 @@ def main(argv: list[str]) -> None:
     """Promotes one recipe."""
     chosen = arguments(argv, Arguments, __doc__ or "")
     from modules.configuration.errors import UserError
-    from modules.configuration.plans import read_plan, write_if_changed
+    from modules.configuration.plans.plan_files import read_plan
+    from modules.configuration.yaml_files import write_if_changed
     from modules.registry.outcome import file_hash, read_outcome
     from modules.registry.promotion import decided
     from modules.registry.versions import Registry
@@ -69,7 +70,7 @@ def main(argv: list[str]) -> None:
 def _promote(registry: Any, plan: dict[str, Any], weights: Path, outcome: Any, data: Path) -> Any:
     from modules.configuration.errors import UserError
     from modules.registry.promotion import promote
-    from modules.registry.weights import load_weights
+    from modules.registry.stored_weights import load_weights
 
     run_id = registry.find_run(outcome.provenance.identity)
     if run_id is None:
@@ -84,12 +85,12 @@ def _promote(registry: Any, plan: dict[str, Any], weights: Path, outcome: Any, d
 
 def _score(plan: dict[str, Any], version: Path, data: Path) -> float:
     """The expected metric of a registered version on the whole test split: an earlier champion, new data."""
-    from modules.configuration.plans import read_yaml
-    from modules.configuration.settings import DataSettings, read
+    from modules.configuration.schema.settings import DataSettings, read
+    from modules.configuration.yaml_files import read_yaml
     from modules.datamodules.shard_set import ShardSet
-    from modules.evaluation.evaluate import evaluate, expected_score
+    from modules.evaluation.evaluator import evaluate, expected_score
+    from modules.registry.stored_weights import load_version
     from modules.registry.versions import PLAN
-    from modules.registry.weights import load_version
 
     settings = read(DataSettings, plan["data"], "data")
     task = _build_task(read_yaml(version / PLAN))
@@ -99,7 +100,7 @@ def _score(plan: dict[str, Any], version: Path, data: Path) -> float:
 
 
 def _build_task(plan: dict[str, Any]) -> Any:
-    from modules.configuration.targets import build
+    from modules.configuration.static_analysis.targets import build
 
     return build(plan["task"], model=build(plan["model"]))
 

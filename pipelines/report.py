@@ -35,10 +35,10 @@ def main(argv: list[str]) -> None:
     build = Path(chosen.build)
     recipes = read_recipes(build)
     if chosen.show != "table":
-        from modules.configuration.plans import write_if_changed
+        from modules.configuration.yaml_files import write_if_changed
         from modules.report.page import render
+        from modules.report.results_table import markdown
         from modules.report.studies import read_studies
-        from modules.report.table import markdown
 
         page, table = render(recipes, read_studies(build)), markdown(recipes)
         try:
@@ -49,7 +49,7 @@ def main(argv: list[str]) -> None:
     if chosen.show != "page":
         from rich.console import Console
 
-        from modules.report.table import closing
+        from modules.report.results_table import closing
 
         if isinstance(sys.stdout, io.TextIOWrapper):
             # A terminal that can't write a tick mark shows a question mark instead.

@@ -38,7 +38,7 @@ def main(argv: list[str]) -> None:
     if (chosen.dataset is None) == (chosen.plan is None):
         raise UserError("say what to shard", "Give one of dataset=<name> and plan=<file>")
     values, origin = _from_plan(Path(chosen.plan)) if chosen.plan else _from_conf(chosen.dataset or "")
-    from modules.configuration.settings import DataSettings, read
+    from modules.configuration.schema.settings import DataSettings, read
     from modules.datamodules.shard_writer import write_shards
 
     try:
@@ -58,7 +58,7 @@ def main(argv: list[str]) -> None:
 
 
 def _from_plan(path: Path) -> tuple[dict[str, Any], str]:
-    from modules.configuration.plans import read_yaml
+    from modules.configuration.yaml_files import read_yaml
 
     values = read_yaml(path)
     values.pop("code", None)  # a plan holds the fingerprint of the code as well
@@ -66,7 +66,7 @@ def _from_plan(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def _from_conf(name: str) -> tuple[dict[str, Any], str]:
-    from modules.configuration.compose import compose
+    from modules.configuration.composition.compose import compose
     from modules.configuration.names import check_name
 
     return compose([f"data={check_name('dataset', name)}"])["data"], f"conf/data/{name}.yaml"

@@ -17,6 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from modules.cluster.cluster_settings import (
+    Cluster,
+    KubeRayCluster,
+    LocalCluster,
+    RayCluster,
+    SlurmCluster,
+    read_cluster,
+)
+from modules.cluster.code_package import Package, collect, size, untracked
 from modules.cluster.command_line import (
     CommandLine,
     check_capacity,
@@ -25,15 +34,6 @@ from modules.cluster.command_line import (
     storage_of,
 )
 from modules.cluster.job import Job, Record, find_record, new_name, records
-from modules.cluster.package import Package, collect, size, untracked
-from modules.cluster.settings import (
-    Cluster,
-    KubeRayCluster,
-    LocalCluster,
-    RayCluster,
-    SlurmCluster,
-    read_cluster,
-)
 from modules.configuration.command import INTERRUPTED, arguments, run
 from modules.configuration.errors import UserError
 
@@ -119,15 +119,15 @@ def check(line: CommandLine, cluster: Cluster) -> list[dict[str, Any]]:
     Raises:
         UserError: as pipelines.train says it.
     """
-    from modules.configuration.compose import compose
-    from modules.configuration.loader import origins
-    from modules.configuration.origins import CONF
+    from modules.configuration.composition.compose import compose
+    from modules.configuration.composition.hydra_loader import origins
+    from modules.configuration.composition.key_locations import CONF
 
     kinds = [] if any(o.startswith("runtime=") for o in line.overrides) else _runtime(cluster)
     overrides = [*kinds, *line.overrides]
     visible = _visible_storage(cluster)
     if line.multirun:
-        from modules.sweeps.setup import set_up
+        from modules.sweeps.control.sweep_setup import set_up
 
         own = [override for override in overrides if not override.startswith("hydra/")]
         sweep = set_up([*own, "runtime.address=auto", f"runtime.storage={visible}"])
@@ -135,8 +135,8 @@ def check(line: CommandLine, cluster: Cluster) -> list[dict[str, Any]]:
     else:
         configs = [compose(overrides)]
         check_capacity(cluster, configs[0]["runtime"])
-        from modules.configuration.identity import shard_hashes
-        from modules.shapes.check import check_shapes
+        from modules.configuration.plans.identity import shard_hashes
+        from modules.shapes.shape_check import check_shapes
 
         shard_hashes(visible / DATA / configs[0]["data"]["name"])
         check_shapes(configs[0], origins(overrides, CONF))
@@ -146,7 +146,7 @@ def check(line: CommandLine, cluster: Cluster) -> list[dict[str, Any]]:
 def send(job: Job, cluster: Cluster, runtime: dict[str, Any]) -> Record:
     """Sends a checked job."""
     from modules.cluster import jobs_api, kuberay, local, slurm
-    from modules.configuration.settings import RuntimeSettings, read
+    from modules.configuration.schema.settings import RuntimeSettings, read
 
     match cluster:
         case LocalCluster():
@@ -249,7 +249,7 @@ def _visible_storage(cluster: Cluster) -> Path:
 
 
 def _check_tracked(configs: list[dict[str, Any]], package: Package) -> None:
-    from modules.shapes.plan import training_code
+    from modules.shapes.make_plan import training_code
 
     reached = training_code(configs[0])["files"]
     missing = [name for name in reached if name not in package.files]

@@ -33,25 +33,25 @@ def main(argv: list[str]) -> None:
 
 
 def _sweep(name: str, others: list[str]) -> None:
-    from modules.configuration.catalogue import names, space_overrides
+    from modules.configuration.composition.catalogue import names, space_overrides
 
     if name not in names("space"):
         raise UserError(f"there is no space {name!r}", suggest(name, names("space")))
-    from modules.sweeps.command import sweep
-    from modules.sweeps.setup import set_up
+    from modules.sweeps.control.sweep_command import sweep
+    from modules.sweeps.control.sweep_setup import set_up
 
     sweep(set_up([*space_overrides(name), *others]))
 
 
 def _sweep_plan(path: Path, others: list[str]) -> None:
-    from modules.configuration.plans import read_yaml
+    from modules.configuration.yaml_files import read_yaml
 
     plan = read_yaml(path)
     if not isinstance(plan.get("overrides"), list) or "search" not in plan:
         raise UserError(f"{path} is no plan of a space", "Write it: python -m pipelines.plan --all")
     from modules.configuration.names import check_name
-    from modules.sweeps.command import sweep
-    from modules.sweeps.setup import as_plain, complete, draft
+    from modules.sweeps.control.sweep_command import sweep
+    from modules.sweeps.control.sweep_setup import as_plain, complete, draft
 
     out = BUILD / check_name("space", plan.get("name"))
     drafted = draft([*map(str, plan["overrides"]), *others])

@@ -88,7 +88,7 @@ def drain_one(backlog: Backlog) -> bool:
     from filelock import Timeout
 
     from modules.tracking.drainer import drain
-    from modules.tracking.folder import drainer_lock
+    from modules.tracking.tracking_folder import drainer_lock
 
     what = f"{backlog.folder.parent} {backlog.name}"
     try:
@@ -137,7 +137,7 @@ def open_dashboard(tracking: str, port: int) -> None:
 
 
 def _settings(tracking: str) -> dict[str, Any]:
-    from modules.configuration.compose import compose
+    from modules.configuration.composition.compose import compose
     from modules.tracking.store import absolute_settings
 
     return absolute_settings(compose([f"tracking={tracking}"])["tracking"])

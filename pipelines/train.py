@@ -31,7 +31,7 @@ class Arguments:
 def main(argv: list[str]) -> None:
     """Trains what the command line asks for."""
     if any(argument.startswith("plan=") for argument in argv):
-        from modules.configuration.plans import read_plan
+        from modules.configuration.plans.plan_files import read_plan
 
         given = arguments(argv, Arguments, __doc__ or "")
         plan = read_plan(given.plan)
@@ -41,17 +41,17 @@ def main(argv: list[str]) -> None:
 
 
 def _train_overrides(argv: list[str]) -> None:
-    from modules.configuration.hydra_command import compose_and_run, job_origins
+    from modules.configuration.composition.hydra_command import compose_and_run, job_origins
 
     def job(config: dict[str, Any]) -> None:
-        from modules.shapes.plan import make_plan
+        from modules.shapes.make_plan import make_plan
 
         _train(make_plan(config, job_origins()), publish=None)
 
     def check(config: dict[str, Any], overrides: list[str]) -> None:
-        from modules.configuration.loader import origins
-        from modules.configuration.origins import CONF
-        from modules.shapes.check import check_phases, check_shapes
+        from modules.configuration.composition.hydra_loader import origins
+        from modules.configuration.composition.key_locations import CONF
+        from modules.shapes.shape_check import check_phases, check_shapes
 
         check_phases(config, origins(overrides, CONF))
         check_shapes(config, origins(overrides, CONF))
@@ -62,16 +62,16 @@ def _train_overrides(argv: list[str]) -> None:
 def _train(plan: dict[str, Any], publish: Path | None) -> None:
     from rich.console import Console
 
-    from modules.configuration.identity import identities
-    from modules.configuration.settings import RuntimeSettings, read
-    from modules.training.phases import after_phases
+    from modules.configuration.plans.identity import identities
+    from modules.configuration.schema.settings import RuntimeSettings, read
     from modules.training.run_folder import RunFolder
+    from modules.training.train_phases import after_phases
 
     console = Console(stderr=True)
     storage = Path(read(RuntimeSettings, plan["runtime"], "runtime").storage)
     shards = storage / "data" / "shards" / plan["data"]["name"]
     if plan["init_from"] or plan["teacher"]:
-        from modules.registry.origins import with_origins
+        from modules.registry.pretrained import with_origins
 
         plan = with_origins(plan, shards)
     *earlier, number = identities(plan, shards)
@@ -94,7 +94,7 @@ def _train(plan: dict[str, Any], publish: Path | None) -> None:
 
 
 def _start(plan: dict[str, Any], number: str, shards: Path, folder: Any, console: Any) -> None:
-    from modules.shapes.check import check_shapes
+    from modules.shapes.shape_check import check_shapes
     from modules.training.interruption import Interrupted
 
     verb = "going on with" if folder.checkpoint.exists() else "training"
@@ -102,7 +102,7 @@ def _start(plan: dict[str, Any], number: str, shards: Path, folder: Any, console
     check_shapes(plan)
     try:
         if plan["runtime"]["backend"] == "ray":
-            from modules.training.workers import train_on_workers
+            from modules.training.ray_training import train_on_workers
 
             train_on_workers(plan, number, shards, folder, console)
         else:

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modules.configuration.catalogue import names
+from modules.configuration.composition.catalogue import names
 from tests.pipelines.yard import CLASSES, draw_stripes
 
 ROOT = Path(__file__).parents[1]
 
-SOURCE = "_target_: modules.sources.folder.LocalFolder\nname: stripes\npath: {path}\nlicence: CC0-1.0\n"
+SOURCE = "_target_: modules.sources.local_folder.LocalFolder\nname: stripes\npath: {path}\nlicence: CC0-1.0\n"
 DATA = f"""
 defaults: [/source@source: stripes, _self_]
 name: stripes
 title: Stripes
-reader: {{_target_: modules.datamodules.formats.picture_folder.PictureFolderReader}}
+reader: {{_target_: modules.datamodules.formats.image_folder.PictureFolderReader}}
 fields:
   image: {{dtype: uint8, shape: [1, 12, 12], axes: [channel, height, width], units: grey level}}
   label: {{dtype: int64, shape: [], axes: [], units: class number, classes: [{", ".join(CLASSES)}]}}

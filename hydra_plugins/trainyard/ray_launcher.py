@@ -18,8 +18,8 @@ class RayLauncher(Launcher):
         """Nothing of Hydra's is needed."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from modules.sweeps.command import sweep
-        from modules.sweeps.setup import set_up_points
+        from modules.sweeps.control.sweep_command import sweep
+        from modules.sweeps.control.sweep_setup import set_up_points
 
         sweep(set_up_points([list(job) for job in job_overrides]))
         return [JobReturn(overrides=job, status=JobStatus.COMPLETED) for job in job_overrides]

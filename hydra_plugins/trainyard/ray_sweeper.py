@@ -15,7 +15,7 @@ class RaySweeper(Sweeper):
         """Nothing of Hydra's is needed."""
 
     def sweep(self, arguments: list[str]) -> None:
-        from modules.sweeps.command import sweep
-        from modules.sweeps.setup import set_up
+        from modules.sweeps.control.sweep_command import sweep
+        from modules.sweeps.control.sweep_setup import set_up
 
         sweep(set_up(arguments))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from modules.configuration.execution import RuntimeSettings
+from modules.configuration.schema.execution_settings import RuntimeSettings
 
 
 def room_for_workers(nodes: Iterable[dict[str, float]], runtime: RuntimeSettings) -> int:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modules.cluster.cluster_settings import Cluster, KubeRayCluster, LocalCluster, RayCluster, SlurmCluster
 from modules.cluster.job import chosen_keys, hydra_value
-from modules.cluster.settings import Cluster, KubeRayCluster, LocalCluster, RayCluster, SlurmCluster
 from modules.configuration.errors import UserError
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from modules.cluster.token import ensure_token, find_token
 from modules.configuration.errors import UserError
-from modules.configuration.execution import RuntimeSettings
+from modules.configuration.schema.execution_settings import RuntimeSettings
 
 _PATIENCE_S = 5.0
 LOOPBACK = "127.0.0.1"

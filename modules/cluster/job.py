@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modules.cluster.package import Package
+from modules.cluster.code_package import Package
 from modules.configuration.errors import UserError
 from modules.configuration.names import check_name, suggest
-from modules.configuration.plans import write_if_changed
+from modules.configuration.yaml_files import write_if_changed
 
 RECORDS = Path("build/jobs")
 

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modules.cluster.code_package import size
 from modules.cluster.connection import refused_token
 from modules.cluster.job import Job, Record
-from modules.cluster.package import size
 from modules.cluster.token import find_token
 from modules.configuration.errors import UserError
-from modules.configuration.execution import RuntimeSettings
+from modules.configuration.schema.execution_settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient

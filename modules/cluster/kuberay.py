@@ -12,11 +12,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from modules.cluster.cluster_settings import KubeRayCluster
+from modules.cluster.code_package import size
 from modules.cluster.job import Job, Record
-from modules.cluster.package import size
-from modules.cluster.settings import KubeRayCluster
 from modules.configuration.errors import UserError
-from modules.configuration.plans import to_yaml, write_if_changed
+from modules.configuration.yaml_files import to_yaml, write_if_changed
 
 MANIFESTS = Path("build/jobs")
 _CODE = "/trainyard-code"

@@ -16,12 +16,12 @@ from typing import Any
 
 import psutil
 
+from modules.cluster.cluster_settings import LocalCluster
 from modules.cluster.connection import LOOPBACK, check_head
-from modules.cluster.settings import LocalCluster
 from modules.cluster.token import ensure_token
-from modules.configuration.definitions import ROOT
 from modules.configuration.errors import UserError
-from modules.configuration.plans import write_if_changed
+from modules.configuration.static_analysis.definitions import ROOT
+from modules.configuration.yaml_files import write_if_changed
 
 STATE = Path("build/cluster/local.json")
 _START_S = 120.0

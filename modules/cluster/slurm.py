@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from modules.cluster.cluster_settings import SlurmCluster
 from modules.cluster.job import Job, Record
-from modules.cluster.settings import SlurmCluster
 from modules.configuration.errors import UserError
 
 _POLL_S = 1.0

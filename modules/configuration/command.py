@@ -1,7 +1,7 @@
 """What every command does alike: `key=value` arguments, one line for a user's mistake, exit statuses.
 
 For a command that takes Hydra's overrides instead (`recipe=lenet model.dropout=0`), see
-`modules.configuration.hydra_command.compose_and_run`.
+`modules.configuration.composition.hydra_command.compose_and_run`.
 """
 
 import dataclasses

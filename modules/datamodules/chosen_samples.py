@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from modules.configuration.errors import UserError
-from modules.configuration.settings import TrainerSettings
+from modules.configuration.schema.settings import TrainerSettings
 from modules.datamodules.shard_set import ShardSplit
 
 _READ_AT_ONCE = 10_000

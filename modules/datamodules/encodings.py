@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from modules.configuration.errors import UserError
-from modules.configuration.settings import FieldSettings
+from modules.configuration.schema.settings import FieldSettings
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Pillow's mode for a number of channels."""

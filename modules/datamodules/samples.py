@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from modules.configuration.errors import UserError
-from modules.configuration.settings import FieldSettings
+from modules.configuration.schema.settings import FieldSettings
 
 
 class Samples(Protocol):

@@ -17,9 +17,9 @@ import numpy as np
 
 from modules.configuration.errors import UserError
 from modules.configuration.names import check_name
-from modules.configuration.settings import DataSettings, FieldSettings, read
+from modules.configuration.schema.settings import DataSettings, FieldSettings, read
 from modules.datamodules.encodings import check_encoding
-from modules.datamodules.shard import FORMAT, INDEX, Shard
+from modules.datamodules.shard_file import FORMAT, INDEX, Shard
 
 _INDEX_FIELD = FieldSettings(dtype="int64", shape=[], axes=[], units="number in the source")
 

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from modules.configuration.errors import UserError
-from modules.configuration.settings import DataSettings, FieldSettings, SplitSettings
-from modules.configuration.targets import build
+from modules.configuration.schema.settings import DataSettings, FieldSettings, SplitSettings
+from modules.configuration.static_analysis.targets import build
 from modules.datamodules.encodings import check_encoding, encode
 from modules.datamodules.samples import Samples
-from modules.datamodules.shard import FORMAT, INDEX
+from modules.datamodules.shard_file import FORMAT, INDEX
 from modules.sources.cache import sha256_of
 from modules.sources.replacement import replaced_folder
 

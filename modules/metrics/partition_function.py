@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from modules.bricks.boltzmann import BoltzmannLayer, sample_bernoulli
+from modules.bricks.boltzmann_layer import BoltzmannLayer, sample_bernoulli
 
 EXACT_UP_TO = 20
 """Units of the smaller group whose states are all visited."""

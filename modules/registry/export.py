@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from modules.configuration.errors import UserError
-from modules.registry.archive import read_vetted, vetted
+from modules.registry.program_archive import read_vetted, vetted
 
 _DESCRIPTION = "description.json"
 ServedAs = Literal["classes", "values"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.configuration.errors import UserError
-from modules.evaluation.evaluate import expected_score
+from modules.evaluation.evaluator import expected_score
 from modules.registry.gates import (
     Gate,
     Score,
@@ -117,7 +117,7 @@ def _register(
     import torch
 
     from modules.registry.export import Description, export_program
-    from modules.registry.package import package
+    from modules.registry.model_package import package
 
     provenance = outcome.provenance
     name, identity = plan["name"], provenance.identity
@@ -151,7 +151,7 @@ def _served(registry: Registry, version: Version, task: "Task", outcome: Outcome
     """The registered files, fetched and loaded as a server does it, against the model itself."""
     import torch
 
-    from modules.registry.package import serve
+    from modules.registry.model_package import serve
 
     with registry.fetched(version) as folder:
         served = serve(folder, outcome.examples)

@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 from markupsafe import Markup
 
 from modules.configuration.errors import UserError
-from modules.report import charts, confusion, learning_curves, numbers, pictures, trade_off
-from modules.report.gradient_norms import gradient_norms
+from modules.report import charts, confusion, embedded_images, learning_curves, numbers, trade_off
+from modules.report.gradient_norm_chart import gradient_norms
 from modules.report.results import Evaluation, Recipe
+from modules.report.results_table import one_metric, score_heading, untrained
 from modules.report.studies import NO_STUDIES, Studies
-from modules.report.table import one_metric, score_heading, untrained
 from modules.report.templates import HERE, template
 
 Prepared = TypeVar("Prepared")
@@ -106,7 +106,7 @@ def _section(recipe: Recipe) -> dict[str, Any]:
     return {
         "recipe": recipe,
         "curves": learning_curves.learning_curves(recipe),
-        "network": pictures.drawing_address(recipe.network) if recipe.network else "",
+        "network": embedded_images.drawing_address(recipe.network) if recipe.network else "",
     } | (_evaluated(recipe, evaluation) if evaluation else {})
 
 
@@ -118,16 +118,16 @@ def _evaluated(recipe: Recipe, evaluation: Evaluation) -> dict[str, Any]:
             for name, value in evaluation.metrics.items()
             if name not in ("num_samples", recipe.metric)
         ],
-        "pictures": [(one, _picture(recipe, pictures.shown, one.png)) for one in evaluation.pictures],
+        "pictures": [(one, _picture(recipe, embedded_images.shown, one.png)) for one in evaluation.pictures],
         "charts": [(chart, charts.draw(chart)) for chart in evaluation.charts],
         "matrix": confusion.matrix_rows(evaluation),
         "confused": confusion.most_confused(evaluation),
         "class_accuracy": confusion.class_accuracy(evaluation, evaluation.metrics.get("accuracy")),
         "mistakes": [
-            (mistake, _picture(recipe, pictures.thumbnail, mistake.picture))
+            (mistake, _picture(recipe, embedded_images.thumbnail, mistake.picture))
             for mistake in evaluation.mistakes
         ],
-        "filters": [] if filters is None else pictures.filter_pictures(filters),
+        "filters": [] if filters is None else embedded_images.filter_pictures(filters),
         "filter_names": _filter_names(recipe),
         "signed_filters": filters is not None and filters.shape[1] != 3,
     }

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.configuration.errors import UserError
-from modules.configuration.plans import read_yaml
+from modules.configuration.yaml_files import read_yaml
 from modules.report import numbers
 from modules.report.evaluation_reading import read_evaluation
 from modules.report.files import broken, finite, read_json, read_text

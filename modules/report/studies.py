@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modules.configuration.errors import KeyFault
-from modules.configuration.execution import ChartSettings
-from modules.configuration.plans import read_yaml
-from modules.configuration.settings import read
+from modules.configuration.schema.execution_settings import ChartSettings
+from modules.configuration.schema.settings import read
+from modules.configuration.yaml_files import read_yaml
 from modules.evaluation.findings import Chart, Series
 from modules.report import numbers
 from modules.report.charts import Spread

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from modules.configuration.plans import write_if_changed
+from modules.configuration.yaml_files import write_if_changed
 from modules.report import numbers
 from modules.report.importance import importances
 from modules.report.parallel_coordinates import parallel_coordinates

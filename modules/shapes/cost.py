@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from modules.configuration.errors import UserError
-from modules.configuration.targets import build
-from modules.shapes.failure import FAULTS
-from modules.shapes.memory import working_bytes
+from modules.configuration.static_analysis.targets import build
+from modules.shapes.memory_estimate import working_bytes
+from modules.shapes.shape_failure import FAULTS
 from modules.shapes.symbolic import default_dtype, symbolic_batch
 from modules.shapes.symbols import per_sample
 from modules.shapes.trace import Trace, tensors

@@ -15,9 +15,9 @@ from itertools import count
 from math import log
 from typing import Any
 
+from modules.configuration.composition.key_locations import COMMAND_LINE, Origins
 from modules.configuration.errors import UserError
-from modules.configuration.origins import COMMAND_LINE, Origins
-from modules.shapes.failure import FAULTS, Failure
+from modules.shapes.shape_failure import FAULTS, Failure
 from modules.shapes.symbolic import run
 
 _SECTIONS = ("model", "task")

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from modules.configuration.errors import UserError
-from modules.configuration.targets import build
+from modules.configuration.static_analysis.targets import build
 from modules.models.parts import parts
-from modules.shapes.failure import FAULTS, Failure, failure_in_constructor
+from modules.shapes.shape_failure import FAULTS, Failure, failure_in_constructor
 from modules.shapes.symbols import BATCH_SIZES
 from modules.shapes.trace import Trace
 

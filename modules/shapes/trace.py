@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from modules.shapes.convolution_flops import CONVOLUTION_BACKWARD, convolution_backward_flops
-from modules.shapes.failure import FAULTS, Failure, failure_in_forward
+from modules.shapes.shape_failure import FAULTS, Failure, failure_in_forward
 from modules.shapes.symbols import Shape
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)

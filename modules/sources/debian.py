@@ -41,7 +41,7 @@ class DebianPackage:
         if shutil.which("apt-get") is None:
             raise UserError(
                 f"apt-get is missing, so the Debian package {wanted} can't be fetched",
-                f"Elsewhere than on Debian {by_hand}, or use a modules.sources.folder.LocalFolder",
+                f"Elsewhere than on Debian {by_hand}, or use a modules.sources.local_folder.LocalFolder",
             )
         status, output = run_client(["apt-get", "download", wanted], folder, {**os.environ, "LC_ALL": "C"})
         files = sorted(folder.glob("*.deb"))

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
-from modules.tasks.pictures import picture_inputs
+from modules.tasks.image_inputs import picture_inputs
 from modules.tasks.task import Task
 
 if TYPE_CHECKING:
-    from modules.configuration.settings import DataSettings
+    from modules.configuration.schema.settings import DataSettings
 
 
 class Classification(Task):
@@ -37,7 +37,7 @@ class Classification(Task):
         "validation/loss": "min",
         "validation/accuracy": "max",
     }
-    evaluated_by = "modules.evaluation.classification"
+    evaluated_by = "modules.evaluation.classification_evaluator"
     served_as = "classes"
 
     def __init__(

@@ -24,14 +24,14 @@ from jaxtyping import Float
 from torch import Tensor, distributed, nn
 from torch.optim import SGD, Optimizer
 
-from modules.bricks.boltzmann import BoltzmannLayer, sample_bernoulli
+from modules.bricks.boltzmann_layer import BoltzmannLayer, sample_bernoulli
 from modules.configuration.errors import UserError
 from modules.metrics.partition_function import log_partition
+from modules.tasks.image_inputs import demand_unit_interval
 from modules.tasks.persistent_chains import PersistentChains
-from modules.tasks.pictures import demand_unit_interval
 
 if TYPE_CHECKING:
-    from modules.configuration.settings import DataSettings
+    from modules.configuration.schema.settings import DataSettings
 
 # log Z is looked at after each epoch: enough for a curve. The evaluation takes its time.
 _NUM_CHAINS, _NUM_TEMPERATURES, _EXACT_UP_TO = 20, 300, 12
@@ -62,7 +62,7 @@ class ContrastiveDivergence(PersistentChains):
         "validation/log_likelihood": "max",
         "validation/reconstruction_error": "min",
     }
-    evaluated_by = "modules.evaluation.boltzmann"
+    evaluated_by = "modules.evaluation.boltzmann_evaluator"
 
     def __init__(
         self,

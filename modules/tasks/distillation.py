@@ -33,7 +33,7 @@ class Distillation(Classification):
         ValueError: temperature or share out of range.
     """
 
-    evaluated_by = "modules.evaluation.distillation"
+    evaluated_by = "modules.evaluation.distillation_evaluator"
 
     def __init__(
         self,

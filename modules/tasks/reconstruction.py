@@ -12,11 +12,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.tasks.pictures import demand_unit_interval, picture_inputs
+from modules.tasks.image_inputs import demand_unit_interval, picture_inputs
 from modules.tasks.task import Task
 
 if TYPE_CHECKING:
-    from modules.configuration.settings import DataSettings
+    from modules.configuration.schema.settings import DataSettings
 
 
 class Encoder(nn.Module):
@@ -48,7 +48,7 @@ class Reconstruction(Task):
     """
 
     measures: ClassVar[dict[str, Literal["max", "min"]]] = {"validation/loss": "min"}
-    evaluated_by = "modules.evaluation.reconstruction"
+    evaluated_by = "modules.evaluation.reconstruction_evaluator"
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ from torch.optim import Optimizer
 from modules.configuration.errors import UserError
 
 if TYPE_CHECKING:
-    from modules.configuration.settings import DataSettings
+    from modules.configuration.schema.settings import DataSettings
 
 _STEP_HOOKS = (
     "backward",

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.bricks.boltzmann import sample_bernoulli
+from modules.bricks.boltzmann_layer import sample_bernoulli
 from modules.models.boltzmann.generative_belief_net import GenerativeBeliefNet
 from modules.tasks.classification import Classification
 from modules.tasks.persistent_chains import PersistentChains
@@ -41,7 +41,7 @@ class UpDown(PersistentChains, Classification):
     """
 
     measures: ClassVar[dict[str, Literal["max", "min"]]] = Classification.measures
-    evaluated_by = "modules.evaluation.up_down"
+    evaluated_by = "modules.evaluation.up_down_evaluator"
 
     def __init__(
         self,

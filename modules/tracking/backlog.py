@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from modules.tracking.folder import RUN, DrainState, is_held, read_run, writer_lock
 from modules.tracking.spool import EVENTS, SYSTEM, read_events, read_followed
+from modules.tracking.tracking_folder import RUN, DrainState, is_held, read_run, writer_lock
 
 
 @dataclass(frozen=True)

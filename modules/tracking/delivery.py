@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from modules.configuration.errors import UserError
-from modules.tracking.folder import STATE, DrainState
 from modules.tracking.remote_run import RemoteRun
 from modules.tracking.spool import EVENTS, ROWS_PER_EVENT, SYSTEM, ReplayFilter, read_events
 from modules.tracking.store import Stores
+from modules.tracking.tracking_folder import STATE, DrainState
 
 KILLED_REASON = "the process ended without a word (SIGKILL, out of memory, power)"
 

@@ -18,9 +18,9 @@ import psutil
 from filelock import Timeout
 
 from modules.tracking.family import Family
-from modules.tracking.folder import drainer_lock, is_held, read_run, writer_lock
 from modules.tracking.store import limit_patience
 from modules.tracking.system_metrics import SystemMonitor
+from modules.tracking.tracking_folder import drainer_lock, is_held, read_run, writer_lock
 
 IDLE_S = 0.2
 FAMILY_IDLE_S = 1.0  # many spools that grow are read in larger bites

@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-from modules.tracking.folder import LOG, drainer_lock, is_held
+from modules.tracking.tracking_folder import LOG, drainer_lock, is_held
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAUSE_S = (5.0, 300.0)  # first and longest between two starts

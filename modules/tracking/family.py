@@ -16,9 +16,9 @@ from filelock import FileLock, Timeout
 
 from modules.configuration.errors import UserError
 from modules.tracking.delivery import Delivery
-from modules.tracking.folder import drainer_lock, is_held, read_run, writer_lock
 from modules.tracking.spool import EVENTS, read_followed
 from modules.tracking.store import Stores
+from modules.tracking.tracking_folder import drainer_lock, is_held, read_run, writer_lock
 
 
 @dataclass

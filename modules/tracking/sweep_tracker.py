@@ -11,9 +11,9 @@ from typing import Any
 
 from filelock import Timeout
 
-from modules.tracking.folder import DrainState, read_run, writer_lock
 from modules.tracking.spool import EVENTS, FOLLOWED, SpoolWriter, read_events, read_followed
 from modules.tracking.tracker import STATUSES, WRITER_WAIT_S, Tracker, now_ms
+from modules.tracking.tracking_folder import DrainState, read_run, writer_lock
 
 
 class SweepTracker(Tracker):

@@ -20,7 +20,10 @@ from filelock import Timeout
 
 from modules.configuration.errors import UserError
 from modules.tracking.drainer_process import DrainerProcess
-from modules.tracking.folder import (
+from modules.tracking.parameters import flatten
+from modules.tracking.spool import EVENTS, ROWS_PER_EVENT, SpoolWriter
+from modules.tracking.store import absolute_settings
+from modules.tracking.tracking_folder import (
     RUN,
     DrainState,
     keep_file,
@@ -28,9 +31,6 @@ from modules.tracking.folder import (
     write_json,
     writer_lock,
 )
-from modules.tracking.parameters import flatten
-from modules.tracking.spool import EVENTS, ROWS_PER_EVENT, SpoolWriter
-from modules.tracking.store import absolute_settings
 
 STATUSES = ("FINISHED", "FAILED", "KILLED")
 FLUSH_EVERY_S = 1.0

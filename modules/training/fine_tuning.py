@@ -10,7 +10,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import nn
 
-from modules.configuration.settings import FineTuningSettings
+from modules.configuration.schema.settings import FineTuningSettings
 from modules.models.parts import parts
 
 

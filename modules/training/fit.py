@@ -21,18 +21,18 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from modules.configuration.errors import UserError
-from modules.configuration.settings import FineTuningSettings, RuntimeSettings, TrainerSettings, read
-from modules.configuration.targets import build
+from modules.configuration.schema.settings import FineTuningSettings, RuntimeSettings, TrainerSettings, read
+from modules.configuration.static_analysis.targets import build
 from modules.tasks.task import Optimisation, Task
 from modules.training.checkpoint import AtomicCheckpointIO, CheckpointSaver
 from modules.training.communication import Communication
 from modules.training.curves import Curves, LossCurve, MetricSink
 from modules.training.data_parallel import DataParallelStrategy, world_size
 from modules.training.fine_tuning import Freezing, parameter_groups
+from modules.training.freed_memory import keep_freed_memory
 from modules.training.gradient_norms import GradientNorms
 from modules.training.initial_weights import begin_from
 from modules.training.interruption import Interruption
-from modules.training.memory import keep_freed_memory
 from modules.training.progress import ProgressDisplay
 from modules.training.random_state import RandomState, seed_all
 

@@ -11,11 +11,11 @@ import torch
 from pytorch_lightning import Callback
 from rich.console import Console
 
-from modules.configuration.definitions import ROOT
 from modules.configuration.errors import UserError
-from modules.configuration.identity import shard_hashes
-from modules.configuration.plans import to_yaml, write_if_changed
-from modules.configuration.settings import DataSettings, RuntimeSettings, TrainerSettings, read
+from modules.configuration.plans.identity import shard_hashes
+from modules.configuration.schema.settings import DataSettings, RuntimeSettings, TrainerSettings, read
+from modules.configuration.static_analysis.definitions import ROOT
+from modules.configuration.yaml_files import to_yaml, write_if_changed
 from modules.datamodules.chosen_samples import choose
 from modules.datamodules.shard_loader import EvaluationLoader, TrainingLoader
 from modules.datamodules.shard_set import ShardSet
@@ -25,10 +25,10 @@ from modules.training.checkpoint import save_tensors
 from modules.training.curves import Curves
 from modules.training.data_parallel import rank, world_size
 from modules.training.environment import environment, git_state
-from modules.training.faults import explained
 from modules.training.fit import fit
 from modules.training.interruption import Interrupted, Interruption
 from modules.training.run_folder import RunFolder
+from modules.training.training_errors import explained
 
 # Validation keeps no gradients: larger batches fit, and cost less a sample.
 VALIDATION_BATCH_SIZE = 500

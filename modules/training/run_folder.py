@@ -22,9 +22,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from modules.configuration.errors import UserError
-from modules.configuration.plans import write_if_changed
+from modules.configuration.yaml_files import write_if_changed
 
 RESULTS = ("weights.pt", "history.json", "summary.json")
+HELD_WAIT_S = 60.0
+"""For the worker of a driver that was killed to be gone."""
 
 
 class RunFolder:

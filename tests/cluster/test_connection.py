@@ -16,7 +16,7 @@ import psutil
 from modules.cluster.connection import connect
 from modules.configuration.command import one_line
 from modules.configuration.errors import UserError
-from modules.configuration.settings import RuntimeSettings
+from modules.configuration.schema.settings import RuntimeSettings
 from tests.cluster.ports import METRICS, answer_without_token
 address, num_workers, gpus = json.loads(sys.argv[1])
 try:

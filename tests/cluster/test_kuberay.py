@@ -15,12 +15,12 @@ import jsonschema
 import pytest
 import yaml
 
+from modules.cluster.cluster_settings import KubeRayCluster, read_cluster
+from modules.cluster.code_package import Package, collect
 from modules.cluster.job import Job, new_name
 from modules.cluster.kuberay import manifest
-from modules.cluster.package import Package, collect
-from modules.cluster.settings import KubeRayCluster, read_cluster
-from modules.configuration.definitions import ROOT
 from modules.configuration.errors import UserError
+from modules.configuration.static_analysis.definitions import ROOT
 from tests.cluster.hostile import HOSTILE, PRINT_ARGUMENTS
 from tests.cluster.kuberay_schema import SCHEMAS
 

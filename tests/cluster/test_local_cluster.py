@@ -15,11 +15,11 @@ import psutil
 import pytest
 
 from modules.cluster import jobs_api, local
+from modules.cluster.code_package import Package
 from modules.cluster.connection import check_head
 from modules.cluster.job import Job, Record
-from modules.cluster.package import Package
 from modules.configuration.errors import UserError
-from modules.configuration.settings import RuntimeSettings
+from modules.configuration.schema.settings import RuntimeSettings
 from tests.cluster.hostile import HOSTILE, PRINT_ARGUMENTS
 from tests.cluster.ports import METRICS, answer_without_token
 from tests.cluster.yard import SMALL, start, submit, wait
@@ -31,7 +31,7 @@ SETTINGS = ["cluster.num_nodes=3", "cluster.object_store_mib=80"]
 START = """
 import sys
 from modules.cluster import local
-from modules.cluster.settings import read_cluster
+from modules.cluster.cluster_settings import read_cluster
 local.start(read_cluster("local", sys.argv[1:]))
 """
 RUNTIME = RuntimeSettings("ray", "cpu", 1, 0, "auto", 1, 1, 0, 0, ".")

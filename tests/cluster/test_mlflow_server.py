@@ -19,10 +19,10 @@ from typing import Any
 
 import pytest
 
-from modules.tracking.folder import DrainState
 from modules.tracking.remote_run import PARENT_TAG
 from modules.tracking.store import open_store
 from modules.tracking.tracker import Tracker
+from modules.tracking.tracking_folder import DrainState
 from tests.processes import started_by
 from tests.training.small import write_small_shards
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from modules.cluster.cluster_settings import SlurmCluster, read_cluster
+from modules.cluster.code_package import Package, collect
 from modules.cluster.job import Job
-from modules.cluster.package import Package, collect
-from modules.cluster.settings import SlurmCluster, read_cluster
 from modules.cluster.slurm import submit as submit_job
 from modules.configuration.errors import UserError
 from tests.cluster.hostile import HOSTILE, PRINT_ARGUMENTS

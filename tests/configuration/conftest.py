@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from modules.configuration.definitions import ROOT
+from modules.configuration.static_analysis.definitions import ROOT
 
 
 @pytest.fixture

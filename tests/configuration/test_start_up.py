@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from modules.configuration.definitions import ROOT
+from modules.configuration.static_analysis.definitions import ROOT
 
 HEAVY = {"torch", "numpy", "pytorch_lightning", "mlflow", "ray", "dvc", "matplotlib", "pandas", "webdataset"}
 PROGRAM = """

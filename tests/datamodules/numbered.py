@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from modules.configuration.settings import DataSettings, read
+from modules.configuration.schema.settings import DataSettings, read
 
 NUM_CLASSES = 3
 
@@ -17,7 +17,7 @@ def settings(**changes: Any) -> DataSettings:
         "name": "numbered",
         "title": "Numbered pictures",
         "source": {
-            "_target_": "modules.sources.folder.LocalFolder",
+            "_target_": "modules.sources.local_folder.LocalFolder",
             "name": "raw",
             "path": ".",
             "licence": "CC0",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from modules.configuration.errors import UserError
-from modules.configuration.settings import TrainerSettings, read
+from modules.configuration.schema.settings import TrainerSettings, read
 from modules.datamodules.chosen_samples import choose
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet, ShardSplit

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from modules.configuration.errors import UserError
-from modules.configuration.settings import FieldSettings
+from modules.configuration.schema.settings import FieldSettings
 from modules.datamodules.formats.idx import IdxReader, read_idx
+from modules.datamodules.formats.image_folder import PictureFolderReader
 from modules.datamodules.formats.json_digits import JsonDigitsReader
-from modules.datamodules.formats.picture_folder import PictureFolderReader
 from modules.datamodules.shard_loader import EvaluationLoader, TrainingLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.shard_writer import write_shards
@@ -135,7 +135,7 @@ def test_a_folder_of_pictures_alone_in_their_records(
     tmp_path: Path, encoding: str, tolerance: int, channels: int
 ) -> None:
     draw_pictures(tmp_path / "raw")
-    reader = {"_target_": "modules.datamodules.formats.picture_folder.PictureFolderReader"}
+    reader = {"_target_": "modules.datamodules.formats.image_folder.PictureFolderReader"}
     data = settings(
         reader=reader,
         fields=picture_fields(channels, encoding),

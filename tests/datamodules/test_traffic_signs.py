@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modules.configuration.catalogue import dataset
+from modules.configuration.composition.catalogue import dataset
 from modules.configuration.errors import UserError
-from modules.configuration.settings import FieldSettings
+from modules.configuration.schema.settings import FieldSettings
+from modules.datamodules.domain_randomisation import photographed
 from modules.datamodules.formats.traffic_signs import TrafficSignReader
-from modules.datamodules.photographed import photographed
 
 GROUPS = {
     "animals": ["warning--bear-*", "warning--cow"],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modules.sweeps.ledger import read_events
+from modules.sweeps.control.ledger import read_events
 from tests.pipelines.yard import environment
 from tests.training.small import write_small_shards
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from modules.bricks.boltzmann import BoltzmannLayer
+from modules.bricks.boltzmann_layer import BoltzmannLayer
 from modules.metrics.partition_function import annealed_log_partition, exact_log_partition, log_partition
 from modules.models.boltzmann.rbm import RBM
 from modules.tasks.contrastive_divergence import ContrastiveDivergence
-from tests.bricks.test_boltzmann import machine, states
+from tests.bricks.test_boltzmann_layer import machine, states
 from tests.training.small import pictures
 
 

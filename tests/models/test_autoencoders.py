@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modules.models.convolutional.autoencoder import ConvolutionalAutoencoder
+from modules.models.convolutional.convolutional_autoencoder import ConvolutionalAutoencoder
 from modules.models.feedforward.autoencoder import Autoencoder
 
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from modules.configuration.compose import compose
-from modules.configuration.targets import build
+from modules.configuration.composition.compose import compose
+from modules.configuration.static_analysis.targets import build
 from modules.models.boltzmann.generative_belief_net import GenerativeBeliefNet
 from modules.models.boltzmann.rbm import RBM
 from modules.tasks.contrastive_divergence import reconstruction_error

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from modules.configuration.errors import UserError
-from modules.configuration.targets import build
+from modules.configuration.static_analysis.targets import build
 from modules.datamodules.shard_set import ShardSet
 from modules.registry.outcome import read_outcome
 from pipelines import evaluate

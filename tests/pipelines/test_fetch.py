@@ -27,7 +27,7 @@ def conf(tmp_path: Path) -> Path:
     (tmp_path / "mine/1.txt").write_text("one")
     (tmp_path / "mine/LICENSE.txt").write_text("free")
     (tmp_path / "conf/source").mkdir(parents=True)
-    target = "modules.sources.folder.LocalFolder"
+    target = "modules.sources.local_folder.LocalFolder"
     node = {"_target_": target, "name": "pets", "path": str(tmp_path / "mine"), "licence": "CC0-1.0"}
     (tmp_path / "conf/source/pets.yaml").write_text(yaml.safe_dump(node))
     return tmp_path / "conf"
@@ -116,7 +116,7 @@ def test_mistakes_are_one_line(conf: Path, arguments: list[str], message: str) -
         ({"licence": None}, "licence"),
         ({"patch": "x"}, "patch"),
         ({"_target_": "os.system"}, "os.system is not allowed"),
-        ({"_target_": "modules.sources.folder.LocalFoldr"}, "LocalFolder"),
+        ({"_target_": "modules.sources.local_folder.LocalFoldr"}, "LocalFolder"),
         ({"name": "../escape"}, "is no plain name"),
     ],
 )

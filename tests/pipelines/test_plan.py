@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import yaml
 
-from modules.configuration import catalogue
-from modules.configuration.compose import compose
-from modules.configuration.definitions import ROOT
+from modules.configuration.composition import catalogue
+from modules.configuration.composition.compose import compose
+from modules.configuration.composition.key_locations import CONF
 from modules.configuration.errors import UserError
-from modules.configuration.origins import CONF
-from modules.configuration.plans import read_plan, read_yaml
-from modules.shapes.plan import make_plan
+from modules.configuration.plans.plan_files import read_plan
+from modules.configuration.static_analysis.definitions import ROOT
+from modules.configuration.yaml_files import read_yaml
+from modules.shapes.make_plan import make_plan
 from pipelines.plan import main
 
 RECIPES = catalogue.names("recipe")
@@ -61,7 +62,7 @@ def test_all_writes_what_the_other_verbs_read(planned: Path) -> None:
     evaluate = yaml.safe_load((out / "verbs" / "evaluate" / "neuron.yaml").read_text())
     for name in ("classification", "findings", "drawing"):  # its task names the first alone
         assert f"modules/evaluation/{name}.py" in evaluate["code"]["files"]
-    assert "modules/evaluation/reconstruction.py" not in evaluate["code"]["files"]
+    assert "modules/evaluation/reconstruction_evaluator.py" not in evaluate["code"]["files"]
     training = read_plan(out / "neuron.yaml")["code"]["files"]
     assert not any(path.startswith(("modules/evaluation", "modules/registry")) for path in training)
     report = yaml.safe_load((out / "verbs" / "report.yaml").read_text())

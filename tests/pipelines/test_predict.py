@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from modules.configuration.errors import UserError
-from modules.configuration.targets import build
+from modules.configuration.static_analysis.targets import build
 from modules.registry.versions import PROGRAM, Registry
 from pipelines import predict, promote
 from tests.pipelines.yard import CLASSES, RECIPE, Yard, environment

@@ -33,7 +33,7 @@ def dataset(tmp_path: Path) -> dict[str, Any]:
     record = {"name": "pets", "sha256": "", "licence": "CC0-1.0", "files": {}}
     (tmp_path / "raw/pets/source.json").write_text(json.dumps(record))
     source = {
-        "_target_": "modules.sources.folder.LocalFolder",
+        "_target_": "modules.sources.local_folder.LocalFolder",
         "name": "pets",
         "path": "x",
         "licence": "CC0-1.0",
@@ -44,7 +44,7 @@ def dataset(tmp_path: Path) -> dict[str, Any]:
         "name": "pets",
         "title": "Pets",
         "source": source,
-        "reader": {"_target_": "modules.datamodules.formats.picture_folder.PictureFolderReader"},
+        "reader": {"_target_": "modules.datamodules.formats.image_folder.PictureFolderReader"},
         "fields": {"image": image, "label": label},
         "splits": {"test": {"from": "train", "fraction": 0.25}},
         "samples_per_record": 8,

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from modules.cluster.cluster_settings import read_cluster
 from modules.cluster.command_line import CommandLine, cluster_overrides, read_command_line
-from modules.cluster.settings import read_cluster
 from modules.configuration.errors import UserError
 from tests.pipelines.yard import environment
 from tests.training.small import write_small_shards
@@ -201,7 +201,7 @@ def test_a_path_that_hydra_would_read_is_quoted_or_refused(
         )
 
     assert storage("a b,c") == f"runtime.storage='{tmp_path}/a b,c'"
-    from modules.configuration.compose import compose
+    from modules.configuration.composition.compose import compose
 
     assert compose([storage("a b,c")])["runtime"]["storage"] == f"{tmp_path}/a b,c"
     with pytest.raises(UserError, match="cannot be written as an override"):

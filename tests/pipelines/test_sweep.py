@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from modules.configuration.catalogue import names, space_chart, space_overrides
+from modules.configuration.composition.catalogue import names, space_chart, space_overrides
+from modules.configuration.composition.key_locations import CONF
 from modules.configuration.errors import UserError
-from modules.configuration.origins import CONF
-from modules.configuration.plans import to_yaml
-from modules.sweeps import command
-from modules.sweeps.setup import Sweep, as_plain, check_points, draft
+from modules.configuration.yaml_files import to_yaml
+from modules.sweeps.control import sweep_command
+from modules.sweeps.control.sweep_setup import Sweep, as_plain, check_points, draft
 from pipelines.sweep import main
 
 SPACES = names("space")
@@ -37,7 +37,7 @@ def swept(monkeypatch: pytest.MonkeyPatch) -> list[Sweep]:
         sweep.folder.mkdir(parents=True)
         (sweep.folder / "ledger.jsonl").write_text('{"event": "sweep"}\n')
 
-    monkeypatch.setattr(command, "sweep", record)
+    monkeypatch.setattr(sweep_command, "sweep", record)
     return seen
 
 
@@ -77,7 +77,7 @@ def test_results_are_left_when_a_trial_failed(monkeypatch: pytest.MonkeyPatch) -
         (sweep.folder / "best.yaml").write_text("")
         raise UserError("1 of 2 trials failed")
 
-    monkeypatch.setattr(command, "sweep", fail)
+    monkeypatch.setattr(sweep_command, "sweep", fail)
     with pytest.raises(UserError, match="1 of 2 trials failed"):
         main([f"plan={write_plan()}"])
     assert Path("build/sweep/lenet/best.yaml").is_file()

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from modules.configuration.definitions import ROOT
 from modules.configuration.errors import UserError
+from modules.configuration.static_analysis.definitions import ROOT
 from modules.tracking.drainer_process import DrainerProcess
 from modules.tracking.sweep_tracker import SweepTracker
 from modules.tracking.tracker import Tracker

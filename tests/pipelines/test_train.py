@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from modules.configuration.plans import to_yaml
+from modules.configuration.yaml_files import to_yaml
 from tests.pipelines.yard import environment
 from tests.training.small import small_plan, write_small_shards
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from modules.configuration.errors import UserError
-from modules.configuration.targets import build
+from modules.configuration.static_analysis.targets import build
 from modules.registry.outcome import read_outcome
 from modules.registry.versions import Registry
 from pipelines import evaluate, predict, promote

@@ -12,9 +12,9 @@ import torch
 import yaml
 from PIL import Image
 
-from modules.configuration.compose import compose
-from modules.configuration.settings import DataSettings, read
-from modules.configuration.targets import build
+from modules.configuration.composition.compose import compose
+from modules.configuration.schema.settings import DataSettings, read
+from modules.configuration.static_analysis.targets import build
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.shard_writer import write_shards
@@ -138,12 +138,12 @@ def make_yard(folder: Path, overrides: list[str] = CLASSIFIER, metric: str = "ac
         "name": DATASET,
         "title": "Stripes",
         "source": {
-            "_target_": "modules.sources.folder.LocalFolder",
+            "_target_": "modules.sources.local_folder.LocalFolder",
             "name": DATASET,
             "path": "x",
             "licence": "CC0",
         },
-        "reader": {"_target_": "modules.datamodules.formats.picture_folder.PictureFolderReader"},
+        "reader": {"_target_": "modules.datamodules.formats.image_folder.PictureFolderReader"},
         "fields": {
             "image": {
                 "dtype": "uint8",

@@ -16,9 +16,9 @@ from modules.configuration.errors import UserError
 from modules.models.convolutional.lenet import LeNet
 from modules.models.feedforward.neuron import Neuron
 from modules.models.feedforward.perceptron import Perceptron
-from modules.registry.archive import vetted
 from modules.registry.export import Description, export_program, load_program, save_program
 from modules.registry.gates import Signature
+from modules.registry.program_archive import vetted
 from modules.registry.versions import Version
 from modules.tasks.classification import Classification
 

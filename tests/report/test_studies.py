@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from modules.configuration.errors import UserError
-from modules.configuration.execution import ChartSettings
+from modules.configuration.schema.execution_settings import ChartSettings
 from modules.report.charts import draw
 from modules.report.page import render
 from modules.report.reading import read_recipes

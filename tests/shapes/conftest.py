@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modules.configuration import targets
+from modules.configuration.static_analysis import targets
 
 Configure = Callable[..., dict[str, Any]]
 

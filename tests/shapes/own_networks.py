@@ -93,4 +93,4 @@ def own(name: str, **keywords: Any) -> dict[str, Any]:
 def chain(*layers: tuple[str, dict[str, Any]]) -> dict[str, Any]:
     """The node of layers of torch, one after another."""
     nodes = [{"_target_": f"torch.nn.{name}", **keywords} for name, keywords in layers]
-    return {"_target_": "modules.models.chain.Chain", "layers": nodes}
+    return {"_target_": "modules.models.sequential.Chain", "layers": nodes}

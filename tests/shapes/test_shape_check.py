@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from modules.configuration.catalogue import names
-from modules.configuration.compose import compose
+from modules.configuration.composition.catalogue import names
+from modules.configuration.composition.compose import compose
 from modules.configuration.errors import UserError
-from modules.configuration.targets import build
-from modules.shapes.check import check_shapes
+from modules.configuration.static_analysis.targets import build
 from modules.shapes.mismatch import ShapeError
+from modules.shapes.shape_check import check_shapes
 from tests.shapes.own_networks import chain, own
 
 

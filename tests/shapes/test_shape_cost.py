@@ -2,11 +2,11 @@ import pytest
 import torch
 from rich.console import Console
 
-from modules.configuration.compose import compose
-from modules.configuration.targets import build
-from modules.shapes.check import check_shapes
+from modules.configuration.composition.compose import compose
+from modules.configuration.static_analysis.targets import build
 from modules.shapes.cost import measure_multiply_adds_per_s
-from modules.shapes.table import bytes_text, shape_table
+from modules.shapes.shape_check import check_shapes
+from modules.shapes.shape_table import bytes_text, shape_table
 from tests.shapes.own_networks import chain
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modules.configuration.compose import compose
-from modules.configuration.loader import origins
-from modules.configuration.origins import CONF, Layer, Origins
-from modules.shapes.check import check_phases, check_shapes
+from modules.configuration.composition.compose import compose
+from modules.configuration.composition.hydra_loader import origins
+from modules.configuration.composition.key_locations import CONF, Layer, Origins
 from modules.shapes.mismatch import ShapeError
+from modules.shapes.shape_check import check_phases, check_shapes
 from tests.shapes.own_networks import chain, own
 
 FLATTEN, RELU = ("Flatten", {}), ("ReLU", {})

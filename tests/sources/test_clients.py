@@ -16,7 +16,7 @@ import pytest
 
 from modules.configuration.errors import UserError
 from modules.sources.debian import DebianPackage
-from modules.sources.folder import LocalFolder
+from modules.sources.local_folder import LocalFolder
 from modules.sources.npm import NpmPackage
 from modules.sources.pypi import PyPiPackage
 from tests.sources.loopback import Site, serve

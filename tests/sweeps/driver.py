@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from modules.cluster.connection import connect
-from modules.sweeps.controller import run_sweep
+from modules.sweeps.control.controller import run_sweep
 from tests.sweeps.small_sweep import TRIAL, make_sweep
 
 if __name__ == "__main__":

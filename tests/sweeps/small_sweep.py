@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from modules.configuration.execution import RuntimeSettings, SweepSettings
-from modules.sweeps.setup import Sweep
-from modules.sweeps.space import Space
+from modules.configuration.schema.execution_settings import RuntimeSettings, SweepSettings
+from modules.sweeps.control.sweep_setup import Sweep
+from modules.sweeps.search.search_space import Space
 
 SETTINGS = SweepSettings(
     search="grid",

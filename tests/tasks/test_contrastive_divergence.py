@@ -14,7 +14,7 @@ from modules.models.boltzmann.deep_belief_net import DeepBeliefNet
 from modules.models.boltzmann.rbm import RBM
 from modules.tasks.contrastive_divergence import ContrastiveDivergence
 from modules.tasks.task import Optimisation, Task
-from tests.bricks.test_boltzmann import states
+from tests.bricks.test_boltzmann_layer import states
 
 SHAPE = [1, 2, 2]
 FLOATS = "intensity 0..1"

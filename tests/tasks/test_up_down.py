@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from modules.evaluation.up_down import dreams
+from modules.evaluation.up_down_evaluator import dreams
 from modules.models.boltzmann.generative_belief_net import GenerativeBeliefNet
 from modules.models.feedforward.neuron import Neuron
 from modules.tasks.up_down import UpDown

@@ -12,9 +12,9 @@ from modules.configuration.errors import UserError
 from modules.tracking.delivery import Delivery
 from modules.tracking.drainer import drain
 from modules.tracking.drainer_process import DrainerProcess
-from modules.tracking.folder import DrainState, read_run
 from modules.tracking.store import open_store
 from modules.tracking.tracker import Tracker
+from modules.tracking.tracking_folder import DrainState, read_run
 
 from .conftest import Settings, settings_for
 

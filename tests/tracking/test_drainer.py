@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from modules.tracking.folder import DrainState, drainer_lock, is_held
 from modules.tracking.spool import EVENTS
+from modules.tracking.tracking_folder import DrainState, drainer_lock, is_held
 
 from .conftest import Server, Settings
 

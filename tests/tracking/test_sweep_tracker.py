@@ -14,12 +14,12 @@ import pytest
 
 from modules.tracking.drainer import drain
 from modules.tracking.drainer_process import DrainerProcess
-from modules.tracking.folder import DrainState, drainer_lock, is_held
 from modules.tracking.remote_run import PARENT_TAG
 from modules.tracking.spool import read_followed
 from modules.tracking.store import open_store
 from modules.tracking.sweep_tracker import SweepTracker
 from modules.tracking.tracker import Tracker
+from modules.tracking.tracking_folder import DrainState, drainer_lock, is_held
 from tests.processes import started_by
 
 from .conftest import Settings

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modules.configuration.catalogue import names
-from modules.configuration.compose import compose
-from modules.configuration.fingerprint import code_fingerprint
-from modules.configuration.settings import DataSettings, TrainerSettings, read
+from modules.configuration.composition.catalogue import names
+from modules.configuration.composition.compose import compose
+from modules.configuration.schema.settings import DataSettings, TrainerSettings, read
+from modules.configuration.static_analysis.code_fingerprint import code_fingerprint
 from modules.datamodules.chosen_samples import choose
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet

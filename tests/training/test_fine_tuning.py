@@ -9,12 +9,12 @@ from rich.console import Console
 from torch import nn
 
 from modules.configuration.errors import UserError
-from modules.configuration.settings import FineTuningSettings
+from modules.configuration.schema.settings import FineTuningSettings
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.models.feedforward.perceptron import Perceptron
 from modules.models.parts import parts
-from modules.shapes.check import check_shapes
+from modules.shapes.shape_check import check_shapes
 from modules.training.fine_tuning import Freezing, parameter_groups
 from modules.training.fit import build_task, fit
 from tests.training.small import small_loader, small_plan

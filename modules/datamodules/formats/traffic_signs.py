@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from modules.configuration.errors import UserError
-from modules.configuration.settings import FieldSettings
-from modules.datamodules.photographed import photographed
+from modules.configuration.schema.settings import FieldSettings
+from modules.datamodules.domain_randomisation import photographed
 from modules.datamodules.samples import Samples, raw_path
 
 _SHEET = "package/sprites/sprites@2x"

@@ -15,7 +15,7 @@ from math import prod
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from modules.bricks.boltzmann import BoltzmannLayer
+from modules.bricks.boltzmann_layer import BoltzmannLayer
 from modules.bricks.dense import DenseLayer
 
 

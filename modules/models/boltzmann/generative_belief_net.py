@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.bricks.boltzmann import BoltzmannLayer, sample_bernoulli
+from modules.bricks.boltzmann_layer import BoltzmannLayer, sample_bernoulli
 
 
 class GenerativeBeliefNet(nn.Module):

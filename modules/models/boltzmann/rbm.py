@@ -1,7 +1,7 @@
 """The restricted Boltzmann machine as a model of pictures.
 
 Hinton (2002), *Training products of experts by minimizing contrastive divergence*, Neural Computation 14; the
-machine itself, its symbols and deviations: `modules.bricks.boltzmann`.
+machine itself, its symbols and deviations: `modules.bricks.boltzmann_layer`.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from modules.bricks.boltzmann import BoltzmannLayer
+from modules.bricks.boltzmann_layer import BoltzmannLayer
 
 
 class RBM(nn.Module):

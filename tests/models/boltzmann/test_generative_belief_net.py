@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from modules.models.boltzmann.deep_belief_net import DeepBeliefNet
 from modules.models.boltzmann.generative_belief_net import GenerativeBeliefNet, Untied
-from tests.bricks.test_boltzmann import states
+from tests.bricks.test_boltzmann_layer import states
 
 SHAPE = [1, 4, 4]
 

@@ -1,0 +1,175 @@
+"""What conf/ holds: sources, datasets and recipes, and the file that tells dvc.yaml of them."""
+
+from collections.abc import Collection
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modules.configuration.composition.key_locations import CONF, shown
+from modules.configuration.errors import KeyFault, UserError
+from modules.configuration.names import check_name, suggest
+from modules.configuration.schema.execution_settings import SpaceSettings
+from modules.configuration.schema.settings import DataSettings, read
+from modules.configuration.yaml_files import read_yaml
+
+HEADER = (
+    "# Written by `python -m pipelines.plan --catalogue`: what dvc.yaml loops over. Do not edit by hand.\n"
+)
+MEND = "Write it anew: python -m pipelines.plan --catalogue"
+
+
+def names(group: str, conf: Path = CONF) -> list[str]:
+    """The files of a group, without suffix.
+
+    Raises:
+        UserError: a file's name could not be a folder's.
+    """
+    return [check_name(group, path.stem) for path in sorted((conf / group).glob("*.yaml"))]
+
+
+def groups(conf: Path = CONF) -> list[Path]:
+    """The folders of which a configuration takes one file each; other commands than train read the others."""
+    others = ("source", "space", "cluster", "hydra")
+    return [path for path in conf.iterdir() if path.is_dir() and path.name not in others]
+
+
+def describe(recipe: str, conf: Path = CONF) -> str:
+    """The first sentence of a recipe's header."""
+    for line in (conf / "recipe" / f"{recipe}.yaml").read_text(encoding="utf-8").splitlines():
+        if line.startswith("# ") and not line.startswith("# @"):
+            return line.removeprefix("# ")
+    return ""
+
+
+def source(name: str, conf: Path = CONF) -> dict[str, Any]:
+    """A source: the class that fetches it and that class's keywords."""
+    path = conf / "source" / f"{name}.yaml"
+    found = read_yaml(path)
+    if found.get("name") != name:
+        raise UserError(f"{shown(path)}: its name is {found.get('name')!r}", f"Write name: {name}")
+    return found
+
+
+def dataset(name: str, conf: Path = CONF) -> dict[str, Any]:
+    """A dataset with its source, checked, apart from any recipe.
+
+    Raises:
+        UserError: naming the file and key at fault.
+    """
+    from omegaconf import OmegaConf
+
+    from modules.configuration.composition.hydra_errors import HYDRA_ERRORS, explain
+    from modules.configuration.composition.hydra_loader import load
+
+    path = conf / "data" / f"{name}.yaml"
+    try:
+        found = OmegaConf.to_container(
+            load([], conf, root=f"data/{name}"), resolve=True, throw_on_missing=True
+        )
+    except HYDRA_ERRORS as error:
+        raise explain(error, [], conf) from error
+    # A group's file keeps its keys under the group's name.
+    plain = found["data"] if isinstance(found, dict) else {}
+    try:
+        read(DataSettings, plain)
+    except KeyFault as fault:
+        raise fault.at(shown(path)) from None
+    if plain["name"] != name:
+        raise UserError(f"{shown(path)}: its name is {plain['name']!r}", f"Write name: {name}")
+    return plain
+
+
+def space(name: str, conf: Path = CONF) -> SpaceSettings:
+    """A space of conf/space, checked.
+
+    Raises:
+        UserError: naming the file and key at fault.
+    """
+    path = conf / "space" / f"{name}.yaml"
+    try:
+        found = read(SpaceSettings, read_yaml(path))
+    except KeyFault as fault:
+        raise fault.at(shown(path)) from None
+    if found.name != name:
+        raise UserError(f"{shown(path)}: its name is {found.name!r}", f"Write name: {name}")
+    return found
+
+
+def space_overrides(name: str, conf: Path = CONF) -> list[str]:
+    """The overrides that a space of conf/space stands for.
+
+    Raises:
+        UserError: naming the file and key at fault.
+    """
+    found = space(name, conf)
+    return [f"recipe={found.recipe}", f"sweep={found.sweep}", *found.overrides, *found.axes]
+
+
+def space_chart(name: str, measured: Collection[str], conf: Path = CONF) -> dict[str, Any] | None:
+    """How the report shows a space, or None.
+
+    Args:
+        name: of the space.
+        measured: the metrics that its trials log.
+        conf: the folder of configuration.
+
+    Raises:
+        UserError: it would show what no trial logs.
+    """
+    chart = space(name, conf).chart
+    if chart is None:
+        return None
+    if chart.y is not None and chart.y not in measured:
+        file = shown(conf / "space" / f"{name}.yaml")
+        raise UserError(f"{file}: chart.y: nothing logs {chart.y!r}", suggest(chart.y, measured))
+    return asdict(chart)
+
+
+def catalogue(
+    recipes: dict[str, dict[str, Any]],
+    datasets: dict[str, dict[str, Any]],
+    sources: list[str],
+    spaces: dict[str, dict[str, Any]],
+) -> str:
+    """The text of conf/catalogue.yaml.
+
+    Args:
+        recipes: resolved configurations by name.
+        datasets: data sections by name.
+        sources: names.
+        spaces: resolved configurations of one point of each space, by the space's name.
+    """
+    content = {
+        "sources": sources,
+        "datasets": {name: {"source": data["source"]["name"]} for name, data in datasets.items()},
+        "recipes": {name: _inputs(config) for name, config in recipes.items()},
+        "spaces": {name: _inputs(config) for name, config in spaces.items()},
+    }
+    lines = [f"sources: [{', '.join(content['sources'])}]"]
+    for group in ("datasets", "recipes", "spaces"):
+        lines.append(f"{group}:" if content[group] else f"{group}: {{}}")
+        lines += [f"  {name}: {_flow(entry)}" for name, entry in content[group].items()]
+    return HEADER + "\n".join(lines) + "\n"
+
+
+def _inputs(config: dict[str, Any]) -> dict[str, Any]:
+    """The dataset of a training, and what else it begins from.
+
+    DVC loops over entries of one form: a training that begins from nothing needs its dataset once more.
+    """
+    dataset = config["data"]["name"]
+    named = [config["init_from"], *config["teacher"]]
+    folders = [Path(*Path(one).parts[:3]).as_posix() for one in named if one]
+    made = [one for one in dict.fromkeys(folders) if one.startswith(("build/train/", "data/raw/"))]
+    if len(made) > 1:
+        raise UserError(
+            f"{config['name']} begins from {' and '.join(made)}, and a recipe's stage knows one such folder",
+            "Name the others by their registered models: name@champion",
+        )
+    return {"dataset": dataset, "begins": made[0] if made else f"data/shards/{dataset}/shards.json"}
+
+
+def _flow(entry: dict[str, Any]) -> str:
+    return yaml.safe_dump(entry, default_flow_style=True, width=1000).strip()

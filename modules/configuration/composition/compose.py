@@ -1,0 +1,66 @@
+"""Composes a configuration from conf/ and overrides: resolved, plain and checked, without importing torch."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from modules.configuration.composition.hydra_errors import HYDRA_ERRORS, explain
+from modules.configuration.composition.hydra_loader import load, origins
+from modules.configuration.composition.key_locations import CONF
+from modules.configuration.errors import KeyFault, UserError
+from modules.configuration.schema.config_check import check
+
+
+def compose(overrides: list[str], conf: Path = CONF) -> dict[str, Any]:
+    """Composes the root configuration with overrides such as `recipe=lenet` or `trainer.max_epochs=2`.
+
+    Returns:
+        Plain containers, every interpolation resolved and every key checked.
+
+    Raises:
+        UserError: naming the file and key at fault.
+    """
+    try:
+        config = load(overrides, conf)
+    except HYDRA_ERRORS as error:
+        raise explain(error, overrides, conf) from error
+    return resolve(config, overrides, conf)
+
+
+def resolve(config: DictConfig, overrides: list[str], conf: Path = CONF) -> dict[str, Any]:
+    """Makes a composed configuration plain, and checks it.
+
+    Args:
+        config: as Hydra composed it.
+        overrides: what it was composed with, for messages.
+        conf: the folder of the configuration.
+
+    Raises:
+        UserError: naming the file and key at fault.
+    """
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except HYDRA_ERRORS as error:
+        raise explain(error, overrides, conf) from error
+    assert isinstance(plain, dict)
+    named = {str(key): value for key, value in plain.items()}
+    try:
+        check(named, conf)
+    except KeyFault as fault:
+        raise _placed(fault, overrides, conf) from None
+    return named
+
+
+def _placed(fault: KeyFault, overrides: list[str], conf: Path) -> UserError:
+    place = origins(overrides, conf).of(fault.key)
+    section = fault.key.partition(".")[0]
+    if "recipe/" in place and any(override.startswith(f"{section}=") for override in overrides):
+        mend = f"The recipe sets it for another {section}: take it away with ~{fault.key}"
+        return UserError(f"{place}: {fault.problem}", mend)
+    return fault.at(place)
+
+
+def recipes(conf: Path = CONF) -> list[str]:
+    """The names of all recipes."""
+    return sorted(path.stem for path in (conf / "recipe").glob("*.yaml"))

@@ -1,0 +1,100 @@
+"""The identity of a run: what its result depends on, in one hash.
+
+It covers the resolved configuration, the shards' hashes, the fingerprint of the code and the pinned
+environment, and what the run begins from: the identity of the phase before it, the content of weights and
+teachers. Where a run happens and where it is tracked do not change its result, nor does the score
+expected of it; so `runtime`, `sweep`, `tracking`, `allowed_targets` and `expected` are left out, and so is
+every path.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from modules.configuration.errors import UserError
+from modules.configuration.names import check_name
+from modules.configuration.schema.phases import chain
+from modules.configuration.static_analysis.definitions import ROOT
+
+WITHOUT_EFFECT = ("runtime", "sweep", "tracking", "allowed_targets", "expected", "code", "cost")
+_BY_CONTENT = ("phases", "init_from", "teacher", "origins")
+
+
+def identity(
+    plan: dict[str, Any], shards: Path | None = None, constraints: Path = ROOT / "constraints.txt"
+) -> str:
+    """The identity of the run that a plan describes.
+
+    Args:
+        plan: a plan, or a resolved configuration with `code`; with `origins` if it names weights or teachers
+            (see `modules.registry.pretrained`).
+        shards: the folder of its dataset's shards; by default data/shards/<dataset>.
+        constraints: the file that pins the environment.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        UserError: the shards are not there.
+    """
+    return identities(plan, shards, constraints)[-1]
+
+
+def identities(
+    plan: dict[str, Any], shards: Path | None = None, constraints: Path = ROOT / "constraints.txt"
+) -> list[str]:
+    """The identities of the runs of a plan: of its phases in their order, then its own; see `identity`."""
+    folder = shards or Path("data/shards") / check_name("dataset", plan["data"]["name"])
+    hashes, pins = shard_hashes(folder), pinned_environment(constraints)
+    found: list[str] = []
+    for one in chain(plan):
+        parts = {
+            "configuration": {
+                key: value for key, value in one.items() if key not in (*WITHOUT_EFFECT, *_BY_CONTENT)
+            },
+            "begins": _beginning(one, found[-1] if found else None),
+            "shards": hashes,
+            "code": one["code"]["fingerprint"],
+            "environment": pins,
+        }
+        text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        found.append(hashlib.sha256(text.encode()).hexdigest())
+    return found
+
+
+def _beginning(plan: dict[str, Any], phase: str | None) -> dict[str, str]:
+    """What a run begins from, by content: an earlier phase's identity, or hashes of files."""
+    begins = {}
+    if phase is not None:
+        begins["phase"] = phase
+    elif plan.get("init_from"):
+        begins["weights"] = plan["origins"]["weights"]["sha256"]
+    if plan.get("teacher"):
+        begins["teachers"] = plan["origins"]["teachers"]["sha256"]
+    return begins
+
+
+def shard_hashes(folder: Path) -> dict[str, list[str]]:
+    """The sha256 of every shard of a dataset, by split, in order.
+
+    Raises:
+        UserError: there is no readable shards.json.
+    """
+    path = folder / "shards.json"
+    try:
+        splits = json.loads(path.read_text(encoding="utf-8"))["splits"]
+        return {split: [str(shard["sha256"]) for shard in entry["shards"]] for split, entry in splits.items()}
+    except FileNotFoundError:
+        mend = f"Make them: python -m pipelines.shard plan=build/plan/datasets/{folder.name}.yaml"
+        raise UserError(f"{path} is not there", mend) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} cannot be read: {error!r}", "Write the shards again") from error
+
+
+def pinned_environment(constraints: Path) -> list[str]:
+    """The pins of a constraints file, without comments and order."""
+    if not constraints.is_file():
+        return []
+    lines = (line.partition("#")[0].strip() for line in constraints.read_text().splitlines())
+    return sorted(line for line in lines if line)

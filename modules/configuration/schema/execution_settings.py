@@ -1,0 +1,169 @@
+"""The sections that say where training runs and how a sweep searches; no result depends on where."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from modules.configuration.errors import KeyFault
+from modules.configuration.names import suggest
+from modules.configuration.schema.ranges import at_least
+
+
+@dataclass(frozen=True)
+class RuntimeSettings:
+    """Where training runs; no bit of the result depends on it but for num_threads and accelerator.
+
+    Attributes:
+        backend: local trains in this process, ray in processes of a Ray cluster.
+        accelerator: Lightning's name of the device; auto takes what is there.
+        num_threads: threads of arithmetic; null is one for each core.
+        num_loader_workers: processes that read data beside the training process; 0 reads in it.
+        address: of the Ray cluster: null starts one on this machine, auto takes the one this process runs in.
+        num_workers: processes that train one model together, each on its share of every batch.
+        cpus_per_worker: cores that Ray sets aside for each of them.
+        gpus_per_worker: GPUs that Ray sets aside for each of them.
+        max_restarts: times that a run goes on from its checkpoint after a worker or node has died.
+        storage: folder that holds runs, sweeps and shards; every node must see it.
+    """
+
+    backend: Literal["local", "ray"]
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
+    num_threads: int | None
+    num_loader_workers: int
+    address: str | None
+    num_workers: int
+    cpus_per_worker: float
+    gpus_per_worker: float
+    max_restarts: int
+    storage: str
+
+    def __post_init__(self) -> None:
+        if self.num_threads is not None:
+            at_least(1, "num_threads", self.num_threads)
+        at_least(1, "num_workers", self.num_workers)
+        for name in ("num_loader_workers", "cpus_per_worker", "gpus_per_worker", "max_restarts"):
+            at_least(0, name, getattr(self, name))
+        if self.backend == "local" and self.num_workers > 1:
+            raise KeyFault("num_workers", f"{self.num_workers} where one process trains", "Add runtime=ray")
+        if self.gpus_per_worker > 1:
+            found = f"{self.gpus_per_worker:g}, but a worker trains on one"
+            raise KeyFault("gpus_per_worker", found, "Raise num_workers instead")
+        if self.backend == "ray" and self.accelerator in ("gpu", "cuda") and not self.gpus_per_worker:
+            raise KeyFault("gpus_per_worker", f"0 for accelerator={self.accelerator}", "Set it to 1")
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """How a sweep chooses its points and which of them it stops early.
+
+    Attributes:
+        search: grid takes every point, random draws them, optuna learns from the results so far.
+        scheduler: none trains each trial to its end, asha stops the worse early, pbt copies the better.
+        num_trials: how many; null is the whole grid.
+        max_concurrent: trials at a time; null is what fits.
+        metric: what is compared; null is the recipe's expected metric on the validation split.
+        mode: whether more or less of it is better; null is what the task says.
+        impossible: what becomes of a point whose shapes do not agree: refuse ends the sweep before its start.
+        max_retries: times that a trial goes on after its worker or node has died.
+        stack: whether trials that differ in numbers alone train as one program.
+        grace_epochs: epochs that asha leaves every trial.
+        reduction_factor: of asha: one in so many goes on to the next rung.
+        perturb_every_epochs: epochs between two of pbt's exchanges.
+        quantile: share of the population that pbt replaces, and share that it copies.
+        seed: of the search's draws.
+    """
+
+    search: Literal["grid", "random", "optuna"]
+    scheduler: Literal["none", "asha", "pbt"]
+    num_trials: int | None
+    max_concurrent: int | None
+    metric: str | None
+    mode: Literal["max", "min"] | None
+    impossible: Literal["refuse", "skip"]
+    max_retries: int
+    stack: bool
+    grace_epochs: int
+    reduction_factor: int
+    perturb_every_epochs: int
+    quantile: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        for name in ("num_trials", "max_concurrent"):
+            if (value := getattr(self, name)) is not None:
+                at_least(1, name, value)
+        for name in ("grace_epochs", "perturb_every_epochs"):
+            at_least(1, name, getattr(self, name))
+        at_least(2, "reduction_factor", self.reduction_factor)
+        at_least(0, "max_retries", self.max_retries)
+        if not 0 < self.quantile <= 0.5:
+            raise KeyFault("quantile", f"{self.quantile} is not above 0 and at most 0.5")
+
+    def with_effect(self) -> dict[str, Any]:
+        """The settings that decide which points are tried and how long; one more trial is the same sweep."""
+        names = ["search", "scheduler"]
+        if self.search != "grid" or self.scheduler == "pbt":
+            names.append("seed")
+        if self.scheduler == "asha":
+            names += ["grace_epochs", "reduction_factor"]
+        if self.scheduler == "pbt":
+            names += ["num_trials", "perturb_every_epochs", "quantile"]
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class ChartSettings:
+    """How the report shows a space: one line a series, the mean over all other axes against one of them.
+
+    Attributes:
+        title: above it.
+        caption: what is to be seen, in a sentence or two.
+        x: axis of the space that goes across; its `null` stands at the right end and is called "all".
+        series: axis, or axes, each of whose values has a line of its own; an empty list draws one line.
+        y: metric that is compared; null is the sweep's.
+        log_x: whether x is logarithmic.
+        labels: what to call a value of an axis, by the value's text.
+    """
+
+    title: str
+    caption: str
+    x: str
+    series: str | list[str]
+    y: str | None = None
+    log_x: bool = False
+    labels: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def series_keys(self) -> list[str]:
+        return [self.series] if isinstance(self.series, str) else self.series
+
+
+@dataclass(frozen=True)
+class SpaceSettings:
+    """A search space of its own, conf/space/<name>.yaml, for DVC.
+
+    Attributes:
+        name: of the file.
+        recipe: that is searched.
+        sweep: how, one of conf/sweep.
+        overrides: the same for every point.
+        axes: overrides that span the space.
+        chart: how the report shows it; null is not at all.
+    """
+
+    name: str
+    recipe: str
+    sweep: str
+    overrides: list[str]
+    axes: list[str]
+    chart: ChartSettings | None = None
+
+    def __post_init__(self) -> None:
+        if self.chart is None:
+            return
+        keys = [axis.partition("=")[0] for axis in self.axes]
+        named = [("x", self.chart.x), *(("series", key) for key in self.chart.series_keys)]
+        for place, key in named:
+            if key not in keys:
+                raise KeyFault(f"chart.{place}", f"{key!r} is no axis of the space", suggest(key, keys))
+        if self.chart.x in self.chart.series_keys:
+            raise KeyFault("chart.series", f"{self.chart.x!r} goes across already")

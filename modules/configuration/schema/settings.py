@@ -1,0 +1,309 @@
+"""The sections of a configuration that name no class: their keys, types and meaning.
+
+These dataclasses are the schema: a key that is not here is refused, and every field is read by code.
+A section such as model, which names its class by `_target_`, is checked against that class instead.
+"""
+
+from dataclasses import dataclass, field, fields, is_dataclass
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from modules.configuration.errors import KeyFault, UserError
+from modules.configuration.names import check_name
+from modules.configuration.schema.execution_settings import RuntimeSettings, SweepSettings
+from modules.configuration.schema.ranges import at_least
+from modules.configuration.static_analysis.node_check import check_node
+
+Node = dict[str, Any]
+"""A mapping with `_target_`, the class to build, and that class's keywords."""
+
+Dtype = Literal["uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "bool"]
+Section = TypeVar("Section")
+
+GIVEN = {"optimizer": ("params",), "task": ("model",)}
+"""Keywords that the program adds when it builds a node, by the node's key."""
+
+
+@dataclass(frozen=True)
+class FieldSettings:
+    """One field of every sample.
+
+    Attributes:
+        dtype: NumPy's name of the element type.
+        shape: sizes of one sample's axes; a name where the size differs from sample to sample.
+        axes: what each axis is.
+        units: what the numbers mean.
+        classes: names of the classes, where the field is a class number.
+        encoding: how one record holds it; a picture that is alone in its record may be a png or jpg.
+    """
+
+    dtype: Dtype
+    shape: list[int | str]
+    axes: list[str]
+    units: str
+    classes: list[str] | None = None
+    encoding: Literal["npy", "png", "jpg"] = "npy"
+
+    def __post_init__(self) -> None:
+        if len(self.axes) != len(self.shape):
+            raise KeyFault(
+                "axes", f"{len(self.axes)} axes {self.axes} for the {len(self.shape)} sizes of {self.shape}"
+            )
+        for size in self.shape:
+            if isinstance(size, int):
+                at_least(1, "shape", size)
+        if self.classes is not None and len(set(self.classes)) < len(self.classes):
+            raise KeyFault("classes", "holds a name twice")
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """A split cut from another by the hash of each sample's key.
+
+    Attributes:
+        from_: the split it is cut from.
+        fraction: its share of that split's samples.
+    """
+
+    from_: str
+    fraction: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fraction < 1:
+            raise KeyFault("fraction", f"{self.fraction} is not between 0 and 1")
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """A dataset: where it comes from, how it is read, what its samples are.
+
+    Attributes:
+        name: of its folder under data/shards.
+        title: for people.
+        source: builds what fetches the raw files.
+        reader: builds what reads samples from the raw files.
+        fields: of every sample, by name.
+        splits: cut from the splits that the reader gives.
+        samples_per_record: how many samples one record of a shard packs; 1 for large samples.
+    """
+
+    name: str
+    title: str
+    source: Node
+    reader: Node
+    fields: dict[str, FieldSettings]
+    splits: dict[str, SplitSettings]
+    samples_per_record: int
+
+    def __post_init__(self) -> None:
+        _name("name", "dataset", self.name)
+        for name in self.fields:
+            _name(f"fields.{name}", "field", name)
+        for split in self.splits:
+            _name(f"splits.{split}", "split", split)
+        at_least(1, "samples_per_record", self.samples_per_record)
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """How long to train and how often to look up.
+
+    Attributes:
+        max_epochs: passes over the training split.
+        batch_size: samples in one optimiser step, over all processes.
+        block_steps: optimiser steps in one call from Lightning; 1 is Lightning's own loop.
+        checkpoint_every_steps: optimiser steps between two checkpoints.
+        log_every_steps: optimiser steps between two logged training losses.
+        log_gradient_norms: whether the norm of each layer's gradient is logged as well; costs a little time.
+        gradient_clip_norm: largest norm of the gradient; null leaves it as it is.
+        precision: Lightning's name of the arithmetic.
+        samples_per_class: train on so many samples of each class, drawn by the seed; null on all.
+        without_classes: numbers of classes that training leaves out.
+        min_steps_per_epoch: an epoch goes over the samples as often as so many steps take.
+    """
+
+    max_epochs: int
+    batch_size: int
+    block_steps: int
+    checkpoint_every_steps: int
+    log_every_steps: int
+    log_gradient_norms: bool
+    gradient_clip_norm: float | None
+    precision: Literal["32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"]
+    samples_per_class: int | None
+    without_classes: list[int]
+    min_steps_per_epoch: int
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "batch_size", "block_steps", "checkpoint_every_steps", "log_every_steps"):
+            at_least(1, name, getattr(self, name))
+        at_least(1, "min_steps_per_epoch", self.min_steps_per_epoch)
+        if self.samples_per_class is not None:
+            at_least(1, "samples_per_class", self.samples_per_class)
+        if self.gradient_clip_norm is not None and self.gradient_clip_norm <= 0:
+            raise KeyFault(
+                "gradient_clip_norm", f"{self.gradient_clip_norm} is not above 0", "null does not clip"
+            )
+
+
+@dataclass(frozen=True)
+class FineTuningSettings:
+    """How a model that begins from given weights goes on learning.
+
+    Attributes:
+        through: builds what turns the found weights into the model's; null takes names as they are.
+        anew: beginnings of the names of weights that are drawn anew, whatever was found for them.
+        frozen_parts: so many of the lowest parts do not learn.
+        thaw_every_epochs: epochs after which the highest frozen part begins to learn, and again the next one
+            (gradual unfreezing: Howard & Ruder 2018, section 3.3, arXiv 1801.06146); null never.
+        lr_decay: learning rate of a part, as a factor of that of the part above it (discriminative
+            fine-tuning, section 3.2 there).
+    """
+
+    through: Node | None = None
+    anew: list[str] = field(default_factory=list)
+    frozen_parts: int = 0
+    thaw_every_epochs: int | None = None
+    lr_decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        at_least(0, "frozen_parts", self.frozen_parts)
+        if self.thaw_every_epochs is not None:
+            at_least(1, "thaw_every_epochs", self.thaw_every_epochs)
+        if not 0 < self.lr_decay <= 1:
+            raise KeyFault("lr_decay", f"{self.lr_decay} is not above 0 and at most 1")
+
+
+@dataclass(frozen=True)
+class TrackingSettings:
+    """Where runs are tracked.
+
+    Attributes:
+        uri: MLflow's tracking URI; null tracks nothing.
+        artifact_root: folder of artefacts of a database; null leaves it to the server.
+        experiment: MLflow's experiment.
+        system_metrics_every_s: seconds between two looks at processor and memory; 0 takes none.
+        drain_timeout_s: seconds the end of a run waits for the tracker.
+    """
+
+    uri: str | None
+    artifact_root: str | None
+    experiment: str
+    system_metrics_every_s: float
+    drain_timeout_s: float
+
+    def __post_init__(self) -> None:
+        at_least(0, "system_metrics_every_s", self.system_metrics_every_s)
+        at_least(0, "drain_timeout_s", self.drain_timeout_s)
+
+
+@dataclass(frozen=True)
+class ExpectedSettings:
+    """The score that a recipe is expected to reach on the test split.
+
+    Attributes:
+        metric: its name in metrics.json.
+        at_least: the lowest value that passes.
+    """
+
+    metric: str
+    at_least: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A whole configuration.
+
+    Attributes:
+        name: of the recipe.
+        seed: of every random draw.
+        allowed_targets: prefixes of `_target_` allowed besides the yard's own; set in conf/config.yaml alone.
+        fine_tuning: how given weights go on learning.
+        phases: what is trained before, by name: see `modules.configuration.schema.phases`.
+        init_from: where the weights begin: a registered model, a folder with weights.pt or a file.
+        teacher: trained models whose answers are soft targets.
+        sweep: None in a plan: a recipe's plan is the same however it is searched.
+    """
+
+    data: DataSettings
+    model: Node
+    task: Node
+    optimizer: Node
+    schedule: Node
+    trainer: TrainerSettings
+    runtime: RuntimeSettings
+    tracking: TrackingSettings
+    seed: int
+    allowed_targets: list[str]
+    name: str
+    expected: ExpectedSettings
+    fine_tuning: FineTuningSettings
+    phases: dict[str, Any] | None
+    init_from: str | None
+    teacher: list[str]
+    sweep: SweepSettings | None = None
+
+    def __post_init__(self) -> None:
+        _name("name", "recipe", self.name)
+        for section in ("model", "task", "optimizer", "schedule"):
+            if "_target_" not in getattr(self, section):
+                raise KeyFault(section, "has no _target_", "Name the class to build")
+        batch_size, num_workers = self.trainer.batch_size, self.runtime.num_workers
+        if rest := batch_size % num_workers:
+            raise KeyFault(
+                "trainer.batch_size",
+                f"{batch_size} cannot be shared evenly by runtime.num_workers={num_workers}",
+                f"Set it to {max(batch_size - rest, num_workers)}, for example",
+            )
+        if not 0 <= self.seed < 2**32:
+            raise KeyFault("seed", f"{self.seed} is not between 0 and {2**32 - 1}")
+
+
+def read(section: type[Section], values: dict[str, Any], key: str = "") -> Section:
+    """Makes a section of settings from plain values, checked.
+
+    Args:
+        section: one of the dataclasses above.
+        values: its keys and values.
+        key: where the values stand in the configuration, for messages.
+
+    Raises:
+        KeyFault: a key is unknown or missing, or a value is of the wrong type or out of range.
+    """
+    target = f"{section.__module__}.{section.__name__}"
+    if not isinstance(values, dict):
+        raise KeyFault(key, f"{values!r} where a mapping ({section.__name__}) is expected")
+    check_node(key, {"_target_": target, **values}, GIVEN)
+    return _construct(section, values, key)
+
+
+def _construct(section: Any, values: dict[str, Any], key: str) -> Any:
+    hints = get_type_hints(section)
+    chosen = {}
+    for keyword in fields(section):
+        name = keyword.name.removesuffix("_")
+        if name in values:
+            chosen[keyword.name] = _nested(
+                hints[keyword.name], values[name], f"{key}.{name}" if key else name
+            )
+    try:
+        return section(**chosen)
+    except KeyFault as fault:
+        raise KeyFault(f"{key}.{fault.key}" if key else fault.key, fault.found, fault.mend) from None
+
+
+def _nested(hint: Any, value: Any, key: str) -> Any:
+    if isinstance(hint, UnionType) and isinstance(value, dict):
+        hint = next((kind for kind in get_args(hint) if is_dataclass(kind)), hint)
+    if is_dataclass(hint) and isinstance(value, dict):
+        return _construct(hint, value, key)
+    if get_origin(hint) is dict and is_dataclass(get_args(hint)[1]):
+        return {name: _construct(get_args(hint)[1], item, f"{key}.{name}") for name, item in value.items()}
+    return value
+
+
+def _name(key: str, kind: str, value: str) -> None:
+    try:
+        check_name(kind, value)
+    except UserError as error:
+        raise KeyFault(key, error.problem, error.mend) from None

@@ -1,0 +1,44 @@
+"""What a task says of itself in class attributes, read from source."""
+
+import ast
+from typing import Any
+
+from modules.configuration.static_analysis.definitions import ROOT, Definition, define, look_up
+
+
+def measures(target: str) -> dict[str, str]:
+    """The metrics that a task logs, by name, and whether "max" or "min" of each is better.
+
+    Args:
+        target: the task's class.
+
+    Returns:
+        Empty where the source shows none.
+    """
+    return _attribute(target, "measures") or {}
+
+
+def evaluated_by(target: str) -> str | None:
+    """The module that evaluates a task, given its class; None where the source names none."""
+    return _attribute(target, "evaluated_by")
+
+
+def _attribute(target: str, name: str) -> Any:
+    """The literal that a class or its nearest base gives an attribute, or None."""
+    definition = define(target)
+    while definition is not None and isinstance(definition.node, ast.ClassDef):
+        for statement in definition.node.body:
+            match statement:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=given), value=ast.expr() as value)
+                    | ast.Assign(targets=[ast.Name(id=given)], value=value)
+                ) if given == name:
+                    return ast.literal_eval(value)
+        definition = _base(definition, definition.node)
+    return None
+
+
+def _base(definition: Definition, node: ast.ClassDef) -> Definition | None:
+    names = (base.id for base in node.bases if isinstance(base, ast.Name))
+    found = (look_up(name, definition.module, ROOT) for name in names)
+    return next((base for base in found if isinstance(base, Definition)), None)

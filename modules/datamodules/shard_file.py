@@ -1,0 +1,206 @@
+"""One tar file of samples, mapped into memory and checked before anything of it is given."""
+
+import functools
+import hashlib
+import math
+import mmap
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from modules.configuration.errors import UserError
+from modules.configuration.schema.settings import FieldSettings
+from modules.datamodules.encodings import decode_picture, npy_header, read_npy_header
+
+FORMAT = 1
+"""Of shards.json and the files it names."""
+INDEX = "index"
+"""The field that every record has: the sample's number in the source's split."""
+_BLOCK = 512
+_MEMBER = re.compile(rb"(\d{8})\.([A-Za-z0-9][A-Za-z0-9_.-]*)\.(npy|png|jpg)", re.ASCII)
+Spans = dict[str, list[tuple[int, int]]]
+"""For each field, where its content starts in the file and how long it is, one span a record."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard as shards.json describes it; it is opened at the first look at a sample.
+
+    Attributes:
+        path: the tar file.
+        sha256: what its content must hash to.
+        num_bytes: its size.
+        num_samples: how many samples it holds.
+        samples_per_record: how many lie in one record; the last record may hold fewer.
+        fields: what each sample holds.
+    """
+
+    path: Path
+    sha256: str
+    num_bytes: int
+    num_samples: int
+    samples_per_record: int
+    fields: Mapping[str, FieldSettings]
+
+    def gather(self, name: str, numbers: np.ndarray) -> np.ndarray:
+        """One field of the samples with these numbers in this shard, copied out in one go.
+
+        Raises:
+            UserError: if the file is missing, damaged, or not what shards.json says.
+        """
+        return self._columns[name].gather(numbers)
+
+    @functools.cached_property
+    def _columns(self) -> dict[str, "_Rows | _Pictures"]:
+        content = self._verified()
+        num_records = -(-self.num_samples // self.samples_per_record)
+        spans = self._spans(content)
+        columns: dict[str, _Rows | _Pictures] = {}
+        for name, field in self.fields.items():
+            if len(spans.get(name, ())) != num_records:
+                self._refuse(
+                    f"has {len(spans.get(name, ()))} records of the field {name!r}, not {num_records}"
+                )
+            if field.encoding == "npy":
+                columns[name] = self._rows(content, name, field, spans[name])
+            else:
+                columns[name] = _Pictures(self.path, content, field, spans[name])
+        return columns
+
+    def _verified(self) -> mmap.mmap:
+        try:
+            with self.path.open("rb") as file:
+                if (size := file.seek(0, 2)) != self.num_bytes:
+                    self._refuse(f"has {size} bytes, not {self.num_bytes}: it is cut or was changed")
+                content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError as error:
+            self._refuse(f"can't be read ({error.strerror})")
+        if (got := hashlib.sha256(content).hexdigest()) != self.sha256:
+            self._refuse(f"is damaged: expected sha256 {self.sha256}, got {got}")
+        return content
+
+    def _spans(self, content: mmap.mmap) -> Spans:
+        """Walk over the tar headers; only plain files with names of our own making pass."""
+        spans: Spans = {}
+        position = 0
+        first_record = None
+        while position + _BLOCK <= len(content):
+            header = content[position : position + _BLOCK]
+            if header == bytes(_BLOCK):
+                return spans
+            name = header[:100].rstrip(b"\0")
+            number = sum(header[:148]) + 8 * 32 + sum(header[156:])
+            match = _MEMBER.fullmatch(name)
+            if match is None or header[345:500].strip(b"\0") or header[156:157] not in b"0\0":
+                self._refuse(f"holds {name!r}, which is no record's file")
+            try:
+                size, checksum = (
+                    int(header[124:136].rstrip(b"\0 "), 8),
+                    int(header[148:156].rstrip(b"\0 "), 8),
+                )
+            except ValueError:
+                self._refuse(f"has a damaged header at byte {position}")
+            start = position + _BLOCK
+            if checksum != number or not 0 < size <= len(content) - start:
+                self._refuse(f"has a damaged header at byte {position}")
+            field, encoding = match[2].decode(), match[3].decode()
+            record = int(match[1])
+            first_record = record if first_record is None else first_record
+            found = spans.setdefault(field, [])
+            foreign = field not in self.fields or self.fields[field].encoding != encoding
+            if foreign or record - first_record != len(found):
+                self._refuse(f"holds {name!r}, which has no place there")
+            found.append((start, size))
+            position = start + size + -size % _BLOCK
+        return self._refuse("has no end: it was cut")
+
+    def _rows(
+        self, content: mmap.mmap, name: str, field: FieldSettings, spans: list[tuple[int, int]]
+    ) -> "_Rows":
+        shape = tuple(int(size) for size in field.shape)
+        dtype = np.dtype(field.dtype)
+        offsets = []
+        left = self.num_samples
+        for start, size in spans:
+            expected = (min(left, self.samples_per_record), *shape)
+            if self.samples_per_record == 1:
+                expected = shape
+            try:
+                header, found_dtype, found = read_npy_header(npy_header(content, start, size))
+            except (ValueError, EOFError) as error:
+                self._refuse(f"holds a field {name!r} that is refused: {error}")
+            if (
+                found_dtype != dtype
+                or found != expected
+                or size != header + dtype.itemsize * math.prod(expected)
+            ):
+                self._refuse(f"holds the field {name!r} as {found_dtype} {found}, not {dtype} {expected}")
+            offsets.append(start + header)
+            left -= self.samples_per_record
+        return _Rows(
+            content, dtype, shape, np.array(offsets, np.int64), self.samples_per_record, self.num_samples
+        )
+
+    def _refuse(self, problem: str) -> NoReturn:
+        raise UserError(f"{self.path} {problem}", f"Run `dvc repro -f shard@{self.path.parent.name}`")
+
+    def __getstate__(self) -> dict[str, object]:
+        # A process that gets this shard opens and checks the file for itself.
+        return {key: value for key, value in self.__dict__.items() if key != "_columns"}
+
+
+class _Rows:
+    """One field of all samples, seen as rows that start at any multiple of a small step of the mapped file.
+
+    The records lie scattered between tar headers. Seen with a stride of that step, rows that overlap, all of
+    them are one array, and any choice of samples is a single indexing of it.
+    """
+
+    def __init__(
+        self,
+        content: mmap.mmap,
+        dtype: np.dtype,
+        shape: tuple[int, ...],
+        offsets: np.ndarray,
+        samples_per_record: int,
+        num_samples: int,
+    ) -> None:
+        self._dtype = dtype
+        self._shape = shape
+        row_bytes = dtype.itemsize * math.prod(shape)
+        step = math.gcd(row_bytes, *offsets.tolist())
+        record, row = np.divmod(np.arange(num_samples), samples_per_record)
+        self._starts = (offsets[record] + row * row_bytes) // step
+        num_rows = (len(content) - row_bytes) // step + 1
+        self._rows = np.ndarray((num_rows,), f"V{row_bytes}", buffer=content, strides=(step,))
+
+    def gather(self, numbers: np.ndarray) -> np.ndarray:
+        return self._rows[self._starts[numbers]].view(self._dtype).reshape(len(numbers), *self._shape)
+
+
+class _Pictures:
+    """One encoded picture a record, decoded when it is asked for."""
+
+    def __init__(
+        self, path: Path, content: mmap.mmap, field: FieldSettings, spans: list[tuple[int, int]]
+    ) -> None:
+        self._path = path
+        self._content = content
+        self._field = field
+        self._spans = spans
+
+    def gather(self, numbers: np.ndarray) -> np.ndarray:
+        out = np.empty((len(numbers), *(int(size) for size in self._field.shape)), np.uint8)
+        for place, number in enumerate(numbers):
+            start, size = self._spans[number]
+            try:
+                out[place] = decode_picture(
+                    self._content[start : start + size], self._field, self._field.encoding
+                )
+            except ValueError as error:
+                raise UserError(f"{self._path} holds a picture that is refused: {error}") from error
+        return out

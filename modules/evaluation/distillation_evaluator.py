@@ -1,0 +1,71 @@
+"""Students: what a classifier's evaluation shows, and what a student knows of classes that it never saw.
+
+Hinton, Vinyals & Dean 2015, section 3 (arXiv 1503.02531): a student that learned from a teacher's soft
+targets without one picture of a class recognises that class all the same, once the bias that it learned for
+the class, far too low, is raised.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from modules.configuration.schema.settings import DataSettings
+from modules.datamodules.shard_set import ShardSet
+from modules.evaluation import classification_evaluator
+from modules.evaluation.classification_evaluator import ClassificationFindings
+from modules.evaluation.findings import Chart, Series
+from modules.tasks.task import Task
+
+_BIASES = [step / 4 for step in range(49)]
+
+
+def evaluate(
+    task: Task, data: ShardSet, settings: DataSettings, plan: dict[str, Any]
+) -> ClassificationFindings:
+    """As for any classifier; where training left classes out, also what raising their biases does."""
+    found = classification_evaluator.evaluate(task, data, settings, plan)
+    probabilities, truth = found.predictions.probabilities, found.predictions.truth
+    # Of a class without a test sample there is nothing to recognise.
+    omitted = [number for number in plan["trainer"]["without_classes"] if (truth == number).any()]
+    if not omitted:
+        return found
+    curve = [_accuracies(probabilities, truth, omitted, bias) for bias in _BIASES]
+    all_classes = [(bias, overall) for bias, (overall, _) in zip(_BIASES, curve, strict=True)]
+    unseen = [(bias, accuracy) for bias, (_, accuracy) in zip(_BIASES, curve, strict=True)]
+    best = max(range(len(curve)), key=lambda place: curve[place][0])
+    names = ", ".join(found.classes[number] for number in omitted)
+    chart = Chart(
+        name="omitted",
+        title=f"Never seen: {names}",
+        caption=f"The student learned from its teacher's answers, without a picture of {names}. Raising"
+        f" the bias of what it never saw by {_BIASES[best]:g}, the best on the test split, recognises"
+        f" {curve[best][1]:.1%} of it, and {curve[best][0]:.1%} of all.",
+        kind="lines",
+        x="added to the bias",
+        y="test accuracy",
+        series=[Series("all classes", all_classes), Series(f"never seen: {names}", unseen)],
+    )
+    figures = {
+        "omitted_accuracy": curve[0][1],
+        "omitted_accuracy_raised": curve[best][1],
+        "accuracy_raised": curve[best][0],
+        "bias_raised_by": _BIASES[best],
+    }
+    return replace(found, metrics=found.metrics | figures, charts=[*found.charts, chart])
+
+
+def _accuracies(
+    probabilities: Float[Tensor, "samples num_classes"],
+    truth: Int[Tensor, " samples"],
+    omitted: list[int],
+    bias: float,
+) -> tuple[float, float]:
+    """The accuracy on all samples and on those of the omitted classes, with a bias added to their logits."""
+    logits = probabilities.double().clamp_min(torch.finfo(torch.float64).tiny).log()
+    logits[:, omitted] += bias
+    right = logits.argmax(dim=1) == truth
+    unseen = torch.isin(truth, torch.tensor(omitted))
+    return float(right.double().mean()), float(right[unseen].double().mean())

@@ -1,0 +1,243 @@
+"""What a training begins from besides its own plan: weights to go on from, and teachers to learn from.
+
+`init_from` and `teacher` name registered models (`lenet@champion`, `lenet@3`) or files. Both are fetched
+before the run's identity is known and pinned there by their content: an alias may move, the run it began does
+not. Copies are kept in `<storage>/origins/`, each under a name made of its content, so that all trials of a
+sweep share them.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy
+import torch
+from torch import nn
+
+from modules.configuration.errors import UserError
+from modules.configuration.plans.identity import shard_hashes
+from modules.configuration.schema.phases import chain
+from modules.configuration.schema.settings import DataSettings, read
+from modules.configuration.static_analysis.targets import build
+from modules.configuration.yaml_files import read_yaml
+from modules.datamodules.shard_loader import EvaluationLoader
+from modules.datamodules.shard_set import ShardSet
+from modules.registry.export import load_program
+from modules.registry.outcome import file_hash
+from modules.registry.stored_weights import load_weights, version_weights
+from modules.registry.versions import PROGRAM, Registry, Version
+from modules.tasks.task import Task
+from modules.training.initial_weights import nothing_fits, read_weights
+from modules.weights.fitting import compare
+
+Load = Callable[[], tuple[Task, nn.Module | None]]
+"""A teacher's task, and the exported program that answers in its place, if there is one."""
+_BATCH_SIZE = 500
+
+
+def with_origins(plan: dict[str, Any], shards: Path) -> dict[str, Any]:
+    """The plan with `origins`, the files that it begins from and their hashes; as it is where it names none.
+
+    Args:
+        plan: of a run.
+        shards: the folder of its dataset, `<storage>/data/shards/<dataset>`.
+
+    Raises:
+        UserError: a model or file is not there or cannot be read, or a teacher has other classes.
+    """
+    if not plan["init_from"] and not plan["teacher"]:
+        return plan
+    kept = shards.parents[2].absolute() / "origins"
+    origins: dict[str, Any] = {}
+    if plan["init_from"]:
+        file = _weights(plan["init_from"], plan, kept)
+        origins["weights"] = {"file": str(file), "sha256": file_hash(file)}
+    if plan["teacher"]:
+        file, digest = _soft_targets(plan, shards, kept)
+        origins["teachers"] = {"file": str(file), "sha256": digest}
+    return plan | {"origins": origins}
+
+
+def check_origins(config: dict[str, Any]) -> str:
+    """Looks at what a configuration begins from, as far as it is there.
+
+    Returns:
+        How the weights fit; empty where it names none.
+
+    Raises:
+        UserError: as `with_origins`; or no weight fits the model.
+    """
+    for reference in config["teacher"]:
+        _teacher(reference, config)
+    if not config["init_from"]:
+        return ""
+    first = chain(config)[0]
+    through, anew = first["fine_tuning"]["through"], first["fine_tuning"]["anew"]
+    with tempfile.TemporaryDirectory(prefix="trainyard-") as scratch:
+        file = _weights(config["init_from"], config, Path(scratch))
+        found = read_weights(file, build(through) if through else None)
+    with torch.device("meta"):
+        model = build(first["model"])
+    fit = compare(model, found, anew)
+    if not fit.kept:
+        raise nothing_fits(model, file, found)
+    return f"begins from {config['init_from']}: {fit}"
+
+
+def is_registered(reference: str) -> bool:
+    """Whether a reference names a registered model, not a file."""
+    return "@" in reference and "/" not in reference
+
+
+def _weights(reference: str, plan: dict[str, Any], kept: Path) -> Path:
+    """The file of weights behind a reference."""
+    if not is_registered(reference):
+        return _trained(reference, "init_from")
+    registry, version = _registered(reference, plan)
+    file = kept / f"{version.name}-{_digest(version.tags['files'])}.pt"
+    if not file.exists():
+        with registry.fetched(version) as folder:
+            weights = dict(version_weights(folder))
+            _write(file, lambda opened: torch.save(weights, opened))
+    return file
+
+
+def _soft_targets(plan: dict[str, Any], shards: Path, kept: Path) -> tuple[Path, str]:
+    """A file with the log-probability of each class for every training sample, [samples, num_classes] as
+    float32: the mean of what the teachers say (Hinton, Vinyals & Dean 2015, section 1). And its hash."""
+    teachers = [_teacher(reference, plan) for reference in plan["teacher"]]
+    content = {"teachers": [digest for digest, _ in teachers], "shards": shard_hashes(shards)}
+    digest = _digest(json.dumps(content, sort_keys=True))
+    file = kept / f"teachers-{digest}.npy"
+    if not file.exists():
+        answers = [_log_probabilities(load, plan, shards) for _, load in teachers]
+        mean = numpy.logaddexp.reduce(answers) - numpy.log(len(answers))
+        _write(file, lambda opened: numpy.save(opened, mean.astype(numpy.float32)))
+    return file, digest
+
+
+def _teacher(reference: str, plan: dict[str, Any]) -> tuple[str, Load]:
+    """The hash of a teacher, and how to load it.
+
+    Raises:
+        UserError: it is not there, names no classes, or its classes are not the student's.
+    """
+    own = _classes(plan)
+    if is_registered(reference):
+        registry, version = _registered(reference, plan)
+
+        def load() -> tuple[Task, nn.Module | None]:
+            with registry.fetched(version) as folder:
+                program, _ = load_program(folder / PROGRAM)
+                return _task(read_yaml(folder / "plan.yaml")), program
+
+        classes, digest = list(version.signature.outputs), _digest(version.tags["files"])
+    else:
+        weights = _trained(reference, "teacher")
+        of_teacher = _plan_of(weights)
+
+        def load() -> tuple[Task, nn.Module | None]:
+            task = _task(of_teacher)
+            load_weights(task.model, weights)
+            return task, None
+
+        with torch.device("meta"):
+            served_as = _task(of_teacher).served_as
+        if served_as != "classes":
+            raise UserError(
+                f"teacher={reference} answers with {served_as}, not with classes", "Take a trained classifier"
+            )
+        # Other pictures for the same weights are another teacher.
+        made_by = [file_hash(weights), of_teacher["model"], of_teacher["task"]]
+        classes, digest = _classes(of_teacher), _digest(json.dumps(made_by, sort_keys=True))
+    if classes != own:
+        raise UserError(
+            f"teacher={reference} knows {len(classes)} classes ({_some(classes)}), and the student learns"
+            f" {len(own)} ({_some(own)})",
+            "Take a teacher that was trained on the student's classes",
+        )
+    return digest, load
+
+
+def _log_probabilities(load: Load, plan: dict[str, Any], shards: Path) -> numpy.ndarray:
+    """What a teacher says of every sample of the training split, as it is, without augmentation."""
+    task, program = load()
+    split = ShardSet.open(shards, read(DataSettings, plan["data"], "data")).split("train")
+    found = []
+    with torch.inference_mode():
+        for batch in EvaluationLoader(split, _BATCH_SIZE):
+            inputs = task.inputs(batch)
+            answer = program(inputs) if program is not None else task.served()(inputs)
+            found.append(answer.clamp_min(torch.finfo(answer.dtype).tiny).log())
+    return torch.cat(found).double().numpy()
+
+
+def _task(plan: dict[str, Any]) -> Task:
+    return build(plan["task"], model=build(plan["model"])).eval()
+
+
+def _plan_of(weights: Path) -> dict[str, Any]:
+    """The plan that trained a file of weights: beside it in a run's folder, or build/plan/<recipe>.yaml."""
+    folder = weights.parent
+    places = (folder / "plan.yaml", folder.parent.parent / "plan" / f"{folder.name}.yaml")
+    for place in places:
+        if place.is_file():
+            return read_yaml(place)
+    raise UserError(f"there is no plan to {weights}", "Name a folder of runs/ or of build/train/")
+
+
+def _trained(reference: str, key: str) -> Path:
+    """The file of weights at a path: itself, or weights.pt in a folder."""
+    path = Path(reference)
+    file = path / "weights.pt" if path.is_dir() or not path.suffix else path
+    if not file.is_file():
+        mend = "Name a model, a folder or a file"
+        if path.parts[:2] == ("build", "train"):
+            mend = f"Train it first: dvc repro train@{path.name}"
+        elif path.parts[:2] == ("data", "raw") and len(path.parts) > 2:
+            mend = f"Fetch it first: python -m pipelines.fetch source={path.parts[2]}"
+        raise UserError(f"{key}={reference}: there is no file {file}", mend)
+    return file.absolute()
+
+
+def _registered(reference: str, plan: dict[str, Any]) -> tuple[Registry, Version]:
+    registry = Registry(plan["tracking"])
+    version = registry.resolve(reference)
+    if not {"files", "input_shape"} <= version.tags.keys():
+        raise UserError(
+            f"{version.name} version {version.number} was registered by other means than promote",
+            "Name another version, or its file of weights",
+        )
+    return registry, version
+
+
+def _classes(plan: dict[str, Any]) -> list[str]:
+    return next((field["classes"] for field in plan["data"]["fields"].values() if field.get("classes")), [])
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + ("..." if len(names) > 3 else "")
+
+
+def _write(file: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Writes a file, whole or not at all; several processes may write the same one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # Not by the process's number, which another node has as well.
+    descriptor, unfinished = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as opened:
+            write(opened)
+            opened.flush()
+            os.fsync(opened.fileno())
+        Path(unfinished).chmod(0o644)
+        Path(unfinished).replace(file)
+    finally:
+        Path(unfinished).unlink(missing_ok=True)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

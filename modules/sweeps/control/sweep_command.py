@@ -1,0 +1,57 @@
+"""A sweep as a user sees it: run on Ray, and in the end one line of what was best and one of what failed."""
+
+from collections import Counter
+
+from modules.configuration.errors import UserError
+from modules.sweeps.control.best_trial import best_trial, point_of
+from modules.sweeps.control.ledger import read_events
+from modules.sweeps.control.sweep_setup import Sweep
+from modules.sweeps.search.search_space import overrides_of
+
+
+def sweep(swept: Sweep) -> None:
+    """Runs a sweep, or goes on with it, and says how it ended.
+
+    Raises:
+        UserError: a trial failed; the others were trained all the same.
+    """
+    from rich.console import Console
+
+    from modules.report.sweep_page import write_sweep_page
+    from modules.sweeps.control.controller import run_sweep
+
+    try:
+        run_sweep(swept, Console(stderr=True))
+    finally:
+        if (swept.folder / "ledger.jsonl").is_file():  # one that was interrupted has a page as well
+            write_sweep_page(swept.folder)
+    print(summary(swept))
+    events = read_events(swept.folder / "ledger.jsonl")
+    failed = [event for event in events if event["event"] == "ended" and event["status"] == "FAILED"]
+    if failed:
+        (reason, times), *others = Counter(event["reason"] for event in failed).most_common()
+        also = f" (and {sum(count for _, count in others)} for other reasons)" if others else ""
+        numbers = ", ".join(str(event["trial"]) for event in failed[:10]) + (", ..." if failed[10:] else "")
+        often = f" x{times}" if times > 1 else ""
+        raise UserError(
+            f"{len(failed)} of {num_trials(events)} trials failed: {reason}{often}{also}",
+            f"Trial {numbers}: see {swept.folder / 'index.html'}",
+        )
+
+
+def summary(swept: Sweep) -> str:
+    """What was best, by which overrides, and where it lies."""
+    events = read_events(swept.folder / "ledger.jsonl")
+    best = best_trial(events, swept.mode)
+    name, page = swept.base["name"], swept.folder / "index.html"
+    if best is None:
+        return f"{name}: none of {num_trials(events)} trials was trained to its end; page {page}"
+    point = " ".join(overrides_of(point_of(events, best["trial"])))
+    return (
+        f"{name}: best of {num_trials(events)} trials is number {best['trial']},"
+        f" {swept.metric} {best['value']:.4f} {point}; recipe {swept.folder / 'best.yaml'}, page {page}"
+    )
+
+
+def num_trials(events: list[dict]) -> int:
+    return sum(event["event"] == "asked" for event in events)

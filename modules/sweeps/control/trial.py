@@ -1,0 +1,59 @@
+"""One trial of a sweep, as far as it has come."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from modules.sweeps.search.search_space import Point
+
+ENDED = ("FINISHED", "REUSED", "STOPPED", "FAILED", "REFUSED")
+
+
+@dataclass
+class Trial:
+    """One trial.
+
+    Attributes:
+        number: 0, 1, 2... in the order in which they were asked for.
+        point: what sets it apart; of a population's member, at present.
+        identity: of its run.
+        status: WAITING, RUNNING, or one of `ENDED`.
+        curve: the metric after each epoch that was reported.
+        answers: what was decided after each of these epochs.
+        exploit: the epoch and the donor of the last takeover, if its checkpoint is not yet handed over.
+        num_starts: how often it was started.
+        num_lost: how often its worker died.
+        value: of the metric, once ended.
+        reason: why it ended so; empty if it was simply trained.
+        seconds: that it was trained for.
+        started_s: when it was last started.
+        plan: once it is composed.
+    """
+
+    number: int
+    point: Point
+    identity: str
+    status: str = "WAITING"
+    curve: dict[int, float] = field(default_factory=dict)
+    answers: dict[int, str] = field(default_factory=dict)
+    exploit: tuple[int, int] | None = None
+    num_starts: int = 0
+    num_lost: int = 0
+    value: float | None = None
+    reason: str = ""
+    seconds: float = 0.0
+    started_s: float = 0.0
+    plan: dict[str, Any] | None = None
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs were reported."""
+        return max(self.curve, default=0)
+
+    @property
+    def last(self) -> float | None:
+        """The metric after the last of them."""
+        return self.curve[self.epoch] if self.curve else None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in ENDED

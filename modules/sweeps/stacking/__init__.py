@@ -1,6 +1,0 @@
-"""Stacked trials: those that differ in numbers alone are trained as one program (see `training`)."""
-
-from modules.sweeps.stacking.groups import stack_groups, stack_size
-from modules.sweeps.stacking.training import train_stacked
-
-__all__ = ["stack_groups", "stack_size", "train_stacked"]

@@ -1,0 +1,29 @@
+"""Datasets that a worker opens once for all its trials."""
+
+import functools
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from modules.configuration.schema.settings import DataSettings, read
+from modules.datamodules.shard_set import ShardSet
+
+
+def open_shards(folder: Path, data: dict[str, Any]) -> ShardSet:
+    """A dataset that this process checks and maps once, however many trials read it.
+
+    Raises:
+        UserError: it is missing, damaged, or another than the plan's.
+    """
+    try:
+        digest = hashlib.sha256((folder / "shards.json").read_bytes()).hexdigest()
+    except OSError:
+        digest = ""
+    return _opened(folder, digest, json.dumps(data, sort_keys=True))
+
+
+@functools.lru_cache(maxsize=4)
+def _opened(folder: Path, digest: str, data: str) -> ShardSet:
+    """Another digest is another dataset: the shards have been written anew."""
+    return ShardSet.open(folder, read(DataSettings, json.loads(data), "data"))

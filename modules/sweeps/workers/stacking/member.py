@@ -1,0 +1,175 @@
+"""One of the trials that are trained as one program: its run folder, curves, tracker and outcome.
+
+It leaves what a lone run leaves, so every command finds it under its identity. Only its place to go on is
+kept otherwise, in checkpoints/stacked.pt, which a stack alone reads: a lone run of the same plan starts anew.
+"""
+
+import pickle
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from modules.configuration.errors import UserError
+from modules.configuration.static_analysis.targets import build
+from modules.configuration.yaml_files import to_yaml, write_if_changed
+from modules.sweeps.workers.stacking.validation_measures import Measures
+from modules.training.checkpoint import save_tensors
+from modules.training.curves import Curves, MeanLosses
+from modules.training.fit import build_task
+from modules.training.run import end_run, open_tracker, write_results
+from modules.training.run_folder import HELD_WAIT_S, RunFolder
+
+Result = dict[str, Any]
+Place = tuple[int, int]
+"""An epoch, counted from 0, and a step within it."""
+
+
+class Member:
+    """A trial of a stack, from its first step, or where a stack left it, to its outcome.
+
+    Args:
+        assignment: what the worker got for this trial.
+        facts: of code and machine, for its summary and tracker.
+
+    Raises:
+        UserError: its plan cannot be built, or another process is training it.
+    """
+
+    def __init__(self, assignment: dict[str, Any], facts: dict[str, str]) -> None:
+        self.trial: int = assignment["trial"]
+        self.plan: dict[str, Any] = assignment["plan"]
+        self.identity: str = assignment["identity"]
+        self.seed: int = self.plan["seed"]
+        self.folder = RunFolder(Path(assignment["folder"]))
+        self.task = build_task(self.plan).train()
+        self._schedule = build(self.plan["schedule"])
+        self.measures = Measures(self.task)
+        self.result: Result | None = None
+        self._facts = facts
+        self._seconds_before = 0.0
+        self._held = ExitStack()
+        self._held.enter_context(self.folder.held(HELD_WAIT_S))
+        if self.folder.finished():
+            self.result = {"status": "REUSED"}
+            self._held.close()
+            return
+        self._saved = self._read_checkpoint()
+        try:
+            write_if_changed(self.folder.plan, to_yaml(self.plan))
+            self._tracker = open_tracker(
+                self.plan, self.identity, Path(assignment["shards"]), self.folder, facts, deliver=False
+            )
+        except BaseException:
+            self._held.close()
+            raise
+        self.curves = Curves(self._tracker, lambda: 0)
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where its place is kept."""
+        return self.folder.checkpoint.with_name("stacked.pt")
+
+    @property
+    def place(self) -> Place:
+        """Where it begins."""
+        epoch, step = (0, 0) if self._saved is None else self._saved["place"]
+        return epoch, step
+
+    def start(self, initial_rate: float, num_steps: int, log_every_steps: int) -> None:
+        """Says what the trainer makes of the plan.
+
+        Args:
+            initial_rate: the learning rate before the schedule.
+            num_steps: of the whole training.
+            log_every_steps: steps of one point of the training's curves.
+        """
+        self._initial_rate = initial_rate
+        self._num_steps = num_steps
+        self.means = MeanLosses(self.curves, log_every_steps, self.learning_rate)
+
+    def factor(self, step: int) -> float:
+        """Of the learning rate at a step, counted from 0."""
+        return self._schedule(step / self._num_steps)
+
+    def learning_rate(self, step: int) -> float:
+        """The rate at a step, counted from 0."""
+        return self._initial_rate * self.factor(step)
+
+    def save(self, place: Place, seconds: float, state: dict[str, Any]) -> None:
+        """Writes where to go on."""
+        self.curves.flush()
+        save_tensors(
+            {
+                "identity": self.identity,
+                "place": list(place),
+                "seconds": self._seconds_before + seconds,
+                "curves": self.means.state_dict(),
+                **state,
+            },
+            self.checkpoint,
+        )
+
+    def restore(self) -> dict[str, Any]:
+        """Goes on with its saved curves; returns the saved state of the stack."""
+        state, self._saved = self._saved, None
+        assert state is not None
+        self.means.load_state_dict(state["curves"])
+        self._seconds_before = state["seconds"]
+        return state
+
+    def measured(self, step: int) -> dict[str, float]:
+        """What validation measured after so many steps."""
+        return {
+            name: value
+            for name, points in self.curves.history.items()
+            for at, value in points
+            if at == step and not name.startswith("train/")
+        }
+
+    def end(self, status: str, figures: dict[str, Any], reason: str = "") -> None:
+        """FINISHED or STOPPED, with all results."""
+        for parameter in self.task.model.parameters():
+            parameter.data = parameter.data.clone()  # a slice would be saved with the whole stack behind it
+        figures = {"seconds_total": self._seconds_before + figures["seconds"], **figures}
+        try:
+            write_results(
+                self.folder,
+                self.plan,
+                self.identity,
+                self.task,
+                self.curves,
+                {**figures, **self._facts},
+                status,
+            )
+            self._tracker.artifact(self.folder.path / "summary.json")
+        except (OSError, UserError) as error:
+            self.fail(error)
+            return
+        self._end(status, reason)
+
+    def fail(self, error: BaseException) -> None:
+        """FAILED, and why."""
+        self._end("FAILED", " ".join(f"{error}".split()) or type(error).__name__)
+
+    def interrupt(self, reason: str) -> None:
+        """It ends here, and where to go on is kept; nothing if it has ended already."""
+        if self.result is None:
+            self._end("INTERRUPTED", reason)
+
+    def _end(self, status: str, reason: str) -> None:
+        self.result = {"status": status, "reason": reason}
+        try:
+            if status != "INTERRUPTED":
+                self.checkpoint.unlink(missing_ok=True)
+            end_run(self.folder, self._tracker, "KILLED" if status == "INTERRUPTED" else status, reason)
+        finally:
+            self._held.close()
+
+    def _read_checkpoint(self) -> dict[str, Any] | None:
+        try:
+            state = torch.load(self.checkpoint, weights_only=True)
+        except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError):
+            return None  # not there, or damaged: this member starts again
+        return state if isinstance(state, dict) and state.get("identity") == self.identity else None

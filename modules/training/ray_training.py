@@ -1,0 +1,258 @@
+"""`runtime=ray`: a run is trained by workers of a Ray cluster, each on its share of every batch.
+
+The driver, this side, holds the run's folder, shows what the first worker shows, hands on signals, and starts
+the workers anew from the last checkpoint when one of them or its node has died: no more than
+`trainer.checkpoint_every_steps` and one block of steps are trained again. What the workers run is
+`modules.training.ray_worker`. Imports neither torch nor Ray at its top: a refused command is told at once.
+"""
+
+import math
+import os
+import shutil
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from signal import Signals
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from modules.cluster.capacity import room_for_workers
+from modules.cluster.connection import connect
+from modules.configuration.errors import UserError
+from modules.configuration.schema.settings import RuntimeSettings, read
+from modules.tracking.store import absolute_settings
+from modules.training.interruption import Interrupted, Interruption
+from modules.training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from pytorch_lightning import Callback
+
+_LOOK_EVERY_S = 0.2
+_PATIENCE_S = 30.0
+_ANSWER_S = 90.0  # a driver that has lost its subscription to Ray would wait for ever
+
+
+def train_on_workers(
+    plan: dict[str, Any],
+    identity: str,
+    shards: Path,
+    folder: RunFolder,
+    console: Console,
+    callbacks: Sequence["Callback"] = (),
+) -> None:
+    """Trains a plan in its folder as `modules.training.run.train` does, by workers of a Ray cluster.
+
+    Args:
+        plan: a plan whose shapes have been checked.
+        identity: of the run.
+        shards: the folder of its dataset; every node sees it.
+        folder: held by this process; every node sees it.
+        console: where progress is shown.
+        callbacks: Lightning callbacks of one's own, of which every worker gets a copy.
+
+    Raises:
+        UserError: the training failed, or workers died too often; the last good checkpoint is kept.
+        Interrupted: a signal asked to stop; the state is in the checkpoint.
+    """
+    runtime = read(RuntimeSettings, plan["runtime"], "runtime")
+    connect(runtime)
+    _check_nodes(runtime)
+    sent = plan | {"tracking": absolute_settings(plan["tracking"])}
+    if runtime.accelerator == "auto" and not runtime.gpus_per_worker:
+        sent["runtime"] = plan["runtime"] | {"accelerator": "cpu"}  # the node's GPUs are others'
+    job = {
+        "plan": sent,
+        "identity": identity,
+        "shards": str(shards.absolute()),
+        "folder": str(folder.path.absolute()),
+        "console": {
+            "force_terminal": console.is_terminal,
+            "width": console.width,
+            "quiet": console.quiet,
+        },
+        "callbacks": list(callbacks),
+    }
+    died = None
+    with Interruption() as interruption:
+        for restarts_left in reversed(range(runtime.max_restarts + 1)):
+            connect(runtime)
+            died = _attempt(job, runtime, console, interruption)
+            if died is None:
+                return
+            interruption.stop()
+            if restarts_left:
+                console.print(f"{died}: going on from the last checkpoint", highlight=False, soft_wrap=True)
+    mend = "The same command goes on from the last checkpoint"
+    fault = UserError(f"{died}, and runtime.max_restarts={runtime.max_restarts} is used up", mend)
+    _record_failure(plan, identity, shards, folder, fault)
+    raise fault
+
+
+def _check_nodes(runtime: RuntimeSettings) -> None:
+    """Refuses workers that would wait for ever, because no node is big enough for them."""
+    import ray
+
+    if not (runtime.cpus_per_worker or runtime.gpus_per_worker):
+        raise UserError("runtime.cpus_per_worker and runtime.gpus_per_worker are both 0")
+    room = room_for_workers([node["Resources"] for node in ray.nodes() if node["Alive"]], runtime)
+    if room < runtime.num_workers:
+        wanted = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
+        each = " and ".join(f"{number:g} {resource}" for resource, number in wanted.items() if number)
+        raise UserError(
+            f"the cluster has room for {room} workers of {each}, not for {runtime.num_workers}",
+            f"Set runtime.num_workers={room}" if room else "Ask for less, or join a larger cluster",
+        )
+
+
+def _attempt(
+    job: dict[str, Any], runtime: RuntimeSettings, console: Console, interruption: Interruption
+) -> str | None:
+    """Lets workers train until they have finished, have stopped as asked, or one of them has died.
+
+    Returns:
+        What died; None if nothing did.
+    """
+    import ray
+    from ray.exceptions import GetTimeoutError
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    from modules.training.ray_worker import work
+
+    # How often Ray Train looks after its workers; a worker's end would wait for it.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # a node that goes is a node that died
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    desk = ray.remote(num_cpus=0)(Desk).options(scheduling_strategy=here).remote()
+    rays_own = Path(job["folder"]) / "ray"
+    resources = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
+    trainer = DataParallelTrainer(
+        work,
+        train_loop_config=job | {"desk": desk},
+        scaling_config=ScalingConfig(
+            num_workers=runtime.num_workers,
+            use_gpu=runtime.gpus_per_worker > 0,
+            resources_per_worker=resources,
+        ),
+        run_config=RunConfig(
+            name="train",
+            storage_path=str(rays_own),
+            failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
+        ),
+    )
+    training = _Training(trainer)
+    training.start()
+    try:
+        _attend(training, desk, console, interruption)
+    except GetTimeoutError:
+        ray.shutdown()  # ends all that this driver has started
+        training.join(_PATIENCE_S)
+        return "the connection to Ray died"
+    finally:
+        console.show_cursor()  # a worker that was drawing may have died
+        shutil.rmtree(rays_own, ignore_errors=True)
+    if training.error is not None:
+        return _what_died(training.error)
+    if training.stopped_by is not None:
+        raise Interrupted(Signals(training.stopped_by))
+    return None
+
+
+class _Training(threading.Thread):
+    """Ray Train's controller at work, with the main thread free for signals.
+
+    Attributes:
+        error: how it failed.
+        stopped_by: number of the signal at which the workers stopped.
+    """
+
+    def __init__(self, trainer: Any) -> None:
+        super().__init__(name="ray-train", daemon=True)
+        self.trainer = trainer
+        self.error: BaseException | None = None
+        self.stopped_by: int | None = None
+
+    def run(self) -> None:
+        try:
+            self.stopped_by = self.trainer.fit().return_value
+        except BaseException as error:
+            self.error = error
+
+
+def _attend(training: _Training, desk: Any, console: Console, interruption: Interruption) -> None:
+    """Shows what the workers show and hands on a signal, until the training ends."""
+    import ray
+
+    waiting_until_s, told = time.monotonic() + _PATIENCE_S, False
+    while training.is_alive():
+        training.join(_LOOK_EVERY_S)
+        arrived, text = ray.get(desk.take.remote(), timeout=_ANSWER_S)
+        console.file.write(text)
+        console.file.flush()
+        if not arrived and time.monotonic() > waiting_until_s:
+            console.print("the workers have not started yet: is the cluster full?", highlight=False)
+            waiting_until_s = math.inf
+        if interruption.asked is not None and not told:
+            desk.stop.remote(interruption.asked.signal)
+            told = True
+
+
+def _what_died(error: BaseException) -> str:
+    """What a training died of that can be tried again.
+
+    Raises:
+        UserError: a worker's; trying again would not help.
+        BaseException: any other error.
+    """
+    from ray.exceptions import RayError
+    from ray.train.v2._internal.exceptions import RayTrainError
+
+    from modules.training.ray_worker import ConnectionLost
+
+    failures = getattr(error, "worker_failures", {})
+    for failure in failures.values():
+        if isinstance(failure, UserError):
+            raise failure
+    for rank, failure in failures.items():
+        if isinstance(failure, RayError | RayTrainError):
+            return f"worker {rank} died"
+    if any(isinstance(failure, ConnectionLost) for failure in failures.values()):
+        return "a worker lost its connection"
+    raise error
+
+
+def _record_failure(
+    plan: dict[str, Any], identity: str, shards: Path, folder: RunFolder, fault: UserError
+) -> None:
+    """Says in folder and tracker how the run ended, where no worker is left to say it."""
+    from modules.training.run import end_run, open_tracker
+
+    end_run(folder, open_tracker(plan, identity, shards, folder, {}), "FAILED", str(fault))
+
+
+class Desk:
+    """An actor beside the driver: the workers' text goes one way, a request to stop the other."""
+
+    def __init__(self) -> None:
+        self._arrived = False
+        self._text: list[str] = []
+        self._stop: int | None = None
+
+    def write(self, text: str) -> None:
+        self._arrived = True
+        self._text.append(text)
+
+    def take(self) -> tuple[bool, str]:
+        """Whether a worker has written at all, and what since the last time."""
+        text, self._text = "".join(self._text), []
+        return self._arrived, text
+
+    def stop(self, signal: int) -> None:
+        self._stop = signal
+
+    def stopped_by(self) -> int | None:
+        """The signal that asks to stop."""
+        return self._stop

@@ -1,0 +1,140 @@
+"""One worker of a run that many train: what Ray Train calls in each of its processes.
+
+The workers meet on the address of the first one's node and on no other interface: on a single machine, on
+loopback.
+"""
+
+import ipaddress
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from signal import Signals
+from typing import Any
+
+import psutil
+import ray
+from ray.train import get_context
+from ray.train.collective import broadcast_from_rank_zero
+from rich.console import Console
+from torch import distributed
+from torch._C._distributed_c10d import TCPStore
+
+from modules.configuration.errors import UserError
+from modules.training.interruption import Interrupted, Interruption
+from modules.training.run import train
+from modules.training.run_folder import RunFolder
+
+_ASK_EVERY_S = 0.5
+
+
+class ConnectionLost(Exception):
+    """Another worker does not answer any more."""
+
+
+def work(job: dict[str, Any]) -> int | None:
+    """Trains this worker's share of a run.
+
+    Args:
+        job: see `modules.training.ray_training.train_on_workers`.
+
+    Returns:
+        The number of the signal that has stopped it; None once the run has been trained to its end.
+
+    Raises:
+        UserError: the training failed.
+        ConnectionLost: another worker has died.
+    """
+    desk = job["desk"]
+    desk.write.remote("")  # here we are
+    _meet("nccl" if job["plan"]["runtime"]["gpus_per_worker"] else "gloo")
+    folder, shards = RunFolder(Path(job["folder"])), Path(job["shards"])
+    console = Console(quiet=True)
+    if get_context().get_world_rank() == 0:
+        console = Console(file=_Relay(desk), **job["console"])  # pyright: ignore[reportArgumentType]
+    interruption = Interruption()
+    try:
+        with _listening(desk, interruption):
+            train(
+                job["plan"],
+                job["identity"],
+                shards,
+                folder,
+                console,
+                job["callbacks"],
+                interruption=interruption,
+            )
+    except Interrupted as interrupted:
+        return int(interrupted.signal)
+    except UserError as error:
+        raise UserError(error.problem, error.mend) from error  # its kinds do not travel
+    except RuntimeError as error:
+        if isinstance(error, distributed.DistError) or "gloo" in str(error):
+            raise ConnectionLost(str(error)) from error
+        raise
+    finally:
+        ray.get(desk.write.remote(""))  # comes after all that was written before
+    return None
+
+
+def _meet(backend: str) -> None:
+    """Joins the process group of all workers; one alone needs none."""
+    rank, size = get_context().get_world_rank(), get_context().get_world_size()
+    if size == 1:
+        return
+    address = ray.util.get_node_ip_address()
+    if interface := _interface(address):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
+        os.environ.setdefault("NCCL_SOCKET_IFNAME", interface)
+    listener = socket.create_server((address, 0)) if rank == 0 else None
+    place = broadcast_from_rank_zero(listener and listener.getsockname()[:2])
+    # torch would listen on every interface.
+    listening = {"is_master": True, "master_listen_fd": listener.detach()} if listener else {}
+    host, port = place  # pyright: ignore[reportGeneralTypeIssues]
+    store = TCPStore(host, port, size, wait_for_workers=False, **listening)
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
+
+
+def _interface(address: str) -> str | None:
+    """The name of the network interface that has an address."""
+    if ipaddress.ip_address(address).is_loopback:
+        address = "127.0.0.1"  # whatever else of 127.0.0.0/8 a node is called
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(own.address == address for own in addresses):
+            return name
+    return None
+
+
+class _Relay:
+    """A text file that is written at the driver's."""
+
+    def __init__(self, desk: Any) -> None:
+        self.desk = desk
+
+    def write(self, text: str) -> int:
+        self.desk.write.remote(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+
+@contextmanager
+def _listening(desk: Any, interruption: Interruption) -> Iterator[None]:
+    """Hands a signal that has come to the driver on to the training; the first worker does for all."""
+    done = threading.Event()
+
+    def listen() -> None:
+        while not done.wait(_ASK_EVERY_S):
+            if number := ray.get(desk.stopped_by.remote()):
+                interruption.request(Interrupted(Signals(number)))
+                return
+
+    if get_context().get_world_rank() == 0:
+        threading.Thread(target=listen, name="listening", daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()

@@ -1,0 +1,248 @@
+"""Composition: every file of conf/ is reached, and every mistake is one line with file, key and mend."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modules.configuration.composition.catalogue import dataset, names, source
+from modules.configuration.composition.compose import compose
+from modules.configuration.errors import UserError
+from modules.configuration.schema.settings import Settings
+from modules.configuration.static_analysis.definitions import ROOT
+
+CONF = ROOT / "conf"
+NO_GROUPS = ("cluster", "hydra", "space")
+GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name not in NO_GROUPS)
+
+
+def files(group: str) -> list[str]:
+    return sorted(
+        path.relative_to(CONF / group).with_suffix("").as_posix() for path in (CONF / group).rglob("*.yaml")
+    )
+
+
+CHOICES = [(group, file) for group in GROUPS for file in files(group)]
+
+
+@pytest.mark.parametrize(("group", "file"), CHOICES)
+def test_every_file_of_conf_composes(group: str, file: str) -> None:
+    if group == "source":
+        assert source(file)["name"] == file
+    elif group == "data":
+        assert dataset(file)["name"] == file
+    else:
+        config = composed_with(f"{group}={file}")
+        assert set(config) == set(Settings.__dataclass_fields__)
+        if group == "recipe":
+            assert config["name"] == file
+
+
+def composed_with(choice: str) -> dict[str, Any]:
+    """With the first recipe that the choice goes with: a recipe's keys of a model suit that model alone."""
+    if choice.startswith("recipe="):
+        return compose([choice])
+    faults = []
+    for recipe in files("recipe"):
+        try:
+            return compose([f"recipe={recipe}", choice])
+        except UserError as error:
+            faults.append(error)
+    raise faults[-1]
+
+
+def test_a_recipes_key_for_another_model_says_how_to_take_it_away(conf: Path) -> None:
+    recipe = conf / "recipe" / "neuron.yaml"
+    recipe.write_text(recipe.read_text() + "model: {dropout: 0.5}\n")
+    overrides = ["recipe=neuron", "model=feedforward/neuron"]
+    with pytest.raises(UserError, match=r"recipe/neuron.yaml:.*~model.dropout"):
+        compose(overrides, conf)
+    assert "dropout" not in compose([*overrides, "~model.dropout"], conf)["model"]
+
+
+def test_no_yaml_lies_outside_the_groups() -> None:
+    assert sorted(path.name for path in CONF.glob("*.yaml")) == ["catalogue.yaml", "config.yaml"]
+    assert {path.suffix for path in CONF.rglob("*") if path.is_file()} == {".yaml"}
+
+
+def test_result_is_plain_and_resolved() -> None:
+    config = compose(["recipe=lenet", "model.num_filters=[8,16]", "trainer.max_epochs=2"])
+    assert type(config["model"]) is dict and type(config["model"]["num_filters"]) is list
+    assert config["model"]["num_filters"] == [8, 16]
+    assert config["model"]["num_classes"] == len(config["data"]["fields"]["label"]["classes"]) == 10
+    assert config["model"]["input_shape"] == config["data"]["fields"]["image"]["shape"]
+    assert config["trainer"]["max_epochs"] == 2
+
+
+MISTAKES = [
+    ("recipe=lent", ["no recipe 'lent'", "Did you mean lenet?"]),
+    ("model=lenet", ["no model 'lenet'", "Did you mean convolutional/lenet?"]),
+    ("recip=lenet", ["no 'recip'", "Did you mean recipe?"]),
+    ("model.num_filtrs=[1]", ["no 'model.num_filtrs'", "Did you mean model.num_filters?"]),
+    ("trainr.max_epochs=1", ["no 'trainr.max_epochs'", "Did you mean trainer.max_epochs?"]),
+    ("lr=0.1", ["no 'lr'", "Did you mean optimizer.lr?"]),
+    ("+model.num_filtrs=[1]", ["model.num_filtrs", "LeNet has no 'num_filtrs'", "Did you mean num_filters?"]),
+    ("+trainer.max_epoch=1", ["trainer.max_epoch", "TrainerSettings has no 'max_epoch'", "max_epochs?"]),
+    ("+optimizer.moment=1", ["optimizer.moment", "AdamW has no 'moment'"]),
+    ("+optimizer.params=[]", ["optimizer.params", "set by the program"]),
+    ("+sed=1", ["Settings has no 'sed'", "Did you mean seed?"]),
+    ("~model.num_filter", ["no 'model.num_filter' to delete", "Did you mean model.num_filters?"]),
+    ("~model.num_classes", ["model.num_classes", "is missing", "LeNet needs it (int)"]),
+    ("~seed", ["seed", "is missing"]),
+    ("seed=???", ["seed is missing (???)", "seed=..."]),
+    ("seed=abc", ["command line (seed=abc)", "'abc' (str) where int is expected"]),
+    ("seed=true", ["True (bool) where int is expected"]),
+    ("seed=1.0", ["1.0 (float) where int is expected", "Write 1"]),
+    ('seed="1"', ["'1' (str) where int is expected", "without quotes"]),
+    ("seed=-1", ["seed: -1 is not between"]),
+    ("name=1", ["name: 1 (int) where str is expected", 'Put it in quotes: "1"']),
+    ("name=../x", ["'../x' is no name for a recipe"]),
+    ("data.name=a/b", ["data.name", "'a/b' is no name for a dataset"]),
+    ("optimizer.lr=fast", ["optimizer.lr", "'fast' (str) where float is expected"]),
+    ("optimizer.fused=3", ["optimizer.fused", "bool | null is expected"]),
+    ("model.num_filters=[8,a]", ["command line", "model.num_filters[1]", "'a' (str) where int is expected"]),
+    ("model.num_filters=8", ["model.num_filters", "8 (int) where list[int] is expected"]),
+    ("trainer.precision=32-tru", ["is none of 32-true", "Did you mean 32-true?"]),
+    ("trainer.batch_size=0", ["trainer.batch_size: 0 is below 1"]),
+    ("data.fields.image.shape=[0,1,1]", ["data.fields.image.shape", "0 is below 1"]),
+    ("data.fields.image.axes=[x]", ["data.fields.image.axes", "1 axes"]),
+    ("data.splits.validation.fraction=2", ["data.splits.validation.fraction", "not between 0 and 1"]),
+    ("seed=${data.nam}", ["seed: ${data.nam} leads to nothing", "Did you mean ${data.name}?"]),
+    ("seed=${sed}", ["${sed} leads to nothing", "Did you mean ${seed}?"]),
+    ("seed=${lenght:a}", ["no resolver ${lenght:...}", "Did you mean length?"]),
+    ("seed=${length:data}", ["seed", "length of 'data', which is no list"]),
+    ("seed=${seed}", ["seed", "Recursive interpolation"]),
+    ("model.num_filters=[1", ["override 'model.num_filters=[1' cannot be read", "quote"]),
+    ("recipe", ["cannot be read", "Write recipe=value"]),
+    ("seed=1,2", ["has several values", "-m"]),
+    ("+seed=1", ["'seed' is there already", "Leave the + out: seed=..."]),
+    ("+recipe=lenet", ["more than once", "Leave the + out"]),
+    ("model=null", ["model=null"]),
+    ("=3", ["=3"]),
+    ("hydra.foo=1", ["Hydra has no 'hydra.foo'"]),
+    ("hydra/launcher=rai", ["no hydra/launcher 'rai'", "Did you mean ray?"]),
+    ("model._target_=modules.models.convolutional.lenet.LeNett", ["Did you mean", "lenet.LeNet?"]),
+    (
+        "model._target_=modules.models.convolutional.lenett.LeNet",
+        ["no module 'lenett'", "convolutional.lenet?"],
+    ),
+    ("~model._target_", ["model", "has no _target_"]),
+    ("allowed_targets=[os]", ["allowed_targets", "conf/config.yaml alone"]),
+]
+
+
+@pytest.mark.parametrize(("override", "parts"), MISTAKES, ids=[override for override, _ in MISTAKES])
+def test_mistake_is_one_line_with_a_mend(override: str, parts: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        compose([override])
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "parts"),
+    [
+        (
+            "recipe/lenet.yaml",
+            "trainer:",
+            "trainr:",
+            ["conf/recipe/lenet.yaml:", "Settings has no 'trainr'", "trainer?"],
+        ),
+        (
+            "recipe/lenet.yaml",
+            "convolutional/lenet",
+            "lenet",
+            ["conf/recipe/lenet.yaml:", "there is no model 'lenet'", "convolutional/lenet?"],
+        ),
+        (
+            "recipe/lenet.yaml",
+            "/data:",
+            "/dat:",
+            ["conf/recipe/lenet.yaml: there is no 'dat'", "Did you mean data?"],
+        ),
+        (
+            "model/convolutional/lenet.yaml",
+            "pooling",
+            "poling",
+            ["conf/model/convolutional/lenet.yaml:9", "Did you mean pooling?"],
+        ),
+        (
+            "model/convolutional/lenet.yaml",
+            "5\n",
+            "big\n",
+            ["conf/model/convolutional/lenet.yaml:6", "model.kernel_size", "int"],
+        ),
+        (
+            "model/convolutional/lenet.yaml",
+            "data.fields.label",
+            "data.fields.labl",
+            ["conf/model/convolutional/lenet.yaml:4", "leads to nothing", "${data.fields.label.classes}?"],
+        ),
+        (
+            "trainer/default.yaml",
+            "batch_size: 128",
+            "batch_size: [1",
+            ["conf/trainer/default.yaml:", "no valid YAML"],
+        ),
+        (
+            "trainer/default.yaml",
+            "block_steps",
+            "block_step",
+            ["conf/trainer/default.yaml:", "Did you mean block_steps?"],
+        ),
+        (
+            "data/fashion_mnist.yaml",
+            "units: class number",
+            "unit: class number",
+            ["conf/data/fashion_mnist.yaml:", "data.fields.label.unit", "units?"],
+        ),
+        (
+            "source/fashion_mnist.yaml",
+            "sha256",
+            "sha265",
+            ["conf/source/fashion_mnist.yaml:", "data.source.sha265", "sha256?"],
+        ),
+        ("config.yaml", "seed: 0", "seed: zero", ["conf/config.yaml:", "seed", "int"]),
+    ],
+)
+def test_mistake_in_a_file_names_file_and_line(
+    conf: Path, file: str, old: str, new: str, parts: list[str]
+) -> None:
+    path = conf / file
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(UserError) as caught:
+        compose(["recipe=lenet"], conf)
+    message = str(caught.value)
+    assert "\n" not in message and "Traceback" not in message
+    for part in parts:
+        assert part in message, message
+
+
+def test_a_users_own_prefix_is_read_from_the_root_file(conf: Path) -> None:
+    path = conf / "config.yaml"
+    path.write_text(path.read_text().replace("allowed_targets: []", "allowed_targets: [json.]"))
+    assert compose([], conf)["allowed_targets"] == ["json."]
+    recipe = conf / "recipe" / "lenet.yaml"
+    recipe.write_text(recipe.read_text() + "allowed_targets: [json., os.]\n")
+    with pytest.raises(UserError, match=r"recipe/lenet.yaml:.*allowed_targets.* alone"):
+        compose(["recipe=lenet"], conf)
+
+
+def test_composition_imports_no_torch() -> None:
+    program = (
+        "import sys; from modules.configuration.composition.compose import compose\n"
+        "compose(['recipe=lenet_digits'])\n"
+        "print([m for m in ('torch', 'pytorch_lightning', 'mlflow', 'ray', 'numpy') if m in sys.modules])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == "[]"
+
+
+def test_every_dataset_and_source_has_its_files_name() -> None:
+    assert names("data") == files("data") and names("source") == files("source")

@@ -1,0 +1,88 @@
+"""Plans on disk."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modules.configuration import yaml_files
+from modules.configuration.composition.compose import compose
+from modules.configuration.errors import UserError
+from modules.configuration.plans.plan_files import read_plan
+from modules.configuration.yaml_files import read_yaml, to_yaml, write_if_changed
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=30,
+)
+
+
+@given(st.dictionaries(st.text(), PLAIN))
+def test_plain_values_come_back_as_they_were(content: dict[str, Any]) -> None:
+    assert yaml.safe_load(to_yaml(content)) == content
+
+
+def test_shared_values_are_written_out(tmp_path: Path) -> None:
+    shape = [1, 28, 28]
+    path = tmp_path / "a.yaml"
+    path.write_text(to_yaml({"a": shape, "b": shape}))
+    assert read_yaml(path) == {"a": shape, "b": shape}
+
+
+def test_a_file_is_written_only_where_it_differs(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.yaml"
+    assert write_if_changed(path, "a: ä\n")
+    os.utime(path, (1, 1))
+    assert not write_if_changed(path, "a: ä\n") and path.stat().st_mtime == 1
+    assert write_if_changed(path, "a: 2\n") and path.read_text() == "a: 2\n"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("old")
+
+    def full(descriptor: int) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(yaml_files.os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        write_if_changed(path, "new")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_plan_is_checked_like_a_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    plan = compose(["recipe=neuron"]) | {"code": {"fingerprint": "0"}, "cost": {}}
+    path.write_text(to_yaml(plan))
+    assert read_plan(path) == plan
+    for change, message in (
+        ({"seed": "x"}, "seed: 'x'"),
+        ({"sed": 1}, "Did you mean seed"),
+        ({"name": "../../escape"}, "is no name for a recipe"),
+        ({"code": None}, "is no plan of a recipe: it has no code"),
+        ({"model": plan["model"] | {"num_clases": 1}}, "model.num_clases"),
+    ):
+        path.write_text(to_yaml(plan | change))
+        with pytest.raises(UserError, match=message) as caught:
+            read_plan(path)
+        assert str(caught.value).startswith(str(path))
+    with pytest.raises(UserError, match=r"none.yaml is not there. Write it: python -m pipelines.plan --all"):
+        read_plan(tmp_path / "none.yaml")
+
+
+def test_a_plan_with_phases_comes_back(tmp_path: Path) -> None:
+    facts = {"code": {"fingerprint": "0"}, "cost": {"num_parameters": 1}}
+    config = compose(["recipe=lenet"])
+    plan = config | facts | {"phases": {"before": {"trainer": {"max_epochs": 1}} | facts}}
+    (tmp_path / "a.yaml").write_text(to_yaml(plan))
+    assert read_plan(tmp_path / "a.yaml") == plan
+    plan["phases"]["before"]["cod"] = 1
+    (tmp_path / "a.yaml").write_text(to_yaml(plan))
+    with pytest.raises(UserError, match=r"phases\.before\.cod"):
+        read_plan(tmp_path / "a.yaml")

@@ -1,0 +1,102 @@
+"""Figures of an evaluation, against counting by hand."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from modules.configuration.errors import UserError
+from modules.configuration.schema.settings import FieldSettings
+from modules.evaluation.classification_evaluator import label_field, picture_field
+from modules.evaluation.predictions import Predictions, predict
+
+NUM_CLASSES = 4
+
+
+def random_split(num_samples: int, seed: int) -> Predictions:
+    generator = torch.Generator().manual_seed(seed)
+    probabilities = torch.randn(num_samples, NUM_CLASSES, generator=generator).softmax(dim=1)
+    truth = torch.randint(NUM_CLASSES, (num_samples,), generator=generator)
+    return Predictions(probabilities, truth, torch.arange(num_samples) + 1000)
+
+
+@given(st.integers(1, 40), st.integers(0, 2**16))
+def test_figures_are_what_counting_gives(num_samples: int, seed: int) -> None:
+    found = random_split(num_samples, seed)
+    truth, taken = found.truth.tolist(), found.probabilities.argmax(dim=1).tolist()
+    right = [a == b for a, b in zip(truth, taken, strict=True)]
+    assert found.accuracy == sum(right) / num_samples
+    for name, share in enumerate(found.per_class):
+        of_class = [hit for hit, label in zip(right, truth, strict=True) if label == name]
+        assert share == sum(of_class) / len(of_class) if of_class else math.isnan(share)
+    for row in range(NUM_CLASSES):
+        for column in range(NUM_CLASSES):
+            count = sum(a == row and b == column for a, b in zip(truth, taken, strict=True))
+            assert found.confusion[row, column] == count
+    expected = -sum(math.log(found.probabilities[i, label]) for i, label in enumerate(truth)) / num_samples
+    assert found.loss == pytest.approx(expected, rel=1e-5)
+
+
+@given(st.integers(1, 40), st.integers(0, 2**16), st.integers(1, 50))
+def test_mistakes_are_wrong_and_the_surest_come_first(num_samples: int, seed: int, most: int) -> None:
+    found = random_split(num_samples, seed)
+    mistakes = found.worst_mistakes(most)
+    wrong = [place for place in range(num_samples) if found.prediction[place] != found.truth[place]]
+    assert len(mistakes) == min(most, len(wrong)) and set(mistakes) <= set(wrong)
+    confidence = [float(found.probabilities[place].max()) for place in mistakes]
+    assert confidence == sorted(confidence, reverse=True)
+    left = [float(found.probabilities[place].max()) for place in wrong if place not in mistakes]
+    assert not left or not confidence or max(left) <= min(confidence)
+
+
+@given(st.integers(1, 200), st.integers(1, 30))
+def test_samples_are_spread_and_none_comes_twice(num_samples: int, most: int) -> None:
+    places = random_split(num_samples, 0).spread_samples(most)
+    assert len(set(places)) == len(places) == min(most, num_samples)
+    assert all(0 <= place < num_samples for place in places)
+
+
+def test_a_certain_mistake_costs_much_but_not_infinity() -> None:
+    found = Predictions(torch.tensor([[1.0, 0.0]]), torch.tensor([1]), torch.tensor([0]))
+    assert 80 < found.loss < 100
+
+
+def batches(labels: list[int]) -> list[dict[str, Tensor]]:
+    return [
+        {"x": torch.eye(3)[:1], "label": torch.tensor([label]), "index": torch.tensor([5])}
+        for label in labels
+    ]
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_label_that_is_no_class_is_named(label: int) -> None:
+    with pytest.raises(UserError, match=f"label={label}, but there are 3 classes"):
+        predict(lambda x: x, lambda batch: batch["x"], batches([0, label]), "label")
+
+
+def test_an_empty_split_and_broken_probabilities_are_refused() -> None:
+    with pytest.raises(UserError, match="no sample"):
+        predict(lambda x: x, lambda batch: batch["x"], [], "label")
+    with pytest.raises(UserError, match="not numbers"):
+        predict(lambda x: x * math.nan, lambda batch: batch["x"], batches([0]), "label")
+
+
+def field(axes: list[str], shape: list[int | str], classes: list[str] | None = None) -> FieldSettings:
+    return FieldSettings(dtype="uint8", shape=shape, axes=axes, units="", classes=classes)
+
+
+def test_fields_are_found_by_what_they_are_not_by_their_names() -> None:
+    picture = field(["channel", "height", "width"], [3, 8, 8])
+    kind = field([], [], ["cat", "dog"])
+    depth = field(["channel", "height", "width"], [7, 8, 8])
+    assert picture_field({"depth": depth, "kind": kind, "photo": picture}) == "photo"
+    assert picture_field({"depth": depth, "kind": kind}) is None
+    assert picture_field({"sketch": field(["height", "width"], [8, 8])}) == "sketch"
+    assert label_field({"photo": picture, "kind": kind}) == "kind"
+    with pytest.raises(UserError, match="0 fields with classes"):
+        label_field({"photo": picture})
+    with pytest.raises(UserError, match="2 fields with classes"):
+        label_field({"kind": kind, "colour": kind})

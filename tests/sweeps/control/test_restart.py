@@ -1,0 +1,110 @@
+"""A sweep whose driver is killed or interrupted, and given the same command again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from modules.sweeps.control.ledger import read_events
+from tests.pipelines.yard import environment
+from tests.sweeps.small_sweep import make_sweep
+
+POINTS = [{"x": str(x), "seconds": "1.0"} for x in range(8)]
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def start(storage: Path, points: list[dict[str, str]]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.sweeps.driver", str(storage), json.dumps(points)],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(what: Callable[[], Any], timeout_s: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not what():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.02)
+
+
+def kinds(storage: Path) -> Counter[str]:
+    path = make_sweep(storage, POINTS).folder / "ledger.jsonl"
+    return Counter(event["event"] for event in read_events(path))
+
+
+def check_whole(storage: Path) -> None:
+    """No trial is lost, none doubled, no epoch trained twice or reported twice."""
+    found = read_events(make_sweep(storage, POINTS).folder / "ledger.jsonl")
+    ended = {event["trial"]: event for event in found if event["event"] == "ended"}
+    assert sorted(event["trial"] for event in found if event["event"] == "ended") == list(range(len(POINTS)))
+    assert {event["status"] for event in ended.values()} == {"FINISHED"}
+    assert {number: event["value"] for number, event in ended.items()} == {
+        number: -((number - 3) ** 2) / 4 for number in range(len(POINTS))
+    }
+    assert sorted(event["trial"] for event in found if event["event"] == "asked") == list(range(len(POINTS)))
+    reports = Counter((event["trial"], event["epoch"]) for event in found if event["event"] == "report")
+    assert reports == {(trial, epoch): 1 for trial in range(len(POINTS)) for epoch in range(1, 5)}
+
+
+def test_a_killed_driver_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    driver = start(tmp_path, POINTS)
+    wait_for(lambda: kinds(tmp_path)["ended"] >= 3)
+    workers = [
+        process
+        for process in psutil.Process(driver.pid).children(recursive=True)
+        if "Worker" in process.name()
+    ]
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    assert driver.stdout is not None
+    driver.stdout.close()
+    before = kinds(tmp_path)
+    assert before["ended"] < len(POINTS)
+
+    again = start(tmp_path, POINTS)
+    output, _ = again.communicate(timeout=120)
+
+    assert again.returncode == 0, output
+    check_whole(tmp_path)
+    assert "going on with" in output
+    # Those that were running at the end are started again, no other.
+    assert kinds(tmp_path)["started"] <= len(POINTS) + 2
+    wait_for(lambda: not any(process.is_running() for process in workers), 30)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_keeps_all_states_and_says_how_to_go_on(
+    tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    driver = start(tmp_path, POINTS)
+    wait_for(lambda: kinds(tmp_path)["ended"] >= 2 and kinds(tmp_path)["report"] >= 10)
+    driver.send_signal(number)
+    output, _ = driver.communicate(timeout=60)
+
+    assert driver.returncode == status, output
+    assert f"interrupted by {number.name}" in output
+    assert "the same command goes on" in output
+    assert "Traceback" not in output
+    assert "***" not in output
+    assert kinds(tmp_path)["lost"] == 0
+
+    again = start(tmp_path, POINTS)
+    output, _ = again.communicate(timeout=120)
+
+    assert again.returncode == 0, output
+    check_whole(tmp_path)
+    assert kinds(tmp_path)["started"] <= len(POINTS) + 2

@@ -1,0 +1,169 @@
+"""A run on the workers of a real Ray: deaths, signals, failures, another number of workers."""
+
+import io
+import json
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray
+import torch
+from rich.console import Console
+
+from modules.cluster.connection import connect
+from modules.configuration.errors import UserError
+from modules.configuration.schema.settings import RuntimeSettings, read
+from modules.training.interruption import Interrupted
+from modules.training.ray_training import train_on_workers
+from modules.training.run_folder import RunFolder
+from tests.processes import started_by
+from tests.training.small import small_plan
+from tests.training.together import Recorder, recorded, train_together
+
+EVERY_STEPS, BLOCK_STEPS = 8, 4  # as in small_plan
+pytestmark = [
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings(r"ignore:`use_\w+` is deprecated:DeprecationWarning"),  # ray.data to itself
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    connect(read(RuntimeSettings, on_ray("neuron")["runtime"], "runtime"), num_cpus=3)
+    yield
+    ray.shutdown()
+
+
+def on_ray(recipe: str, *overrides: str) -> dict[str, Any]:
+    return small_plan(recipe, "runtime=ray", "runtime.num_workers=2", *overrides)
+
+
+def train(
+    plan: dict[str, Any],
+    shards: Path,
+    folder: Path,
+    shown: io.StringIO,
+    disturb: Callable[[], bool] = lambda: True,
+) -> None:
+    """Trains in a folder; `disturb` is called now and then until it says that it is done."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.01) and not disturb():
+            pass
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        console = Console(file=shown, force_terminal=True, width=100)
+        train_on_workers(plan, "0" * 64, shards, RunFolder(folder), console, [Recorder(folder)])
+    finally:
+        ended.set()
+        watching.join()
+        assert not (folder / "ray").exists()
+
+
+def last_step(folder: Path) -> int:
+    path = folder / "rank0.jsonl"
+    return path.read_text().count("\n") * BLOCK_STEPS if path.exists() else 0
+
+
+def workers() -> list[psutil.Process]:
+    return started_by(os.getpid(), "RayTrainWorker", recursive=True)
+
+
+def resumed_at(shown: str) -> int:
+    found = re.search(r"going on at step (\d+) of", shown)
+    assert found, shown
+    return int(found.group(1))
+
+
+def test_deaths_and_signals_cost_few_steps_and_change_no_bit(small_shards: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    plan = on_ray("lenet", "trainer.max_epochs=6", "runtime.max_restarts=1")
+
+    def at(*steps: int, do: Callable[[], None]) -> Callable[[], bool]:
+        waiting = list(steps)
+
+        def look() -> bool:
+            if waiting and last_step(folder) >= waiting[0]:
+                waiting.pop(0)
+                do()
+            return not waiting
+
+        return look
+
+    # The first death is borne, the second is one too many.
+    shown = io.StringIO()
+    with pytest.raises(UserError, match=r"max_restarts=1 is used up. The same command goes on"):
+        train(plan, small_shards, folder, shown, at(30, 120, do=lambda: workers()[-1].kill()))
+    assert re.search(r"(worker . died|a worker lost its connection): going on from", shown.getvalue())
+    assert json.loads((folder / "outcome.json").read_text())["status"] == "FAILED"
+    steps = [line["step"] for line in recorded(folder, 0)]
+    resumed = resumed_at(shown.getvalue())
+    again = max(number for number, step in enumerate(steps) if step == resumed + BLOCK_STEPS)
+    assert 0 <= steps[again - 1] - resumed <= EVERY_STEPS + BLOCK_STEPS
+
+    # A signal to the driver: all of them save and stop at the same block.
+    shown = io.StringIO()
+    with pytest.raises(Interrupted) as interrupted:
+        train(plan, small_shards, folder, shown, at(180, do=lambda: os.kill(os.getpid(), signal.SIGTERM)))
+    assert interrupted.value.signal == signal.SIGTERM
+    assert json.loads((folder / "outcome.json").read_text())["status"] == "KILLED"
+    assert 0 <= steps[-1] - resumed_at(shown.getvalue()) <= EVERY_STEPS + BLOCK_STEPS
+    reached = recorded(folder, 0)[-1]["step"]
+    assert recorded(folder, 1)[-1]["step"] == reached
+
+    shown = io.StringIO()
+    train(plan, small_shards, folder, shown)
+    assert resumed_at(shown.getvalue()) == reached
+    assert "epoch 6/6  step 336  train/loss" in shown.getvalue()
+    assert "━━" in shown.getvalue()  # the bar, drawn by the worker for this terminal
+    assert json.loads((folder / "outcome.json").read_text())["status"] == "FINISHED"
+    undisturbed = tmp_path / "undisturbed"
+    assert train_together(plan, small_shards, undisturbed, 2, [Recorder(undisturbed)]) == [0, 0]
+    weights = torch.load(folder / "weights.pt", weights_only=True)
+    for name, value in torch.load(undisturbed / "weights.pt", weights_only=True).items():
+        assert torch.equal(weights[name], value), name
+
+
+def test_a_workers_failure_is_the_drivers(small_shards: Path, tmp_path: Path) -> None:
+    plan = on_ray("neuron", "optimizer=sgd", "optimizer.lr=1e30", "runtime.num_workers=1")
+    with pytest.raises(UserError, match=r"the training diverged: .* Lower optimizer.lr"):
+        train(plan, small_shards, tmp_path, io.StringIO())
+    assert json.loads((tmp_path / "outcome.json").read_text())["status"] == "FAILED"
+
+
+def test_workers_without_room_are_refused_at_once(small_shards: Path, tmp_path: Path) -> None:
+    started_s = time.monotonic()
+    with pytest.raises(UserError, match=r"room for 1 workers of 2 CPU, not for 2. Set runtime.num_workers=1"):
+        train(on_ray("neuron", "runtime.cpus_per_worker=2"), small_shards, tmp_path, io.StringIO())
+    assert time.monotonic() - started_s < 5
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_driver_that_nobody_answers_begins_anew(
+    small_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modules.training.ray_training._ANSWER_S", 5.0)
+    suspended: list[psutil.Process] = []
+
+    def suspend() -> bool:
+        if not suspended and last_step(tmp_path) >= 30:
+            suspended.extend(p for p in psutil.Process().children(recursive=True) if p.name() == "ray::Desk")
+            suspended[-1].suspend()
+        return bool(suspended)
+
+    shown = io.StringIO()
+    plan = on_ray("lenet", "trainer.max_epochs=4", "runtime.num_workers=1", "runtime.max_restarts=1")
+    train(plan, small_shards, tmp_path, shown, suspend)
+    assert "the connection to Ray died: going on from the last checkpoint" in shown.getvalue()
+    assert json.loads((tmp_path / "outcome.json").read_text())["status"] == "FINISHED"
