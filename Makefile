@@ -28,7 +28,7 @@ check: $(VENV)/.test ## format, lint, types, import contracts: what CI runs befo
 dashboard: $(VENV)/.run ## MLflow's pages on loopback
 	@python -m pipelines.track dashboard
 
-report: $(VENV)/.run ## write the report anew and say where it is
+report: $(VENV)/.run ## write the report again and say where it is
 	@python -m pipelines.report
 
 clean: ## remove what was trained and built; data, runs and the tracking store stay

@@ -3,7 +3,7 @@
 python -m benchmarks.boltzmann
 
 All sides do persistent contrastive divergence with one Gibbs step, 784 visible and 500 hidden units, the same
-pictures, batch size and precision, plain gradient descent without momentum and decay:
+images, batch size and precision, plain gradient descent without momentum and decay:
 
 scikit-learn   `BernoulliRBM.fit`, one pass
 yard           the whole training: Lightning, shard loader, checkpoints; from its first step to its last
@@ -49,9 +49,9 @@ class Arguments:
     """
     Args:
         rounds: times that each side runs.
-        data: a dataset's shards of 28x28 pictures.
+        data: a dataset's shards of 28x28 images.
         threads: of arithmetic, on all sides.
-        clock: cpu counts the processor time of this process alone, on a machine that others use.
+        clock: cpu counts the CPU time of this process alone, on a machine that others use.
     """
 
     rounds: int = 5
@@ -60,9 +60,9 @@ class Arguments:
     clock: Literal["wall", "cpu"] = "wall"
 
 
-def scikit_learn(pictures: Tensor, batch_size: int, clock: Callable[[], float]) -> float:
+def scikit_learn(images: Tensor, batch_size: int, clock: Callable[[], float]) -> float:
     """One pass, in seconds."""
-    values = pictures.numpy()
+    values = images.numpy()
     machine = BernoulliRBM(500, learning_rate=0.01, batch_size=batch_size, n_iter=1, random_state=0)
     started = clock()
     machine.fit(values)
@@ -77,25 +77,25 @@ def yard(plan: dict[str, Any], loader: TrainingLoader, clock: Callable[[], float
     return stopwatch.seconds
 
 
-def step(plan: dict[str, Any], pictures: Tensor, batch_size: int, clock: Callable[[], float]) -> float:
+def step(plan: dict[str, Any], images: Tensor, batch_size: int, clock: Callable[[], float]) -> float:
     """One pass by hand, in seconds."""
     task = build_task(plan)
     optimizer = build(plan["optimizer"], params=task.parameters())
     task.optimise_with(Optimisation(lambda parameters: optimizer, lambda progress: 1.0, num_steps=1))
-    batches = pictures.reshape(-1, batch_size, 1, 28, 28)
+    batches = images.reshape(-1, batch_size, 1, 28, 28)
     started = clock()
     for batch in batches:
         task.descend({"image": batch}, optimizer)
     return clock() - started
 
 
-def products(pictures: Tensor, batch_size: int, clock: Callable[[], float]) -> float:
+def products(images: Tensor, batch_size: int, clock: Callable[[], float]) -> float:
     """The matrix products of one pass, in seconds."""
-    weights = torch.randn(500, 784, dtype=pictures.dtype)
-    hidden = torch.rand(batch_size, 500, dtype=pictures.dtype)
-    both, hidden_of_both = pictures[: 2 * batch_size], hidden.repeat(2, 1)
+    weights = torch.randn(500, 784, dtype=images.dtype)
+    hidden = torch.rand(batch_size, 500, dtype=images.dtype)
+    both, hidden_of_both = images[: 2 * batch_size], hidden.repeat(2, 1)
     started = clock()
-    for _ in range(len(pictures) // batch_size):
+    for _ in range(len(images) // batch_size):
         for one, other in ((hidden, weights), (both, weights.T), (hidden_of_both.T, both)):
             torch.mm(one, other)
     return clock() - started
@@ -117,17 +117,17 @@ def main(argv: list[str]) -> None:
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for precision, batch_size, target in CASES:
         dtype = torch.float64 if precision == "64-true" else torch.float32
-        pictures = image.flatten(1).to(dtype) / 255
+        images = image.flatten(1).to(dtype) / 255
         plan = compose(["recipe=rbm", "task.binarise=false", "schedule=constant", "trainer.max_epochs=1",
                         "optimizer={_target_: torch.optim.SGD, lr: 0.01}", f"trainer.batch_size={batch_size}",
                         f"trainer.precision={precision}", "trainer.checkpoint_every_steps=100000",
                         "runtime.accelerator=cpu", "task.units=0..1"])  # fmt: skip
         loader = TrainingLoader(split, batch_size, plan["trainer"]["block_steps"], seed=0)
         sides: dict[str, Callable[[], float]] = {
-            "scikit-learn": partial(scikit_learn, pictures, batch_size, clock),
+            "scikit-learn": partial(scikit_learn, images, batch_size, clock),
             "yard": partial(yard, plan, loader, clock),
-            "step": partial(step, plan, pictures, batch_size, clock),
-            "products": partial(products, pictures, batch_size, clock),
+            "step": partial(step, plan, images, batch_size, clock),
+            "products": partial(products, images, batch_size, clock),
         }
         seconds = {name: [] for name in sides}
         for number in range(chosen.rounds + 1):

@@ -5,7 +5,7 @@ python -m benchmarks.shards
 (a) the training loader on packed shards against a shuffled numpy memory map, blocks of the same size;
 (b) the same against the `webdataset` package with one sample a record, its usual shuffle buffer of 1000.
 The sides take turns, round by round, and their medians are compared. Samples have the size of MNIST's: one
-picture of uint8 1x28x28 and an int64 label. One process, one thread; the files are in the page cache.
+image of uint8 1x28x28 and an int64 label. One process, one thread; the files are in the page cache.
 """
 
 import gzip
@@ -124,9 +124,9 @@ def _read_plain(path: Path) -> int:
 
 
 def _write_raw(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    draw = np.random.default_rng(0)
-    images = draw.integers(0, 256, (NUM_SAMPLES, 1, 28, 28), np.uint8)
-    labels = draw.integers(0, 10, NUM_SAMPLES)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (NUM_SAMPLES, 1, 28, 28), np.uint8)
+    labels = rng.integers(0, 10, NUM_SAMPLES)
     for name, array in (("images", images), ("labels", labels.astype(np.uint8))):
         header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
         (folder / f"{name}.gz").write_bytes(gzip.compress(header + array.tobytes(), 0))

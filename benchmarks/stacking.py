@@ -10,7 +10,7 @@ loop       the training loop by hand of each, without Lightning, validation, cur
 stack      `train_stacked` of all of them: validation, curves, files and all that `alone` has
 halves     two processes of one thread each: `alone` of half of the trials, or `stack` of half
 
-Where only one thread is used (threads=1), clock=cpu counts the processor time of this process alone, on a
+Where only one thread is used (threads=1), clock=cpu counts the CPU time of this process alone, on a
 machine that others use; the halves are then left out.
 """
 
@@ -56,7 +56,7 @@ class Arguments:
         threads: of this process.
         hidden: sizes of the one case to measure; all if not given.
         data: a dataset's shards.
-        clock: cpu counts the processor time of this process alone.
+        clock: cpu counts the CPU time of this process alone.
     """
 
     rounds: int = 3

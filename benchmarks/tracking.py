@@ -41,7 +41,7 @@ class Arguments:
     """
     Args:
         rounds: times that each side runs.
-        clock: cpu counts the processor time of this process alone, on a machine that others use.
+        clock: cpu counts the CPU time of this process alone, on a machine that others use.
     """
 
     rounds: int = 5

@@ -46,7 +46,7 @@ class Arguments:
         epochs: passes over the training split in each run.
         data: a dataset's shards.
         threads: of arithmetic.
-        clock: cpu counts the processor time of this process alone, on a machine that others use.
+        clock: cpu counts the CPU time of this process alone, on a machine that others use.
     """
 
     rounds: int = 5
@@ -77,7 +77,7 @@ class TensorLoader:
             }
 
     def set_epoch(self, epoch: int) -> None:
-        """The order is drawn anew in any case."""
+        """The order is drawn again in any case."""
 
     def state_dict(self) -> dict[str, Any]:
         return {}

@@ -1,9 +1,9 @@
-"""Measures trained weights on the test split: figures, pictures and charts, as the recipe's task has them.
+"""Measures trained weights on the test split: figures, images and charts, as the recipe's task has them.
 
 python -m pipelines.evaluate plan=build/plan/lenet.yaml
 
 Needs the plan, build/train/<recipe>/ and the test split, for what learns without labels the train split too;
-writes build/evaluate/<recipe>/ in one step and adds the figures and pictures to the run in MLflow.
+writes build/evaluate/<recipe>/ in one step and adds the figures and images to the run in MLflow.
 """
 
 import json
@@ -43,8 +43,8 @@ def main(argv: list[str]) -> None:
         summary = json.loads((trained / "summary.json").read_text())
         tracking = Path(summary["run_folder"]) / "tracking"
     except (OSError, ValueError, KeyError, TypeError) as error:
-        mend = f"Train it first: python -m pipelines.train plan={chosen.plan}"
-        raise UserError(f"{trained} holds no finished training", mend) from error
+        hint = f"Train it first: python -m pipelines.train plan={chosen.plan}"
+        raise UserError(f"{trained} holds no finished training", hint) from error
     # Opened before torch is imported: the process that talks to MLflow starts up meanwhile.
     tracker = Tracker.reopen(tracking) if (tracking / "run.json").is_file() else None
     try:
@@ -88,7 +88,7 @@ def _evaluate(
         data=split_hashes(shard_hashes(data / settings.name)),
         input_shape=list(examples.shape[1:]),
         outputs=task.output_names(settings),
-        served_as=task.served_as,
+        output_kind=task.output_kind,
     )
     with replaced_folder(out / plan["name"]) as folder:
         kept = write_outcome(folder, findings, provenance, examples)

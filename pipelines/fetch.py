@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.configuration.command import arguments, run
-from modules.configuration.errors import KeyFault, UserError
+from modules.configuration.errors import ConfigError, UserError
 
 _RECORDED = ("package", "version", "url")
 _LICENCE_NAMES = ("copyright", "licence", "license", "copying")
@@ -119,7 +119,7 @@ def _read_source(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is no source: it has no _target_", "Name a class of modules.sources")
     try:
         check_node("", node)
-    except KeyFault as fault:
+    except ConfigError as fault:
         raise fault.at(str(path)) from None
     return node
 

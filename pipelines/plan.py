@@ -74,9 +74,9 @@ def _show(overrides: list[str]) -> None:
     report = check_shapes(config, places)
     begins = ""
     if config["init_from"] or config["teacher"]:
-        from modules.registry.pretrained import check_origins
+        from modules.registry.pretrained import check_pretrained
 
-        begins = check_origins(config)
+        begins = check_pretrained(config)
     console = Console(width=None if sys.stdout.isatty() else 140)
     for name, phase in phases.items():
         cost = phase.cost
@@ -121,8 +121,8 @@ def _catalogue(
     for recipe, config in configs.items():
         name = config["data"]["name"]
         if config["data"] != datasets.get(name):
-            mend = "Recipes share its shards: give the changed one a file and name of its own in conf/data"
-            raise UserError(f"conf/recipe/{recipe}.yaml: data differs from conf/data/{name}.yaml", mend)
+            hint = "Recipes share its shards: give the changed one a file and name of its own in conf/data"
+            raise UserError(f"conf/recipe/{recipe}.yaml: data differs from conf/data/{name}.yaml", hint)
     of_spaces = {name: space.config for name, space in spaces.items()}
     return catalogue(configs, datasets, names("source"), of_spaces)
 
@@ -145,9 +145,9 @@ def _write_catalogue() -> None:
 
 def _write_all(out: Path) -> None:
     """Writes every plan, once all of them are known to be right."""
-    from modules.configuration.composition.catalogue import MEND, names, source, space_chart
+    from modules.configuration.composition.catalogue import HINT, names, source, space_chart
     from modules.configuration.composition.key_locations import CONF
-    from modules.configuration.static_analysis.class_attributes import evaluated_by, measures
+    from modules.configuration.static_analysis.class_attributes import evaluator_of, validation_metrics
     from modules.configuration.static_analysis.code_fingerprint import code_fingerprint
     from modules.configuration.yaml_files import to_yaml
     from modules.sweeps.control.sweep_setup import as_plain, check_points
@@ -155,7 +155,7 @@ def _write_all(out: Path) -> None:
     recipes, datasets, spaces = _compose_recipes(), _datasets(), _draft_spaces()
     known = CONF / "catalogue.yaml"
     if not known.is_file() or known.read_text(encoding="utf-8") != _catalogue(recipes, datasets, spaces):
-        raise UserError("conf/catalogue.yaml does not show what conf/ holds", MEND)
+        raise UserError("conf/catalogue.yaml does not show what conf/ holds", HINT)
     files: dict[str, str] = {}
     for name in names("source"):
         node = source(name)
@@ -168,13 +168,13 @@ def _write_all(out: Path) -> None:
         plan = {"name": name, "overrides": space.overrides, "search": as_plain(space.search)}
         files[f"spaces/{name}.yaml"] = to_yaml(plan)
         # Beside the plan: another caption is no other sweep.
-        if chart := space_chart(name, measures(space.config["task"]["_target_"])):
+        if chart := space_chart(name, validation_metrics(space.config["task"]["_target_"])):
             files[f"charts/{name}.yaml"] = to_yaml(chart)
     for verb in VERBS:
         files[f"verbs/{verb}.yaml"] = to_yaml({"code": code_fingerprint([f"pipelines.{verb}"])})
     for recipe, (config, _) in recipes.items():
         # Tasks know by name alone what evaluates them: an edit of it evaluates again, and trains nothing.
-        evaluator = evaluated_by(config["task"]["_target_"])
+        evaluator = evaluator_of(config["task"]["_target_"])
         code = code_fingerprint(["pipelines.evaluate", *([evaluator] if evaluator else [])])
         files[f"verbs/evaluate/{recipe}.yaml"] = to_yaml({"code": code})
     files |= _recipe_files(recipes)

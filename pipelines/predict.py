@@ -1,12 +1,12 @@
-"""Says what a registered model or an exported program makes of a picture: classes, or values by name.
+"""Says what a registered model or an exported program makes of an image: classes, or values by name.
 
-python -m pipelines.predict model=lenet@champion input=picture.png
-python -m pipelines.predict model=lenet@3 input=pictures/ output=json
-python -m pipelines.predict model=program.pt2 input=picture.png
-python -m pipelines.predict model=lenet input=picture.png output=request |
+python -m pipelines.predict model=lenet@champion input=image.png
+python -m pipelines.predict model=lenet@3 input=images/ output=json
+python -m pipelines.predict model=program.pt2 input=image.png
+python -m pipelines.predict model=lenet input=image.png output=request |
     curl -d @- -H 'Content-Type: application/json' http://127.0.0.1:5001/invocations
 
-A picture is fitted to what the model learned: made grey or colour, its middle cut to the wanted proportions
+An image is fitted to what the model learned: made grey or colour, its middle cut to the wanted proportions
 and resized, laid on white where it is transparent. It is never inverted: a model that learned white on black
 must be shown white on black.
 """
@@ -27,7 +27,7 @@ class Arguments:
     """
     Args:
         model: name@champion, name@version or the path of a .pt2 file.
-        input: a picture or a folder of pictures.
+        input: an image or a folder of images.
         output: table for people, json for machines, request = what to send to `mlflow models serve`.
         top: how many classes to name; a model that gives values shows all of them.
         tracking: where the registry is: a file of conf/tracking or an MLflow URI.
@@ -41,7 +41,7 @@ class Arguments:
 
 
 def main(argv: list[str]) -> None:
-    """Predicts one picture or a folder of them."""
+    """Predicts one image or a folder of them."""
     chosen = arguments(argv, Arguments, __doc__ or "")
     from modules.configuration.errors import UserError
 
@@ -50,18 +50,18 @@ def main(argv: list[str]) -> None:
     program, description = _load(chosen.model, chosen.tracking)
     import torch
 
-    from modules.registry.user_images import find_pictures, picture_inputs
+    from modules.registry.user_images import find_images, image_inputs
 
-    files = find_pictures(Path(chosen.input))
+    files = find_images(Path(chosen.input))
     if chosen.output == "request":
-        print(json.dumps({"inputs": picture_inputs(files, description.input_shape).tolist()}))
+        print(json.dumps({"inputs": image_inputs(files, description.input_shape).tolist()}))
         return
     results = []
     for start in range(0, len(files), BATCH_SIZE):
         group = files[start : start + BATCH_SIZE]
-        pictures = picture_inputs(group, description.input_shape)
+        images = image_inputs(group, description.input_shape)
         with torch.inference_mode():
-            answers = program(pictures).tolist()
+            answers = program(images).tolist()
         results += [
             {"input": str(file)} | _said(row, description, chosen.top)
             for file, row in zip(group, answers, strict=True)
@@ -75,7 +75,7 @@ def main(argv: list[str]) -> None:
 def _said(answer: list[float], description: Any, top: int) -> dict[str, Any]:
     """A row of outputs: the most probable classes, or every value by name."""
     named = zip(description.outputs, answer, strict=True)
-    if description.served_as == "values":
+    if description.output_kind == "values":
         return {"outputs": dict(named)}
     ranking = sorted(named, key=lambda pair: -pair[1])[:top]
     return {"classes": [{"class": name, "probability": value} for name, value in ranking]}
@@ -111,7 +111,7 @@ def _show(results: list[dict[str, Any]]) -> None:
 
     table = Table(box=None, padding=(0, 1))
     are_classes = "classes" in results[0]
-    headings = ("picture", "class", "probability") if are_classes else ("picture", "output", "value")
+    headings = ("image", "class", "probability") if are_classes else ("image", "output", "value")
     for heading, side in zip((*headings, ""), ("left", "left", "right", "left"), strict=True):
         table.add_column(heading, justify=side, overflow="fold")  # pyright: ignore[reportArgumentType]
     for result in results:

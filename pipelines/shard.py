@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.configuration.command import arguments, run
-from modules.configuration.errors import KeyFault, UserError
+from modules.configuration.errors import ConfigError, UserError
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> None:
 
     try:
         data = read(DataSettings, values)
-    except KeyFault as fault:
+    except ConfigError as fault:
         raise fault.at(origin) from None
     with _progress(f"Sharding {data.name}") as progress:
         written = write_shards(

@@ -41,12 +41,12 @@ def main(argv: list[str]) -> None:
 
 
 def _train_overrides(argv: list[str]) -> None:
-    from modules.configuration.composition.hydra_command import compose_and_run, job_origins
+    from modules.configuration.composition.hydra_command import compose_and_run, job_key_locations
 
     def job(config: dict[str, Any]) -> None:
         from modules.shapes.make_plan import make_plan
 
-        _train(make_plan(config, job_origins()), publish=None)
+        _train(make_plan(config, job_key_locations()), publish=None)
 
     def check(config: dict[str, Any], overrides: list[str]) -> None:
         from modules.configuration.composition.hydra_loader import origins
@@ -71,9 +71,9 @@ def _train(plan: dict[str, Any], publish: Path | None) -> None:
     storage = Path(read(RuntimeSettings, plan["runtime"], "runtime").storage)
     shards = storage / "data" / "shards" / plan["data"]["name"]
     if plan["init_from"] or plan["teacher"]:
-        from modules.registry.pretrained import with_origins
+        from modules.registry.pretrained import with_pretrained
 
-        plan = with_origins(plan, shards)
+        plan = with_pretrained(plan, shards)
     *earlier, number = identities(plan, shards)
     folder = RunFolder(storage / "runs" / number[:16])
     with folder.held():

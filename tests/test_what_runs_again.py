@@ -20,7 +20,7 @@ DATA = f"""
 defaults: [/source@source: stripes, _self_]
 name: stripes
 title: Stripes
-reader: {{_target_: modules.datamodules.formats.image_folder.PictureFolderReader}}
+reader: {{_target_: modules.datamodules.formats.image_folder.ImageFolderReader}}
 fields:
   image: {{dtype: uint8, shape: [1, 12, 12], axes: [channel, height, width], units: grey level}}
   label: {{dtype: int64, shape: [], axes: [], units: class number, classes: [{", ".join(CLASSES)}]}}

@@ -1,4 +1,4 @@
-"""Pictures changed a little at every look, so that the net learns what does not matter.
+"""Images changed a little at every look, so that the net learns what does not matter.
 
 Simard, Steinkraus & Platt (2003), *Best practices for convolutional neural networks applied to visual
 document analysis*, section 2.
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 class RandomShift(nn.Module):
-    """Move each picture by a whole number of pixels, drawn anew for each, and fill with zeros.
+    """Move each image by a whole number of pixels, sampled for each, and fill with zeros.
 
     Args:
         max_shift_px: largest shift along each axis, in pixels.
@@ -27,15 +27,15 @@ class RandomShift(nn.Module):
         self.max_shift_px = max_shift_px
 
     def forward(
-        self, pictures: Float[Tensor, "batch channels height width"]
+        self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
-        batch, _, height, width = pictures.shape
+        batch, _, height, width = images.shape
         margin = self.max_shift_px
-        padded = functional.pad(pictures, (margin, margin, margin, margin))
-        # One window of the original size for each picture, its corner (row, column) drawn at random.
-        corners = torch.randint(0, 2 * margin + 1, (batch, 2), device=pictures.device)
-        rows = corners[:, :1] + torch.arange(height, device=pictures.device)
-        columns = corners[:, 1:] + torch.arange(width, device=pictures.device)
-        samples = torch.arange(batch, device=pictures.device)[:, None, None]
+        padded = functional.pad(images, (margin, margin, margin, margin))
+        # One window of the original size for each image, its corner (row, column) sampled at random.
+        corners = torch.randint(0, 2 * margin + 1, (batch, 2), device=images.device)
+        rows = corners[:, :1] + torch.arange(height, device=images.device)
+        columns = corners[:, 1:] + torch.arange(width, device=images.device)
+        samples = torch.arange(batch, device=images.device)[:, None, None]
         # Advanced indices around a slice put the slice's axis last: (batch, height, width, channels).
         return padded[samples, :, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)

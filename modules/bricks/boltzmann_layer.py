@@ -24,7 +24,7 @@ from torch.nn import functional
 
 
 def sample_bernoulli(probabilities: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Zeros and ones from torch's own generator; on a processor in half the time of `torch.bernoulli`."""
+    """Zeros and ones from torch's own generator; on a CPU in half the time of `torch.bernoulli`."""
     draws = torch.rand(probabilities.shape, device=probabilities.device)
     return torch.lt(draws, probabilities, out=draws).to(probabilities.dtype)
 
@@ -83,11 +83,11 @@ class BoltzmannLayer(nn.Module):
         return mean if self.is_gaussian else mean.sigmoid()
 
     def sample_hidden(self, visible: Float[Tensor, "batch visible"]) -> Float[Tensor, "batch hidden"]:
-        """h drawn from p(h | v)."""
+        """h sampled from p(h | v)."""
         return sample_bernoulli(self.hidden_probabilities(visible))
 
     def sample_visible(self, hidden: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch visible"]:
-        """v drawn from p(v | h)."""
+        """v sampled from p(v | h)."""
         return self.around(self.visible_mean(hidden))
 
     def mean_of(
@@ -99,7 +99,7 @@ class BoltzmannLayer(nn.Module):
         return (from_hidden + bias).sigmoid()
 
     def around(self, mean: Float[Tensor, "batch visible"]) -> Float[Tensor, "batch visible"]:
-        """v drawn from the distribution of visible units with this mean."""
+        """v sampled from the distribution of visible units with this mean."""
         if self.is_gaussian:
             return torch.normal(mean, self.visible_std)
         return sample_bernoulli(mean)

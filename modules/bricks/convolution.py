@@ -1,4 +1,4 @@
-"""A layer of filters, each moved over the whole picture with the same weights.
+"""A layer of filters, each moved over the whole image with the same weights.
 
 LeCun et al. (1989), *Backpropagation applied to handwritten zip code recognition*; the arithmetic of sizes as
 in Dumoulin & Visin (2016), *A guide to convolution arithmetic for deep learning*, arXiv 1603.07285, eq. 6.
@@ -11,14 +11,14 @@ from modules.bricks.activation import activation_layer, initialise
 
 
 class ConvolutionLayer(nn.Module):
-    """Square filters over a picture, then a nonlinearity.
+    """Square filters over an image, then a nonlinearity.
 
     Args:
         in_channels: channels of the input.
         num_filters: filters, hence channels of the output.
         kernel_size: side of each filter, in pixels.
         stride: pixels that a filter moves at a time.
-        padding: rows and columns of zeros put around the picture.
+        padding: rows and columns of zeros put around the image.
         activation: name of the nonlinearity (see `modules.bricks.activation`).
 
     Raises:
@@ -49,7 +49,7 @@ def convolved_size(size_px: int, kernel_size: int, stride: int = 1, padding: int
     """The side of the maps that a window of `kernel_size` leaves of a side of `size_px` pixels.
 
     Raises:
-        ValueError: if the window is larger than the padded picture.
+        ValueError: if the window is larger than the padded image.
     """
     room = size_px + 2 * padding - kernel_size
     if room < 0:

@@ -1,4 +1,4 @@
-"""A layer of filters that paints: each number of a map lays a filter's pattern into a larger picture.
+"""A layer of filters that paints: each number of a map lays a filter's pattern into a larger image.
 
 Zeiler, Krishnan, Taylor & Fergus (2010), *Deconvolutional networks*, for the name; the arithmetic of sizes as
 in Dumoulin & Visin (2016), *A guide to convolution arithmetic for deep learning*, arXiv 1603.07285, section

@@ -1,8 +1,8 @@
-"""Pictures distorted as handwriting is: turned, stretched, slanted and bent, a little and at every look anew.
+"""Images distorted as handwriting is: turned, stretched, slanted and bent, a little and at every look again.
 
 Simard, Steinkraus & Platt (2003), *Best practices for convolutional neural networks applied to visual
-document analysis*, section 2. Deviates: the paper bends by a displacement of each pixel, drawn at random and
-smoothed by a Gaussian; here a coarse grid of points is displaced, and the pixels between them smoothly.
+document analysis*, section 2. Deviates: the paper bends by a displacement of each pixel, sampled at random
+and smoothed by a Gaussian; here a coarse grid of points is displaced, and the pixels between them smoothly.
 """
 
 import math
@@ -17,7 +17,7 @@ _NUM_POINTS = 5
 
 
 class RandomDistortion(nn.Module):
-    """Turn, stretch, slant, shift and bend each picture, all drawn anew for each, and fill with zeros.
+    """Turn, stretch, slant, shift and bend each image, all sampled for each, and fill with zeros.
 
     Args:
         rotation_deg: furthest turn either way, in degrees.
@@ -48,20 +48,20 @@ class RandomDistortion(nn.Module):
         self.bend_px = bend_px
 
     def forward(
-        self, pictures: Float[Tensor, "batch channels height width"]
+        self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
-        batch, _, height, width = pictures.shape
-        turn, size, slant, across, down = (torch.rand(5, batch, device=pictures.device) * 2 - 1).to(pictures)
+        batch, _, height, width = images.shape
+        turn, size, slant, across, down = (torch.rand(5, batch, device=images.device) * 2 - 1).to(images)
         angle, size = turn * math.radians(self.rotation_deg), (size * self.stretch).exp()
         cosine, sine = size * angle.cos(), size * angle.sin()
         # Coordinates run from -1 to 1 along each axis, so that a pixel is 2 / width by 2 / height.
-        pixel = pictures.new_tensor([2 / width, 2 / height])
+        pixel = images.new_tensor([2 / width, 2 / height])
         across, down = across * self.shift_px * pixel[0], down * self.shift_px * pixel[1]
         along_x = [cosine, slant * self.slant - sine * height / width, across]
         along_y = [sine * width / height, cosine, down]
         matrix = torch.stack(along_x + along_y, 1).reshape(batch, 2, 3)
-        grid = functional.affine_grid(matrix, list(pictures.shape), align_corners=False)
-        points = torch.randn(batch, 2, _NUM_POINTS, _NUM_POINTS, device=pictures.device).to(pictures)
+        grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
+        points = torch.randn(batch, 2, _NUM_POINTS, _NUM_POINTS, device=images.device).to(images)
         bend = functional.interpolate(points, size=(height, width), mode="bicubic", align_corners=True)
         grid = grid + bend.movedim(1, -1) * self.bend_px * pixel
-        return functional.grid_sample(pictures, grid, align_corners=False)
+        return functional.grid_sample(images, grid, align_corners=False)

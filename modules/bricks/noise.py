@@ -1,4 +1,4 @@
-"""Noise that is laid on pictures, for a net that learns to take it away.
+"""Noise that is laid on images, for a net that learns to take it away.
 
 Vincent, Larochelle, Bengio & Manzagol (2008), *Extracting and composing robust features with denoising
 autoencoders*, ICML, section 2.3 (masking; `share` is the paper's nu, here for each pixel alone instead of a
@@ -14,7 +14,7 @@ class MaskingNoise(nn.Module):
     """Set each number to zero with a given probability.
 
     Unlike dropout, what is left stays as it is: to a net that learned with a large share missing, a whole
-    picture is brighter than any it has seen.
+    image is brighter than any it has seen.
 
     Args:
         share: that probability, 0..1.
@@ -34,7 +34,7 @@ class MaskingNoise(nn.Module):
 
 
 class GaussianNoise(nn.Module):
-    """Add to each number one drawn from a normal distribution of mean 0; the result may leave 0..1.
+    """Add to each number one sampled from a normal distribution of mean 0; the result may leave 0..1.
 
     Args:
         standard_deviation: of what is added, in units of the input.

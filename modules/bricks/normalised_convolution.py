@@ -12,7 +12,7 @@ from modules.bricks.activation import activation_layer, initialise
 
 
 class NormalisedConvolution(nn.Module):
-    """Square filters over a picture padded with zeros, each filter's answers normalised over the batch.
+    """Square filters over an image padded with zeros, each filter's answers normalised over the batch.
 
     Args:
         in_channels: channels of the input.

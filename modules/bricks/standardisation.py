@@ -1,7 +1,7 @@
-"""Pictures brought to the mean and spread that a net was trained with.
+"""Images brought to the mean and spread that a net was trained with.
 
 LeCun, Bottou, Orr & Müller (1998), *Efficient backprop*, section 4.3. Who begins from another's weights has
-to show its pictures as they were shown there.
+to show its images as they were shown there.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 
 class Standardisation(nn.Module):
-    """Subtract a mean of each channel and divide by the spread; a grey picture goes into every channel.
+    """Subtract a mean of each channel and divide by the spread; a grey image goes into every channel.
 
     Args:
-        mean: of each channel, in the units of the pictures.
+        mean: of each channel, in the units of the images.
         spread: the difference that becomes one, the same for all channels.
     """
 
@@ -28,6 +28,6 @@ class Standardisation(nn.Module):
         self.spread = spread
 
     def forward(
-        self, pictures: Float[Tensor, "batch channels height width"]
+        self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch means height width"]:
-        return (pictures - self.mean) / self.spread
+        return (images - self.mean) / self.spread

@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 import yaml
 
 from modules.configuration.composition.key_locations import CONF, shown
-from modules.configuration.errors import KeyFault, UserError
+from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.names import suggest
 from modules.configuration.schema.ranges import at_least
 from modules.configuration.schema.settings import read
@@ -63,7 +63,7 @@ class RayCluster:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"https?://[^\s/]+", self.address):
-            raise KeyFault(
+            raise ConfigError(
                 "address", f"{self.address!r} is no http://host:port", "Name the dashboard's address"
             )
         if self.storage is not None:
@@ -184,7 +184,7 @@ def read_cluster(name: str, overrides: list[str], conf: Path = CONF) -> Cluster:
             raise UserError(f"{override!r} cannot be read", "Put the value in quotes") from None
     try:
         return read(KINDS[name], values, "cluster")
-    except KeyFault as fault:
+    except ConfigError as fault:
         raise fault.at(origin.get(fault.key, shown(path))) from None
 
 
@@ -196,9 +196,9 @@ def _check_nodes(cluster: Any) -> None:
 
 def _check_word(name: str, value: str | None) -> None:
     if value is not None and not _WORD.fullmatch(value):
-        raise KeyFault(name, f"{value!r} is no single word of letters, digits and . , : / @ + * - _")
+        raise ConfigError(name, f"{value!r} is no single word of letters, digits and . , : / @ + * - _")
 
 
 def _check_absolute(name: str, value: str) -> None:
     if not value.startswith("/"):
-        raise KeyFault(name, f"{value!r} is no absolute path", "Name the folder as the nodes see it")
+        raise ConfigError(name, f"{value!r} is no absolute path", "Name the folder as the nodes see it")

@@ -1,4 +1,4 @@
-"""What a user can mend, said in one line."""
+"""What a user can fix, said in one line."""
 
 
 class UserError(Exception):
@@ -6,16 +6,16 @@ class UserError(Exception):
 
     Attributes:
         problem: what is wrong, naming the file, key or value.
-        mend: what to do about it.
+        hint: what to do about it.
     """
 
-    def __init__(self, problem: str, mend: str = "") -> None:
-        super().__init__(f"{problem}. {mend}" if mend else problem)
+    def __init__(self, problem: str, hint: str = "") -> None:
+        super().__init__(f"{problem}. {hint}" if hint else problem)
         self.problem = problem
-        self.mend = mend
+        self.hint = hint
 
 
-class KeyFault(UserError):
+class ConfigError(UserError):
     """A fault of one configuration key, found where it is not known which file set the key.
 
     Attributes:
@@ -23,11 +23,11 @@ class KeyFault(UserError):
         found: what is wrong with it.
     """
 
-    def __init__(self, key: str, found: str, mend: str = "") -> None:
-        super().__init__(f"{key}: {found}" if key else found, mend)
+    def __init__(self, key: str, found: str, hint: str = "") -> None:
+        super().__init__(f"{key}: {found}" if key else found, hint)
         self.key = key
         self.found = found
 
     def at(self, origin: str) -> UserError:
         """The same fault with the place that set the key."""
-        return UserError(f"{origin}: {self.problem}", self.mend)
+        return UserError(f"{origin}: {self.problem}", self.hint)

@@ -57,7 +57,7 @@ def nearest_key(key: str, keys: Iterable[str]) -> str | None:
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:
-    """The mend of an unknown name: the nearest choice, or all where there are few."""
+    """The hint of an unknown name: the nearest choice, or all where there are few."""
     names = sorted(choices)
     near = nearest(name, names)
     if near is not None:

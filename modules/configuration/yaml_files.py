@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from yaml.composer import ComposerError
 
-from modules.configuration.errors import KeyFault, UserError
+from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.static_analysis.targets import check_targets
 
 
@@ -28,7 +28,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} holds no mapping")
     try:
         check_targets("", content)
-    except KeyFault as fault:
+    except ConfigError as fault:
         raise fault.at(str(path)) from None
     return content
 

@@ -11,12 +11,12 @@ from modules.datamodules.shard_set import ShardSplit
 
 _READ_AT_ONCE = 10_000
 _STREAM = 7919
-"""Keeps the draw of samples apart from that of their order."""
+"""Keeps the choice of samples apart from that of their order."""
 
 
 @dataclass(frozen=True)
 class ChosenSamples:
-    """Some samples of a split, numbered anew from 0; read like the split itself.
+    """Some samples of a split, numbered again from 0; read like the split itself.
 
     Attributes:
         split: where they are.
@@ -85,7 +85,7 @@ def _of_classes(split: ShardSplit, settings: TrainerSettings, seed: int) -> np.n
     classes = split.fields[label].classes or []
     if unknown := [number for number in settings.without_classes if not 0 <= number < len(classes)]:
         raise UserError(f"trainer.without_classes: {unknown[0]} is no class, there are {len(classes)}")
-    # Piece by piece: a piece comes with its pictures.
+    # Piece by piece: a piece comes with its images.
     pieces = np.array_split(np.arange(split.num_samples), split.num_samples // _READ_AT_ONCE + 1)
     labels = np.concatenate([split.read(piece)[label] for piece in pieces])
     order = np.random.default_rng((seed, _STREAM)).permutation(split.num_samples)

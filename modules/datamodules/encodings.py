@@ -1,4 +1,4 @@
-"""How one field of a record is written: as an array (npy), or one picture a record as PNG or JPEG.
+"""How one field of a record is written: as an array (npy), or one image a record as PNG or JPEG.
 
 No pickle is ever written or read: arrays of Python objects are refused in both directions.
 """
@@ -34,18 +34,18 @@ def encode(array: np.ndarray, encoding: str) -> bytes:
     return written.getvalue()
 
 
-def decode_picture(content: bytes, field: FieldSettings, encoding: str) -> np.ndarray:
-    """The picture in `content`, if it is of the right format, size and channels.
+def decode_image(content: bytes, field: FieldSettings, encoding: str) -> np.ndarray:
+    """The image in `content`, if it is of the right format, size and channels.
 
     Raises:
         ValueError: if it is not; nothing is decoded before its size is known.
     """
     channels, height, width = (int(size) for size in field.shape)
     try:
-        with Image.open(io.BytesIO(content), formats=[_PICTURES[encoding]["format"]]) as picture:
-            if picture.size != (width, height) or picture.mode != MODES[channels]:
-                raise ValueError(f"it is {picture.mode} {picture.size}")
-            pixels = np.asarray(picture)
+        with Image.open(io.BytesIO(content), formats=[_PICTURES[encoding]["format"]]) as image:
+            if image.size != (width, height) or image.mode != MODES[channels]:
+                raise ValueError(f"it is {image.mode} {image.size}")
+            pixels = np.asarray(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(str(error)) from error
     return pixels.reshape(height, width, channels).transpose(2, 0, 1)
@@ -92,9 +92,9 @@ def check_encoding(name: str, field: FieldSettings, samples_per_record: int) -> 
         )
     if field.encoding == "npy":
         return
-    picture = field.dtype == "uint8" and len(field.shape) == 3
-    if not picture or field.shape[0] not in ((1, 3) if field.encoding == "jpg" else MODES):
-        raise UserError(f"fields.{name} is no picture that {field.encoding} can hold", "Use encoding: npy")
+    image = field.dtype == "uint8" and len(field.shape) == 3
+    if not image or field.shape[0] not in ((1, 3) if field.encoding == "jpg" else MODES):
+        raise UserError(f"fields.{name} is no image that {field.encoding} can hold", "Use encoding: npy")
     if samples_per_record != 1:
         raise UserError(
             f"fields.{name}: {field.encoding} with {samples_per_record=}", "Set samples_per_record: 1"

@@ -50,6 +50,6 @@ class EpochOrder:
                 records[:, None] * self.samples_per_record + np.arange(self.samples_per_record)
             ).ravel()
             numbers = numbers[numbers < self.num_samples]
-            # The seed's third number keeps a group's draw apart from the records'.
+            # The seed's third number keeps a group's permutation apart from the records'.
             self._cached = (group, np.random.default_rng((*self._seed, group + 1)).permutation(numbers))
         return self._cached[1]

@@ -14,7 +14,7 @@ import numpy as np
 
 from modules.configuration.errors import UserError
 from modules.configuration.schema.settings import FieldSettings
-from modules.datamodules.encodings import decode_picture, npy_header, read_npy_header
+from modules.datamodules.encodings import decode_image, npy_header, read_npy_header
 
 FORMAT = 1
 """Of shards.json and the files it names."""
@@ -55,11 +55,11 @@ class Shard:
         return self._columns[name].gather(numbers)
 
     @functools.cached_property
-    def _columns(self) -> dict[str, "_Rows | _Pictures"]:
+    def _columns(self) -> dict[str, "_Rows | _Images"]:
         content = self._verified()
         num_records = -(-self.num_samples // self.samples_per_record)
         spans = self._spans(content)
-        columns: dict[str, _Rows | _Pictures] = {}
+        columns: dict[str, _Rows | _Images] = {}
         for name, field in self.fields.items():
             if len(spans.get(name, ())) != num_records:
                 self._refuse(
@@ -68,7 +68,7 @@ class Shard:
             if field.encoding == "npy":
                 columns[name] = self._rows(content, name, field, spans[name])
             else:
-                columns[name] = _Pictures(self.path, content, field, spans[name])
+                columns[name] = _Images(self.path, content, field, spans[name])
         return columns
 
     def _verified(self) -> mmap.mmap:
@@ -182,8 +182,8 @@ class _Rows:
         return self._rows[self._starts[numbers]].view(self._dtype).reshape(len(numbers), *self._shape)
 
 
-class _Pictures:
-    """One encoded picture a record, decoded when it is asked for."""
+class _Images:
+    """One encoded image a record, decoded when it is asked for."""
 
     def __init__(
         self, path: Path, content: mmap.mmap, field: FieldSettings, spans: list[tuple[int, int]]
@@ -198,9 +198,9 @@ class _Pictures:
         for place, number in enumerate(numbers):
             start, size = self._spans[number]
             try:
-                out[place] = decode_picture(
+                out[place] = decode_image(
                     self._content[start : start + size], self._field, self._field.encoding
                 )
             except ValueError as error:
-                raise UserError(f"{self._path} holds a picture that is refused: {error}") from error
+                raise UserError(f"{self._path} holds an image that is refused: {error}") from error
         return out

@@ -96,7 +96,7 @@ class TrainingLoader:
         if epoch < 0 or not 0 <= step <= self.steps_per_epoch:
             raise UserError(
                 f"a checkpoint at epoch {epoch}, step {step} is beyond its {self.steps_per_epoch} steps",
-                "Train anew: the data or the batch size have changed",
+                "Train again: the data or the batch size have changed",
             )
         self._go_to(epoch, step)
 
@@ -114,7 +114,7 @@ class TrainingLoader:
         ]
 
     def _read_ahead(self, spans: list[Span]) -> Iterator[dict[str, Tensor]]:
-        # A generator of its own: torch's loader would otherwise draw from the run's and change its course.
+        # A generator of its own: torch's loader would otherwise sample from the run's and change its course.
         return iter(
             DataLoader(
                 self._blocks,

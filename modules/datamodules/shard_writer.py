@@ -2,7 +2,7 @@
 
 Small samples are packed many to a record, which makes reading them as cheap as reading a memory map; large
 samples stay alone in theirs. A record is a run of tar members `<record>.<field>.<encoding>`, so that the
-plain `webdataset` package reads it too. The samples of a split lie in an order drawn once by the hash of
+plain `webdataset` package reads it too. The samples of a split lie in an order fixed once by the hash of
 their keys: each record is then a fair sample of the whole split, and it is the same on every machine. The
 bytes depend on the source, the data YAML and this code alone.
 """
@@ -95,7 +95,7 @@ def split_samples(
 ) -> dict[str, tuple[str, np.ndarray]]:
     """The splits of a dataset: for each the split of the source it comes from and its samples in shard order.
 
-    A sample's place is drawn by the sha256 of its split and key: eight bytes choose the split, the next eight
+    A sample's place is given by the sha256 of its split and key: eight bytes choose the split, the next eight
     its place there. So samples that are added later don't move the others into another split.
 
     Raises:

@@ -15,7 +15,7 @@ from torch import Tensor
 from modules.configuration.schema.settings import DataSettings
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet, ShardSplit
-from modules.evaluation.findings import Findings, Picture
+from modules.evaluation.findings import Findings, ReportImage
 from modules.evaluation.image_tiles import tiles
 from modules.metrics.partition_function import log_partition
 from modules.tasks.contrastive_divergence import ContrastiveDivergence, reconstruction_error
@@ -31,13 +31,13 @@ NUM_SAMPLE_CHAINS = 10
 def evaluate(
     task: ContrastiveDivergence, data: ShardSet, settings: DataSettings, plan: dict[str, Any]
 ) -> Findings:
-    """The figures and pictures of the layer that the task trains."""
+    """The figures and images of the layer that the task trains."""
     label = next((name for name, field in settings.fields.items() if field.classes), None)
     left_out = {label: plan["trainer"]["without_classes"]} if label is not None else {}
     with torch.random.fork_rng():
         torch.manual_seed(plan["seed"])
         figures = _figures(task, data, left_out)
-        return Findings(metrics=figures, pictures=_pictures(task, data.split("test"), label))
+        return Findings(metrics=figures, images=_images(task, data.split("test"), label))
 
 
 def _figures(task: ContrastiveDivergence, data: ShardSet, left_out: dict[str, list[int]]) -> dict[str, float]:
@@ -83,7 +83,7 @@ def _batches(split: ShardSplit) -> Iterator[dict[str, Tensor]]:
     return iter(EvaluationLoader(split, BATCH_SIZE))
 
 
-def _pictures(task: ContrastiveDivergence, test: ShardSplit, label: str | None) -> list[Picture]:
+def _images(task: ContrastiveDivergence, test: ShardSplit, label: str | None) -> list[ReportImage]:
     first = next(_batches(test))
     inputs = task.inputs(first)
     shape = tuple(inputs.shape[1:])
@@ -92,11 +92,11 @@ def _pictures(task: ContrastiveDivergence, test: ShardSplit, label: str | None) 
     starts = torch.arange(len(inputs)) if label is None else _first_of_each(first[label])
     sampled = samples(task, task.visible(first)[starts[:NUM_SAMPLE_CHAINS]])
     strip = torch.cat([inputs[starts[: len(sampled)]][:, None], sampled.unflatten(2, shape)], dim=1)
-    pictures = [
-        Picture(
+    images = [
+        ReportImage(
             "samples",
             "Samples",
-            "Each row is a chain of its own: on the left the test picture that it begins with, then what the "
+            "Each row is a chain of its own: on the left the test image that it begins with, then what the "
             f"machine makes of it, every {SAMPLED_EVERY_STEPS} Gibbs steps (means of the pixels).",
             tiles(strip.flatten(0, 1), NUM_SAMPLED + 1),
         )
@@ -104,8 +104,8 @@ def _pictures(task: ContrastiveDivergence, test: ShardSplit, label: str | None) 
     if not task.below:
         weights = task.layer.weights[:NUM_FILTERS].unflatten(1, shape)
         furthest = weights.abs().amax((1, 2, 3), keepdim=True).clamp_min(1e-12)
-        pictures.append(
-            Picture(
+        images.append(
+            ReportImage(
                 "filters",
                 "Filters",
                 f"Weights of the first {len(weights)} hidden units, each on its own scale: grey is none, a "
@@ -113,7 +113,7 @@ def _pictures(task: ContrastiveDivergence, test: ShardSplit, label: str | None) 
                 tiles(weights / furthest / 2 + 0.5, 10),
             )
         )
-    return pictures
+    return images
 
 
 def samples(

@@ -6,7 +6,7 @@ metrics.json     also {"per_class": {class: accuracy}}
 confusion.json   {"classes", "matrix"}, rows are the truth
 filters.npy      the first layer's [filters, channels, height, width], where it has any
 mistakes/, samples/      a PNG each, and mistakes.json, samples.json: [{"file", "index", "truth",
-                 "prediction", "probability", "truth_probability"}]; absent where samples are no pictures
+                 "prediction", "probability", "truth_probability"}]; absent where samples are no images
 confusion.png, mistakes.png, samples.png     the same at a glance
 """
 
@@ -26,7 +26,7 @@ from modules.configuration.errors import UserError
 from modules.configuration.schema.settings import DataSettings, FieldSettings
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
-from modules.evaluation.classification_plots import draw_confusion, draw_mistakes_and_samples
+from modules.evaluation.classification_plots import plot_confusion, plot_mistakes_and_samples
 from modules.evaluation.filter_images import first_layer_filters
 from modules.evaluation.findings import Findings, write_json
 from modules.evaluation.predictions import Predictions, predict
@@ -43,8 +43,8 @@ class ClassificationFindings(Findings):
         predictions: for the test split.
         classes: names.
         filters: weights of the first layer, where they can be shown.
-        show: from positions in the split to pictures, [picture, (channel,) height, width]; None where
-            samples are no pictures.
+        show: from positions in the split to images, [image, (channel,) height, width]; None where
+            samples are no images.
     """
 
     predictions: Predictions
@@ -61,12 +61,12 @@ class ClassificationFindings(Findings):
         write_json(self.metrics | {"per_class": per_class}, folder / "metrics.json")
         matrix = {"classes": self.classes, "matrix": found.confusion.tolist()}
         write_json(matrix, folder / "confusion.json")
-        draw_confusion(found.confusion, self.classes, folder / "confusion.png")
+        plot_confusion(found.confusion, self.classes, folder / "confusion.png")
         kept += [folder / "confusion.json", folder / "confusion.png"]
         if self.filters is not None:
             numpy.save(folder / "filters.npy", self.filters.numpy(), allow_pickle=False)
         if self.show is not None:
-            kept += draw_mistakes_and_samples(found, self.classes, self.show, folder)
+            kept += plot_mistakes_and_samples(found, self.classes, self.show, folder)
         return kept
 
 
@@ -78,7 +78,7 @@ def evaluate(
     Raises:
         UserError: if there is not exactly one field with classes, the split is empty or a label is no class.
     """
-    label, shown = label_field(settings.fields), picture_field(settings.fields)
+    label, shown = label_field(settings.fields), image_field(settings.fields)
     split = data.split("test")
     loader = EvaluationLoader(split, BATCH_SIZE)
     found = predict(task.served().eval(), task.inputs, loader, label)
@@ -111,7 +111,7 @@ def label_field(fields: Mapping[str, FieldSettings]) -> str:
     return found[0]
 
 
-def picture_field(fields: Mapping[str, FieldSettings]) -> str | None:
+def image_field(fields: Mapping[str, FieldSettings]) -> str | None:
     """The first field that can be shown: grey or colour, by its axes; None where there is none."""
     for name, settings in fields.items():
         grey = settings.axes == ["height", "width"]

@@ -17,15 +17,15 @@ SMALLEST_SIDE_PX = 140
 LABELLED_CLASSES = 40
 
 
-def draw_mistakes_and_samples(
-    predictions: Predictions, classes: Sequence[str], pictures: Callable[[list[int]], Tensor], folder: Path
+def plot_mistakes_and_samples(
+    predictions: Predictions, classes: Sequence[str], images: Callable[[list[int]], Tensor], folder: Path
 ) -> list[Path]:
     """The worst mistakes and a few samples: a PNG each with a list in JSON, and a sheet that shows them all.
 
     Args:
         predictions: for the split.
         classes: names.
-        pictures: from positions in the split to pictures, [picture, (channel,) height, width].
+        images: from positions in the split to images, [image, (channel,) height, width].
         folder: where `mistakes/`, `samples/` and the sheets go.
 
     Returns:
@@ -42,11 +42,11 @@ def draw_mistakes_and_samples(
         write_json(entries, folder / name / f"{name}.json")
         if not positions:
             continue
-        shown = pictures(positions)
-        for entry, picture in zip(entries, shown, strict=True):
-            write_picture(picture, folder / name / entry["file"])
+        shown = images(positions)
+        for entry, image in zip(entries, shown, strict=True):
+            write_image(image, folder / name / entry["file"])
         sheets.append(folder / f"{name}.png")
-        _draw_sheet(entries, shown, sheets[-1])
+        _plot_sheet(entries, shown, sheets[-1])
     return sheets
 
 
@@ -63,20 +63,20 @@ def _entry(predictions: Predictions, classes: Sequence[str], rank: int, place: i
     }
 
 
-def write_picture(picture: Tensor, file: Path) -> None:
+def write_image(pixels: Tensor, file: Path) -> None:
     """One sample as a PNG, enlarged by a whole factor without smoothing so that each pixel can be seen.
 
     Args:
-        picture: [channels, height, width] or [height, width]: whole numbers 0..255, floating-point numbers
+        pixels: [channels, height, width] or [height, width]: whole numbers 0..255, floating-point numbers
             0..1 or truth values.
         file: the PNG to write.
     """
-    image = _image(picture)
+    image = _image(pixels)
     factor = max(1, round(SMALLEST_SIDE_PX / max(image.size)))
     image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST).save(file)
 
 
-def draw_confusion(confusion: Tensor, classes: Sequence[str], file: Path) -> None:
+def plot_confusion(confusion: Tensor, classes: Sequence[str], file: Path) -> None:
     """The confusion matrix, each row as shares of its class."""
     share = (confusion / confusion.sum(dim=1, keepdim=True).clamp_min(1)).numpy()
     labelled = len(classes) <= LABELLED_CLASSES
@@ -96,19 +96,17 @@ def draw_confusion(confusion: Tensor, classes: Sequence[str], file: Path) -> Non
     figure.savefig(file, dpi=110)
 
 
-def _draw_sheet(
-    entries: Sequence[dict[str, Any]], pictures: Tensor, file: Path, num_columns: int = 6
-) -> None:
-    """Pictures with prediction and probability above them; the truth too where it is another."""
+def _plot_sheet(entries: Sequence[dict[str, Any]], images: Tensor, file: Path, num_columns: int = 6) -> None:
+    """Images with prediction and probability above them; the truth too where it is another."""
     num_rows = -(-len(entries) // num_columns)
     figure = Figure(figsize=(1.5 * num_columns, 1.75 * num_rows))
-    # One pair of axes for all pictures: a pair for each would take ten times as long.
+    # One pair of axes for all images: a pair for each would take ten times as long.
     axes = figure.add_axes((0, 0, 1, 1), xlim=(-0.05, num_columns), ylim=(num_rows, -0.05))
     axes.set_axis_off()
-    for place, (entry, picture) in enumerate(zip(entries, pictures, strict=True)):
+    for place, (entry, image) in enumerate(zip(entries, images, strict=True)):
         row, column = divmod(place, num_columns)
         extent = (column, column + 0.95, row + 0.98, row + 0.2)
-        axes.imshow(_image(picture), "gray", vmin=0, vmax=255, extent=extent, aspect="auto")
+        axes.imshow(_image(image), "gray", vmin=0, vmax=255, extent=extent, aspect="auto")
         right = entry["prediction"] == entry["truth"]
         title = f"{_plain(entry['prediction'])} {entry['probability']:.0%}"
         title += "" if right else f"\nis {_plain(entry['truth'])}"
@@ -118,9 +116,9 @@ def _draw_sheet(
     figure.savefig(file, dpi=110)
 
 
-def _image(picture: Tensor) -> Image.Image:
-    in_0_to_1 = picture.is_floating_point() or picture.dtype == torch.bool
-    level = picture.float() * 255 if in_0_to_1 else picture
+def _image(image: Tensor) -> Image.Image:
+    in_0_to_1 = image.is_floating_point() or image.dtype == torch.bool
+    level = image.float() * 255 if in_0_to_1 else image
     pixels = level.clamp(0, 255).round().to(torch.uint8)
     if pixels.ndim == 2:
         pixels = pixels[None]

@@ -1,7 +1,7 @@
 """Students: what a classifier's evaluation shows, and what a student knows of classes that it never saw.
 
 Hinton, Vinyals & Dean 2015, section 3 (arXiv 1503.02531): a student that learned from a teacher's soft
-targets without one picture of a class recognises that class all the same, once the bias that it learned for
+targets without one image of a class recognises that class all the same, once the bias that it learned for
 the class, far too low, is raised.
 """
 
@@ -40,7 +40,7 @@ def evaluate(
     chart = Chart(
         name="omitted",
         title=f"Never seen: {names}",
-        caption=f"The student learned from its teacher's answers, without a picture of {names}. Raising"
+        caption=f"The student learned from its teacher's answers, without an image of {names}. Raising"
         f" the bias of what it never saw by {_BIASES[best]:g}, the best on the test split, recognises"
         f" {curve[best][1]:.1%} of it, and {curve[best][0]:.1%} of all.",
         kind="lines",

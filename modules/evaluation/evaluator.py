@@ -24,7 +24,7 @@ def evaluate(task: "Task", data: "ShardSet", settings: "DataSettings", plan: dic
     Raises:
         UserError: a figure is no number, or the split cannot be evaluated.
     """
-    findings = import_module(task.evaluated_by).evaluate(task.eval(), data, settings, plan)
+    findings = import_module(task.evaluator).evaluate(task.eval(), data, settings, plan)
     for name, value in findings.metrics.items():
         if not math.isfinite(value):
             raise UserError(

@@ -1,4 +1,4 @@
-"""The weights of a first layer as pictures."""
+"""The weights of a first layer as images."""
 
 import torch
 from jaxtyping import Float
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 def first_layer_filters(
     model: nn.Module, input_shape: tuple[int, ...]
 ) -> Float[Tensor, "filters channels height width"] | None:
-    """What each neuron of the first layer looks for, as pictures [filters, channels, height, width].
+    """What each neuron of the first layer looks for, as images [filters, channels, height, width].
 
     The filters of a convolution; of a fully connected layer on the pixels, the weights laid out as the
-    picture. None where the first layer with weights is neither.
+    image. None where the first layer with weights is neither.
     """
     for layer in model.modules():
         match layer:

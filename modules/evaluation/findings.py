@@ -1,7 +1,7 @@
-"""What an evaluation found: figures, pictures and charts, whatever the learning problem.
+"""What an evaluation found: figures, images and charts, whatever the learning problem.
 
 metrics.json     figures by name
-pictures/        a PNG each, and pictures.json: [{"file", "title", "caption"}] in the report's order
+images/        a PNG each, and images.json: [{"file", "title", "caption"}] in the report's order
 charts.json      a list of `Chart`
 """
 
@@ -16,8 +16,8 @@ from PIL import Image
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture for the report.
+class ReportImage:
+    """An image for the report.
 
     Attributes:
         name: stem of its file.
@@ -42,7 +42,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart as data; the report draws it.
+    """A chart as data; the report plots it.
 
     Attributes:
         name: stem of its file.
@@ -51,7 +51,7 @@ class Chart:
         kind: points joined in their order, or a cloud.
         x: title of the horizontal axis.
         y: title of the vertical axis.
-        series: what is drawn.
+        series: what is plotted.
         log_x: whether the horizontal axis is logarithmic.
         log_y: whether the vertical axis is logarithmic.
     """
@@ -73,12 +73,12 @@ class Findings:
 
     Attributes:
         metrics: figures by name; `num_samples` and what the recipe expects are among them.
-        pictures: for the report, in order.
+        images: for the report, in order.
         charts: for the report, in order.
     """
 
     metrics: dict[str, float]
-    pictures: list[Picture] = field(default_factory=list)
+    images: list[ReportImage] = field(default_factory=list)
     charts: list[Chart] = field(default_factory=list)
 
     def save(self, folder: Path) -> list[Path]:
@@ -89,15 +89,15 @@ class Findings:
         """
         write_json(self.metrics, folder / "metrics.json")
         write_json([asdict(_finite(chart)) for chart in self.charts], folder / "charts.json")
-        (folder / "pictures").mkdir()
-        files = [folder / "pictures" / f"{picture.name}.png" for picture in self.pictures]
-        for picture, file in zip(self.pictures, files, strict=True):
-            Image.fromarray(picture.pixels).save(file)
+        (folder / "images").mkdir()
+        files = [folder / "images" / f"{image.name}.png" for image in self.images]
+        for image, file in zip(self.images, files, strict=True):
+            Image.fromarray(image.pixels).save(file)
         entries = [
-            {"file": file.name, "title": picture.title, "caption": picture.caption}
-            for picture, file in zip(self.pictures, files, strict=True)
+            {"file": file.name, "title": image.title, "caption": image.caption}
+            for image, file in zip(self.images, files, strict=True)
         ]
-        write_json(entries, folder / "pictures" / "pictures.json")
+        write_json(entries, folder / "images" / "images.json")
         return [folder / "metrics.json", folder / "charts.json", *files]
 
 
@@ -109,7 +109,7 @@ def write_json(content: Any, file: Path) -> None:
 
 
 def _finite(chart: Chart) -> Chart:
-    """The chart without the points that cannot be drawn."""
+    """The chart without the points that cannot be plotted."""
     return replace(
         chart,
         series=[

@@ -1,4 +1,4 @@
-"""Many small pictures as one."""
+"""Many small images as one."""
 
 import torch
 from jaxtyping import Float, UInt8
@@ -10,19 +10,19 @@ _GAP_PX = 2
 _GROUND = 255
 
 
-def tiles(pictures: Float[Tensor, "pictures channels height width"], columns: int, scale: int = 2) -> ndarray:
-    """Pictures side by side, row by row.
+def tiles(images: Float[Tensor, "images channels height width"], columns: int, scale: int = 2) -> ndarray:
+    """Images side by side, row by row.
 
     Args:
-        pictures: in 0..1, of one channel or three; what lies outside is cut off.
-        columns: pictures in a row.
-        scale: pixels of the sheet to one of a picture, along each axis.
+        images: in 0..1, of one channel or three; what lies outside is cut off.
+        columns: images in a row.
+        scale: pixels of the sheet to one of an image, along each axis.
 
     Returns:
         uint8, [height, width] or [height, width, 3].
     """
-    grey: UInt8[Tensor, "pictures channels height width"]
-    grey = (pictures.detach().cpu().float().clamp(0, 1) * 255).round().to(torch.uint8)
+    grey: UInt8[Tensor, "images channels height width"]
+    grey = (images.detach().cpu().float().clamp(0, 1) * 255).round().to(torch.uint8)
     grey = grey.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
     missing = -len(grey) % columns
     framed = functional.pad(grey, (0, _GAP_PX, 0, _GAP_PX, 0, 0, 0, missing), value=_GROUND)

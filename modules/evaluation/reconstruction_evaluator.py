@@ -1,11 +1,11 @@
-"""Autoencoders: how well pictures come back, and what their codes are good for, against as many principal
+"""Autoencoders: how well images come back, and what their codes are good for, against as many principal
 components.
 
 metrics.json holds, all of the test split:
 
 reconstruction_error, pca_reconstruction_error     mean squared error of a pixel
 explained_variance, pca_explained_variance         share of the pixels' variance that comes back
-loss                   what the task charges for a picture
+loss                   what the task charges for an image
 code_accuracy, pca_accuracy, gain_over_pca         share of samples whose class the five nearest codes of the
                        train split tell, in codes and in components, and the difference; where samples have
                        classes
@@ -24,7 +24,7 @@ from torch import Tensor
 from modules.configuration.schema.settings import DataSettings
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet, ShardSplit
-from modules.evaluation.findings import Chart, Findings, Picture, Series
+from modules.evaluation.findings import Chart, Findings, ReportImage, Series
 from modules.evaluation.image_tiles import tiles
 from modules.metrics.nearest_neighbours import nearest_neighbour_classes
 from modules.metrics.principal_components import PrincipalComponents, principal_components
@@ -39,7 +39,7 @@ NUM_GRID = 15
 
 @torch.no_grad()
 def evaluate(task: Reconstruction, data: ShardSet, settings: DataSettings, plan: dict[str, Any]) -> Findings:
-    """The figures, pictures and charts of an autoencoder."""
+    """The figures, images and charts of an autoencoder."""
     train, test = data.split("train"), data.split("test")
     code_size = len(task.output_names(settings))
     components = principal_components(
@@ -49,36 +49,36 @@ def evaluate(task: Reconstruction, data: ShardSet, settings: DataSettings, plan:
     with torch.random.fork_rng():
         torch.manual_seed(plan["seed"])
         metrics = _errors(task, components, test)
-        pictures = _pictures(task, components, test, label)
+        images = _images(task, components, test, label)
     charts = []
     if label is not None:
         codes, truth, accuracies = _accuracies(task, components, train, test, label)
         metrics |= accuracies
         if code_size == 2:
-            if pictures:  # they can be shown
-                pictures.append(_between(task, codes))
+            if images:  # they can be shown
+                images.append(_between(task, codes))
             charts.append(_scatter(codes, truth, settings.fields[label].classes or []))
-    return Findings({**metrics, "num_samples": test.num_samples}, pictures, charts)
+    return Findings({**metrics, "num_samples": test.num_samples}, images, charts)
 
 
 def _errors(task: Reconstruction, components: PrincipalComponents, test: ShardSplit) -> dict[str, float]:
     sums: defaultdict[str, float] = defaultdict(float)
     for batch in EvaluationLoader(test, BATCH_SIZE):
-        pictures = task.inputs(batch)
-        drawn = {
-            "reconstruction_error": task.reconstruct(pictures),
-            "pca_reconstruction_error": components.reconstruct(pictures.flatten(1)),
-            "variance": components.mean.expand(len(pictures), -1),
+        images = task.inputs(batch)
+        reconstructed = {
+            "reconstruction_error": task.reconstruct(images),
+            "pca_reconstruction_error": components.reconstruct(images.flatten(1)),
+            "variance": components.mean.expand(len(images), -1),
         }
         if (noise := task.noise) is not None:
-            noisy = noise(pictures)
-            drawn["noisy_error"] = noisy
-            drawn["denoised_error"] = task.reconstruct(noisy)
-            drawn["pca_denoised_error"] = components.reconstruct(noisy.flatten(1))
-        for name, others in drawn.items():
-            errors = (others.flatten(1) - pictures.flatten(1)).square().mean(1)
+            noisy = noise(images)
+            reconstructed["noisy_error"] = noisy
+            reconstructed["denoised_error"] = task.reconstruct(noisy)
+            reconstructed["pca_denoised_error"] = components.reconstruct(noisy.flatten(1))
+        for name, others in reconstructed.items():
+            errors = (others.flatten(1) - images.flatten(1)).square().mean(1)
             sums[name] += float(errors.sum(dtype=torch.float64))
-        sums["loss"] += float(task.loss(batch)) * len(pictures)
+        sums["loss"] += float(task.loss(batch)) * len(images)
     means = {name: total / test.num_samples for name, total in sums.items()}
     variance = means.pop("variance")
     means["explained_variance"] = _fall(variance, means["reconstruction_error"])
@@ -102,8 +102,8 @@ def _accuracies(
     def places(split: ShardSplit) -> tuple[Tensor, ...]:
         found = []
         for batch in EvaluationLoader(split, BATCH_SIZE):
-            pictures = task.inputs(batch)
-            found.append((encode(pictures), components.encode(pictures.flatten(1)), batch[label]))
+            images = task.inputs(batch)
+            found.append((encode(images), components.encode(images.flatten(1)), batch[label]))
         return tuple(map(torch.cat, zip(*found, strict=True)))
 
     known, asked = places(train), places(test)
@@ -116,35 +116,35 @@ def _accuracies(
     return asked[0], asked[-1], dict(zip(names, (*shares, shares[0] - shares[1]), strict=True))
 
 
-def _pictures(
+def _images(
     task: Reconstruction, components: PrincipalComponents, test: ShardSplit, label: str | None
-) -> list[Picture]:
-    """Pictures of the test split, the first of each class, above what comes back of them."""
+) -> list[ReportImage]:
+    """Images of the test split, the first of each class, above what comes back of them."""
     batch = next(iter(EvaluationLoader(test, BATCH_SIZE)))
     if label is not None:
         of_class = batch[label] == batch[label].unique()[:NUM_SHOWN, None]
         batch = {name: values[of_class.int().argmax(1)] for name, values in batch.items()}
-    pictures = task.inputs(batch)[:NUM_SHOWN]
-    if pictures.shape[1] not in (1, 3):
+    images = task.inputs(batch)[:NUM_SHOWN]
+    if images.shape[1] not in (1, 3):
         return []
-    rows = {"pictures of the test split": pictures}
+    rows = {"images of the test split": images}
     if task.noise is not None:
-        rows["the same with noise"] = pictures = task.noise(pictures)
-    rows[f"drawn again from {len(components.directions)} codes"] = task.reconstruct(pictures)
-    rows["from as many principal components"] = components.reconstruct(pictures.flatten(1)).view_as(pictures)
+        rows["the same with noise"] = images = task.noise(images)
+    rows[f"reconstructed from {len(components.directions)} codes"] = task.reconstruct(images)
+    rows["from as many principal components"] = components.reconstruct(images.flatten(1)).view_as(images)
     caption = f"From top to bottom: {', '.join(rows)}."
-    sheet = tiles(torch.cat(list(rows.values())), len(pictures))
-    return [Picture("reconstructions", "Reconstructions", caption, sheet)]
+    sheet = tiles(torch.cat(list(rows.values())), len(images))
+    return [ReportImage("reconstructions", "Reconstructions", caption, sheet)]
 
 
-def _between(task: Reconstruction, codes: Float[Tensor, "samples 2"]) -> Picture:
-    """What is drawn from codes on a grid."""
+def _between(task: Reconstruction, codes: Float[Tensor, "samples 2"]) -> ReportImage:
+    """What is decoded from codes on a grid."""
     low, high = codes.quantile(torch.tensor([0.025, 0.975]), dim=0)
     steps = torch.linspace(0, 1, NUM_GRID)
     first, second = (low[axis] + (high - low)[axis] * steps for axis in (0, 1))
     grid = torch.cartesian_prod(second.flip(0), first).flip(1)  # upwards and to the right, as in the chart
-    caption = "What is drawn from codes between those of the test split, the first from left to right."
-    return Picture("between", "Between the codes", caption, tiles(task.draw(grid), NUM_GRID, scale=1))
+    caption = "What is decoded from codes between those of the test split, the first from left to right."
+    return ReportImage("between", "Between the codes", caption, tiles(task.decode(grid), NUM_GRID, scale=1))
 
 
 def _scatter(codes: Float[Tensor, "samples 2"], truth: Tensor, classes: list[str]) -> Chart:
@@ -152,5 +152,5 @@ def _scatter(codes: Float[Tensor, "samples 2"], truth: Tensor, classes: list[str
     series = [
         Series(name, [(x, y) for x, y in shown[of == number].tolist()]) for number, name in enumerate(classes)
     ]
-    caption = f"Where {len(shown):,} pictures of the test split lie; the net has never seen a class."
+    caption = f"Where {len(shown):,} images of the test split lie; the net has never seen a class."
     return Chart("codes", "Codes by class", caption, "points", "first code", "second code", series)

@@ -1,4 +1,4 @@
-"""The parts of a model, from its input upwards: what is frozen, thawed and learned at rates of its own."""
+"""The parts of a model, from its input upwards: what is frozen, unfrozen and learned at rates of its own."""
 
 from torch import nn
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 
-class Chain(nn.Sequential):
+class Sequential(nn.Sequential):
     """Each layer takes what the one before it gives.
 
     Args:

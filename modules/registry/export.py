@@ -32,16 +32,16 @@ class Description:
     Attributes:
         name: the recipe, which is the registered model's name.
         identity: identity of the run that trained it.
-        input_shape: of one sample, float32 in 0..1; (channels, height, width) of a picture.
+        input_shape: of one sample, float32 in 0..1; (channels, height, width) of an image.
         outputs: the name of each output.
-        served_as: "classes" where outputs are probabilities of classes of which one is right.
+        output_kind: "classes" where outputs are probabilities of classes of which one is right.
     """
 
     name: str
     identity: str
     input_shape: tuple[int, ...]
     outputs: tuple[str, ...]
-    served_as: ServedAs
+    output_kind: ServedAs
 
     def __post_init__(self) -> None:
         words = (self.name, self.identity, *self.outputs)
@@ -49,7 +49,7 @@ class Description:
             raise ValueError("a name, an identity or an output is no printable text")
         if (
             not self.outputs
-            or self.served_as not in get_args(ServedAs)
+            or self.output_kind not in get_args(ServedAs)
             or not self.input_shape
             or not all(type(n) is int and n > 0 for n in self.input_shape)
         ):
@@ -125,5 +125,5 @@ def _describe(found: dict[str, Any]) -> Description:
         identity=found["identity"],
         input_shape=tuple(found["input_shape"]),
         outputs=tuple(found["outputs"] if "outputs" in found else found["classes"]),
-        served_as=found.get("served_as", "classes"),
+        output_kind=found.get("output_kind", "classes"),
     )

@@ -53,7 +53,7 @@ def package(
     from mlflow.types import Schema, TensorSpec
 
     float32 = numpy.dtype("float32")
-    meaning = "probability of each class" if description.served_as == "classes" else "values by name"
+    meaning = "probability of each class" if description.output_kind == "classes" else "values by name"
     outputs = TensorSpec(float32, (-1, len(description.outputs)), name="outputs")
     pytorch.save_model(
         program.module(),

@@ -3,7 +3,7 @@
 metrics.json     figures by name; larger is better for the one that the recipe expects
 provenance.json  what it is of, see `Provenance`
 examples.npy     inputs of the first samples, as the model takes them
-pictures/, charts.json and more      what the report shows, see modules/evaluation
+images/, charts.json and more      what the report shows, see modules/evaluation
 """
 
 import hashlib
@@ -29,7 +29,7 @@ class Provenance:
         data: hash of each split's shards.
         input_shape: shape of one sample as the model takes it.
         outputs: name of each output that is served.
-        served_as: probabilities of classes, or values; see `Task`.
+        output_kind: probabilities of classes, or values; see `Task`.
     """
 
     recipe: str
@@ -38,7 +38,7 @@ class Provenance:
     data: dict[str, str]
     input_shape: list[int]
     outputs: list[str]
-    served_as: Literal["classes", "values"]
+    output_kind: Literal["classes", "values"]
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ Load = Callable[[], tuple[Task, nn.Module | None]]
 _BATCH_SIZE = 500
 
 
-def with_origins(plan: dict[str, Any], shards: Path) -> dict[str, Any]:
+def with_pretrained(plan: dict[str, Any], shards: Path) -> dict[str, Any]:
     """The plan with `origins`, the files that it begins from and their hashes; as it is where it names none.
 
     Args:
@@ -62,27 +62,27 @@ def with_origins(plan: dict[str, Any], shards: Path) -> dict[str, Any]:
     return plan | {"origins": origins}
 
 
-def check_origins(config: dict[str, Any]) -> str:
+def check_pretrained(config: dict[str, Any]) -> str:
     """Looks at what a configuration begins from, as far as it is there.
 
     Returns:
         How the weights fit; empty where it names none.
 
     Raises:
-        UserError: as `with_origins`; or no weight fits the model.
+        UserError: as `with_pretrained`; or no weight fits the model.
     """
     for reference in config["teacher"]:
         _teacher(reference, config)
     if not config["init_from"]:
         return ""
     first = chain(config)[0]
-    through, anew = first["fine_tuning"]["through"], first["fine_tuning"]["anew"]
+    adapter, reinit = first["fine_tuning"]["adapter"], first["fine_tuning"]["reinit"]
     with tempfile.TemporaryDirectory(prefix="trainyard-") as scratch:
         file = _weights(config["init_from"], config, Path(scratch))
-        found = read_weights(file, build(through) if through else None)
+        found = read_weights(file, build(adapter) if adapter else None)
     with torch.device("meta"):
         model = build(first["model"])
-    fit = compare(model, found, anew)
+    fit = compare(model, found, reinit)
     if not fit.kept:
         raise nothing_fits(model, file, found)
     return f"begins from {config['init_from']}: {fit}"
@@ -146,12 +146,13 @@ def _teacher(reference: str, plan: dict[str, Any]) -> tuple[str, Load]:
             return task, None
 
         with torch.device("meta"):
-            served_as = _task(of_teacher).served_as
-        if served_as != "classes":
+            output_kind = _task(of_teacher).output_kind
+        if output_kind != "classes":
             raise UserError(
-                f"teacher={reference} answers with {served_as}, not with classes", "Take a trained classifier"
+                f"teacher={reference} answers with {output_kind}, not with classes",
+                "Take a trained classifier",
             )
-        # Other pictures for the same weights are another teacher.
+        # Other images for the same weights are another teacher.
         made_by = [file_hash(weights), of_teacher["model"], of_teacher["task"]]
         classes, digest = _classes(of_teacher), _digest(json.dumps(made_by, sort_keys=True))
     if classes != own:
@@ -195,12 +196,12 @@ def _trained(reference: str, key: str) -> Path:
     path = Path(reference)
     file = path / "weights.pt" if path.is_dir() or not path.suffix else path
     if not file.is_file():
-        mend = "Name a model, a folder or a file"
+        hint = "Name a model, a folder or a file"
         if path.parts[:2] == ("build", "train"):
-            mend = f"Train it first: dvc repro train@{path.name}"
+            hint = f"Train it first: dvc repro train@{path.name}"
         elif path.parts[:2] == ("data", "raw") and len(path.parts) > 2:
-            mend = f"Fetch it first: python -m pipelines.fetch source={path.parts[2]}"
-        raise UserError(f"{key}={reference}: there is no file {file}", mend)
+            hint = f"Fetch it first: python -m pipelines.fetch source={path.parts[2]}"
+        raise UserError(f"{key}={reference}: there is no file {file}", hint)
     return file.absolute()
 
 

@@ -123,7 +123,7 @@ def read_vetted(file: Path) -> bytes:
 def _refused(name: str, reason: str) -> UserError:
     return UserError(
         f"{name} is not a safe exported program: {reason}",
-        "Nothing of it was run. Promote the recipe again, or get the file anew.",
+        "Nothing of it was run. Promote the recipe again, or get the file again.",
     )
 
 

@@ -1,7 +1,7 @@
 """From an evaluated recipe to a registered version, and to the alias `champion` if it passes the gates.
 
 Every step can be interrupted and done again: a version appears complete or not at all, a version without a
-decision is decided anew, and a decision that is written down but not carried out is carried out. An identity
+decision is decided again, and a decision that is written down but not carried out is carried out. An identity
 is registered once.
 """
 
@@ -122,7 +122,7 @@ def _register(
     provenance = outcome.provenance
     name, identity = plan["name"], provenance.identity
     description = Description(
-        name, identity, tuple(provenance.input_shape), tuple(provenance.outputs), provenance.served_as
+        name, identity, tuple(provenance.input_shape), tuple(provenance.outputs), provenance.output_kind
     )
     # Two samples: torch.export takes a batch of one for a size that never changes.
     example = outcome.examples[[0, -1]]

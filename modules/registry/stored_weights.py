@@ -10,7 +10,7 @@ from modules.configuration.errors import UserError
 from modules.registry.versions import PROGRAM, WEIGHTS
 from modules.weights.state_dict import read_state_dict
 
-_MEND = "Train the recipe again: python -m pipelines.train plan=..."
+_HINT = "Train the recipe again: python -m pipelines.train plan=..."
 
 
 def load_weights(model: nn.Module, file: Path) -> None:
@@ -22,7 +22,7 @@ def load_weights(model: nn.Module, file: Path) -> None:
         UserError: if the file is missing, damaged, holds more than tensors, fits another model or has weights
             that are not numbers.
     """
-    _fill(model, read_state_dict(file, _MEND), file)
+    _fill(model, read_state_dict(file, _HINT), file)
 
 
 def load_version(model: nn.Module, folder: Path) -> None:
@@ -41,7 +41,7 @@ def version_weights(folder: Path) -> Mapping[str, Tensor]:
         UserError: a file is damaged or holds more than it should.
     """
     if (folder / WEIGHTS).is_file():
-        return read_state_dict(folder / WEIGHTS, _MEND)
+        return read_state_dict(folder / WEIGHTS, _HINT)
     # Versions were once registered without: a classifier's program holds all its weights.
     from modules.registry.export import load_program
 
@@ -51,7 +51,7 @@ def version_weights(folder: Path) -> Mapping[str, Tensor]:
 
 def _fill(model: nn.Module, weights: Mapping[str, Tensor], file: Path) -> None:
     if difference := _difference(model.state_dict(), weights):
-        raise UserError(f"{file} does not fit {type(model).__name__}: {difference}", _MEND)
+        raise UserError(f"{file} does not fit {type(model).__name__}: {difference}", _HINT)
     model.load_state_dict(weights)
     broken = [name for name, weight in weights.items() if not torch.isfinite(weight).all()]
     if broken:

@@ -116,15 +116,15 @@ class Registry:
         if aliases is None:
             with self._answering():
                 names = [model.name for model in self._client.search_registered_models(max_results=1000)]
-            mend = suggest(name, names) or "There is none yet: python -m pipelines.promote recipe=..."
-            raise UserError(f"the registry has no model {name!r}", mend)
+            hint = suggest(name, names) or "There is none yet: python -m pipelines.promote recipe=..."
+            raise UserError(f"the registry has no model {name!r}", hint)
         with self._answering():
             numbers = [one.version for one in self._client.search_model_versions(f"name = '{name}'")]
         number = which if which.isdecimal() and int(which) in map(int, numbers) else aliases.get(which)
         if number is None:
             has = ", ".join([*sorted(aliases), *sorted(map(str, numbers), key=int)])
-            mend = suggest(which, aliases) or f"There is: {has}."
-            raise UserError(f"the model {name} has no version or alias {which!r}", mend)
+            hint = suggest(which, aliases) or f"There is: {has}."
+            raise UserError(f"the model {name} has no version or alias {which!r}", hint)
         return self._get(name, int(number))
 
     def register(self, name: str, folder: Path, run_id: str, model_id: str, tags: dict[str, str]) -> Version:

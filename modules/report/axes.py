@@ -19,7 +19,7 @@ def axes(
     titles: tuple[str, str],
     top: float,
 ) -> list[Markup]:
-    """Draws both axes.
+    """Plots both axes.
 
     Args:
         x: across.

@@ -22,15 +22,15 @@ Spread = tuple[float, float, float]
 """x, and the least and the greatest y there."""
 
 
-def draw(
+def plot(
     chart: Chart, across: Sequence[tuple[float, str]] = (), spreads: Sequence[Sequence[Spread]] = ()
 ) -> Markup | None:
-    """Draws a chart; None where it has no point that can be drawn.
+    """Plots a chart; None where it has no point that can be plotted.
 
     Args:
-        chart: what to draw.
+        chart: what to plot.
         across: the marked values of x with their labels, where round numbers would not do.
-        spreads: of each series, drawn as thin vertical lines.
+        spreads: of each series, plotted as thin vertical lines.
     """
     series = [Series(_cut(one.name), _drawable(chart, one.points)) for one in chart.series]
     points = [point for one in series for point in one.points]
@@ -61,16 +61,16 @@ def draw(
 
 
 def _line(one: Series, spread: Sequence[Spread], x: Scale, y: Scale) -> list[Markup]:
-    drawn = [(x(across), y(height)) for across, height in one.points]
+    plotted = [(x(across), y(height)) for across, height in one.points]
     marks = [
         element("line", x1=x(across), x2=x(across), y1=y(low), y2=y(high), class_="spread")
         for across, low, high in spread
         if high > low
     ]
-    if len(drawn) > 1:
-        marks.append(element("path", d=path(drawn)))
-    if len(drawn) <= 12:
-        for (cx, cy), (across, height) in zip(drawn, one.points, strict=True):
+    if len(plotted) > 1:
+        marks.append(element("path", d=path(plotted)))
+    if len(plotted) <= 12:
+        for (cx, cy), (across, height) in zip(plotted, one.points, strict=True):
             hint = element("title", f"{one.name}: {height:.4g} at {across:.4g}")
             marks.append(element("circle", hint, cx=cx, cy=cy, r=2.6, class_="dot"))
     return marks

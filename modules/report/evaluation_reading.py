@@ -7,7 +7,7 @@ import numpy
 
 from modules.evaluation.findings import Chart, Series
 from modules.report.files import broken, finite, read_beside, read_json
-from modules.report.results import Evaluation, Mistake, Picture
+from modules.report.results import Evaluation, Mistake, ReportImage
 
 
 def read_evaluation(folder: Path) -> Evaluation:
@@ -34,7 +34,7 @@ def read_evaluation(folder: Path) -> Evaluation:
     filters_path, provenance = folder / "filters.npy", folder / "provenance.json"
     return Evaluation(
         metrics=figures,
-        pictures=_read_pictures(folder / "pictures" / "pictures.json"),
+        images=_read_images(folder / "images" / "images.json"),
         charts=_read_charts(folder / "charts.json"),
         per_class=per_class,
         classes=classes,
@@ -45,12 +45,12 @@ def read_evaluation(folder: Path) -> Evaluation:
     )
 
 
-def _read_pictures(path: Path) -> list[Picture]:
+def _read_images(path: Path) -> list[ReportImage]:
     if not path.is_file():
         return []
     try:
         return [
-            Picture(read_beside(path, str(entry["file"])), str(entry["title"]), str(entry["caption"]))
+            ReportImage(read_beside(path, str(entry["file"])), str(entry["title"]), str(entry["caption"]))
             for entry in read_json(path, kind=list)
         ]
     except (KeyError, TypeError, ValueError) as error:
@@ -90,7 +90,7 @@ def _read_mistakes(folder: Path) -> list[Mistake]:
         try:
             mistakes.append(
                 Mistake(
-                    picture=read_beside(path, str(entry["file"])),
+                    image=read_beside(path, str(entry["file"])),
                     truth=str(entry["truth"]),
                     prediction=str(entry["prediction"]),
                     probability=finite(entry["probability"]),

@@ -60,7 +60,7 @@ def read_beside(path: Path, name: str) -> bytes:
     file = path.parent / name
     try:
         if file.resolve().parent != path.parent.resolve():
-            raise broken(path, f"names a picture outside its folder: {name!r}")
+            raise broken(path, f"names an image outside its folder: {name!r}")
         return file.read_bytes()
     except OSError as error:
         raise broken(file, f"can't be read: {error.strerror}") from error

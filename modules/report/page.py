@@ -24,7 +24,7 @@ def render(recipes: list[Recipe], studies: Studies = NO_STUDIES) -> str:
     """The page as text: the same results always give the same bytes.
 
     Raises:
-        UserError: if a picture isn't a picture.
+        UserError: if an image isn't an image.
     """
     trained = [recipe for recipe in recipes if recipe.training]
     datasets = [(title, list(some)) for title, some in groupby(trained, key=lambda recipe: recipe.dataset)]
@@ -50,8 +50,8 @@ def render(recipes: list[Recipe], studies: Studies = NO_STUDIES) -> str:
             {recipe.training.commit for recipe in trained if recipe.training and recipe.training.commit}
         ),
         charts=_trade_offs(datasets, trained),
-        gradients=[(chart, charts.draw(chart)) for chart in gradient_norms(trained)],
-        studies=[(study, charts.draw(study.chart, study.across, study.spreads)) for study in studies.drawn],
+        gradients=[(chart, charts.plot(chart)) for chart in gradient_norms(trained)],
+        studies=[(study, charts.plot(study.chart, study.across, study.spreads)) for study in studies.plotted],
         waiting=studies.waiting,
         sections=[_section(recipe) for recipe in trained],
         unfolded=len(trained) <= MOST_OPEN,
@@ -65,7 +65,7 @@ def _trade_offs(
 
     Recipes of less than half the best score would press the others together: their names alone are given.
     """
-    drawn = []
+    plotted = []
     for title, some in datasets:
         metrics = dict.fromkeys(recipe.metric for recipe in some)
         for metric in metrics:
@@ -75,10 +75,10 @@ def _trade_offs(
             compared = [recipe for recipe in compared if recipe.name not in far]
             if len(compared) > 1:
                 name = title if len(metrics) == 1 else f"{title}: {numbers.spoken(metric)}"
-                name += f"; far below, and not drawn: {', '.join(far)}" if far else ""
+                name += f"; far below, and not plotted: {', '.join(far)}" if far else ""
                 chart = trade_off.trade_off(title, compared, recipes)
-                drawn.append((name, chart, len(compared) > trade_off.FEW))
-    return drawn
+                plotted.append((name, chart, len(compared) > trade_off.FEW))
+    return plotted
 
 
 def headline(recipes: list[Recipe]) -> str:
@@ -101,7 +101,7 @@ def headline(recipes: list[Recipe]) -> str:
 
 
 def _section(recipe: Recipe) -> dict[str, Any]:
-    """Everything that the template shows of one recipe, drawn."""
+    """Everything that the template shows of one recipe, plotted."""
     evaluation = recipe.evaluation
     return {
         "recipe": recipe,
@@ -118,33 +118,33 @@ def _evaluated(recipe: Recipe, evaluation: Evaluation) -> dict[str, Any]:
             for name, value in evaluation.metrics.items()
             if name not in ("num_samples", recipe.metric)
         ],
-        "pictures": [(one, _picture(recipe, embedded_images.shown, one.png)) for one in evaluation.pictures],
-        "charts": [(chart, charts.draw(chart)) for chart in evaluation.charts],
+        "images": [(one, _image(recipe, embedded_images.shown, one.png)) for one in evaluation.images],
+        "charts": [(chart, charts.plot(chart)) for chart in evaluation.charts],
         "matrix": confusion.matrix_rows(evaluation),
         "confused": confusion.most_confused(evaluation),
         "class_accuracy": confusion.class_accuracy(evaluation, evaluation.metrics.get("accuracy")),
         "mistakes": [
-            (mistake, _picture(recipe, embedded_images.thumbnail, mistake.picture))
+            (mistake, _image(recipe, embedded_images.thumbnail, mistake.image))
             for mistake in evaluation.mistakes
         ],
-        "filters": [] if filters is None else embedded_images.filter_pictures(filters),
+        "filters": [] if filters is None else embedded_images.filter_images(filters),
         "filter_names": _filter_names(recipe),
         "signed_filters": filters is not None and filters.shape[1] != 3,
     }
 
 
-def _picture(recipe: Recipe, prepare: Callable[[bytes], Prepared], picture: bytes) -> Prepared:
+def _image(recipe: Recipe, prepare: Callable[[bytes], Prepared], image: bytes) -> Prepared:
     try:
-        return prepare(picture)
+        return prepare(image)
     except ValueError as error:
         raise UserError(
-            f"A picture in build/evaluate/{recipe.name} is {error}",
+            f"An image in build/evaluate/{recipe.name} is {error}",
             f"Delete the folder, then: dvc repro evaluate@{recipe.name}",
         ) from error
 
 
 def _filter_names(recipe: Recipe) -> list[str]:
-    """Class names, where the first layer is also the last: one picture of weights for each class."""
+    """Class names, where the first layer is also the last: one image of weights for each class."""
     evaluation = recipe.evaluation
     if evaluation is None or evaluation.filters is None:
         return []

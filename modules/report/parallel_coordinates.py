@@ -12,7 +12,7 @@ from modules.report.sweep_results import ENDED_WELL, Axis, SweepResults, Trial, 
 TOP, BOTTOM, SIDE, GAP, LEAST_WIDTH = 44.0, 330.0, 58.0, 132.0, 1060.0
 WITHOUT_VALUE = BOTTOM + 30  # where trials end that have none
 MOST_NAMES = 12  # of listed values beside an axis
-CROWD = 60  # trials whose lines are drawn lighter
+CROWD = 60  # trials whose lines are plotted lighter
 FEW = 12  # trials that need not lie side by side
 LONGEST = 17  # characters of a name
 

@@ -42,12 +42,12 @@ def _read_recipe(build: Path, plan_path: Path) -> Recipe:
     for section, key in (("expected", "at_least"), ("cost", "num_parameters"), ("cost", "multiply_adds")):
         if not isinstance(plan[section][key], int | float) or not math.isfinite(plan[section][key]):
             raise broken(plan_path, f"has no number in {section}.{key}")
-    picture = plan_path.with_suffix(".svg")
+    image = plan_path.with_suffix(".svg")
     train, evaluate, promote = (build / verb / name for verb in ("train", "evaluate", "promote"))
     return Recipe(
         name=name,
         plan=plan,
-        network=read_text(picture) if picture.is_file() else None,
+        network=read_text(image) if image.is_file() else None,
         training=_read_training(train) if (train / "summary.json").is_file() else None,
         evaluation=read_evaluation(evaluate) if (evaluate / "metrics.json").is_file() else None,
         promotion=_read_promotion(promote.with_name(f"{name}.json")),
@@ -93,7 +93,7 @@ def _training(
             seed=None if seed is None else int(seed),
             finished=numbers.moment(summary.get("finished")),
             commit=str(commit or "")[:10] + (" with changes" if summary.get("git_dirty") == "true" else ""),
-            processor=str(summary.get("gpu") or summary.get("processor") or ""),
+            cpu=str(summary.get("gpu") or summary.get("cpu") or ""),
             history=curves,
             phases=phases,
         )

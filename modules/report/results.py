@@ -23,7 +23,7 @@ class Training:
         seed: of the run.
         finished: when, `2025-11-23 12:40 UTC`.
         commit: of the code, marked where files differed from it.
-        processor: what it ran on.
+        cpu: what it ran on.
         history: learning curves by name, as (step, value).
         phases: what was trained before, by name.
     """
@@ -36,7 +36,7 @@ class Training:
     seed: int | None
     finished: str
     commit: str
-    processor: str
+    cpu: str
     history: dict[str, Curve]
     phases: "dict[str, Training]"
 
@@ -48,17 +48,17 @@ class Training:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A picture of the test split that the model took for something else."""
+    """An image of the test split that the model took for something else."""
 
-    picture: bytes
+    image: bytes
     truth: str
     prediction: str
     probability: float
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture that the evaluation drew, as a PNG."""
+class ReportImage:
+    """An image that the evaluation drew, as a PNG."""
 
     png: bytes
     title: str
@@ -71,7 +71,7 @@ class Evaluation:
 
     Attributes:
         metrics: numbers by name: num_samples, and what the learning problem is judged by.
-        pictures: that the evaluation drew.
+        images: that the evaluation drew.
         charts: that it left as data.
         per_class: accuracy of each class; empty, like the following, where nothing is classified.
         classes: names, in the order of the confusion matrix.
@@ -82,7 +82,7 @@ class Evaluation:
     """
 
     metrics: dict[str, float]
-    pictures: list[Picture]
+    images: list[ReportImage]
     charts: list[Chart]
     per_class: dict[str, float]
     classes: list[str]

@@ -109,7 +109,7 @@ def next_commands(recipes: list[Recipe]) -> list[tuple[str, str]]:
         commands.append(
             (
                 "predict",
-                f"python -m pipelines.predict model={shlex.quote(champions[-1])}@champion input=picture.png",
+                f"python -m pipelines.predict model={shlex.quote(champions[-1])}@champion input=image.png",
             )
         )
     return commands

@@ -1,4 +1,4 @@
-"""Studies: spaces of conf/space with a `chart`, drawn from the ledgers of their sweeps.
+"""Studies: spaces of conf/space with a `chart`, plotted from the ledgers of their sweeps.
 
 One line a series; the mean over all axes of the space that the chart does not name, such as seeds, against
 one axis, and from the least to the greatest value a thin line at each point.
@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from modules.configuration.errors import KeyFault
+from modules.configuration.errors import ConfigError
 from modules.configuration.schema.execution_settings import ChartSettings
 from modules.configuration.schema.settings import read
 from modules.configuration.yaml_files import read_yaml
@@ -61,11 +61,11 @@ class Studies:
     """All spaces with a chart.
 
     Attributes:
-        drawn: those whose sweep has results.
+        plotted: those whose sweep has results.
         waiting: names of the others.
     """
 
-    drawn: list[Study]
+    plotted: list[Study]
     waiting: list[str]
 
 
@@ -82,14 +82,14 @@ def read_studies(build: Path) -> Studies:
     for path in sorted((build / "plan" / "charts").glob("*.yaml")):
         try:
             settings = read(ChartSettings, read_yaml(path))
-        except KeyFault as fault:
+        except ConfigError as fault:
             raise fault.at(str(path)) from None
         folder = build / "sweep" / path.stem
-        drawn = study(read_sweep(folder), settings) if (folder / "ledger.jsonl").is_file() else None
-        if drawn is None:
+        plotted = study(read_sweep(folder), settings) if (folder / "ledger.jsonl").is_file() else None
+        if plotted is None:
             found.waiting.append(path.stem)
         else:
-            found.drawn.append(drawn)
+            found.plotted.append(plotted)
     return found
 
 

@@ -30,7 +30,7 @@ def path(points: list[tuple[float, float]]) -> str:
 
 
 def figure(width: float, height: float, label: str, *children: str) -> Markup:
-    """A chart as one picture to a screen reader: `label` says what it shows."""
+    """A chart as one image to a screen reader: `label` says what it shows."""
     return element(
         "svg",
         *children,

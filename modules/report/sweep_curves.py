@@ -32,18 +32,18 @@ def learning_curves(sweep: SweepResults) -> Markup | None:
     marks = axes(x, y, 5, across, ("epochs", name), TOP - 12)
     lines = []
     for trial, points in curves:
-        drawn = [(x(epoch), y(value)) for epoch, value in points]
+        plotted = [(x(epoch), y(value)) for epoch, value in points]
         inside = [element("title", f"trial {trial.number}: {points[-1][1]:.4g} after {points[-1][0]} epochs")]
-        inside += [element("path", d=path(drawn), style=f"--shade:{shades[trial.number]:.2f}")] * (
-            len(drawn) > 1
+        inside += [element("path", d=path(plotted), style=f"--shade:{shades[trial.number]:.2f}")] * (
+            len(plotted) > 1
         )
-        end_x, end_y = drawn[-1]
+        end_x, end_y = plotted[-1]
         if trial.status == "FAILED":
             cross = f"M{end_x - 3},{end_y - 3}l6,6m0,-6l-6,6"
             inside.append(element("path", d=cross))
         elif trial.status == "STOPPED":
             inside.append(element("circle", cx=end_x, cy=end_y, r=2.2, class_="ring"))
-        elif trial is sweep.best or len(drawn) == 1:
+        elif trial is sweep.best or len(plotted) == 1:
             inside.append(element("circle", cx=end_x, cy=end_y, r=3.5 if trial is sweep.best else 2))
         lines.append(element("a", *inside, href=f"#trial-{trial.number}", class_=kind_of(sweep, trial)))
     clip = element(

@@ -143,9 +143,9 @@ def axis_of(key: str, texts: list[str | None], given: str = "") -> Axis:
     numbers = [number for text in distinct if (number := as_number(text)) is not None]
     if len(numbers) < len(distinct) or not numbers:
         return Axis(key, tuple(distinct))
-    low, high, drawn = min(numbers), max(numbers), "interval" in given
-    log = low > 0 and ("log" in given if drawn else high / low >= 20)
-    listed = tuple(distinct) if not drawn and len(distinct) <= MOST_LISTED else None
+    low, high, plotted = min(numbers), max(numbers), "interval" in given
+    log = low > 0 and ("log" in given if plotted else high / low >= 20)
+    listed = tuple(distinct) if not plotted and len(distinct) <= MOST_LISTED else None
     return Axis(key, listed, True, low, high, log)
 
 
@@ -244,4 +244,4 @@ def _events(path: Path) -> list[dict[str, Any]]:
     try:
         return [json.loads(line) for line in lines]
     except ValueError as error:
-        raise UserError(f"{path} is damaged: {error}", "Take the folder away to sweep anew") from error
+        raise UserError(f"{path} is damaged: {error}", "Take the folder away to sweep again") from error

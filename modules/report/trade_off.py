@@ -37,7 +37,7 @@ class Box:
 
 
 def trade_off(dataset: str, recipes: list[Recipe], all_recipes: list[Recipe]) -> Markup:
-    """Draws one dataset; the horizontal scale and the circles compare with every other dataset's chart."""
+    """Plots one dataset; the horizontal scale and the circles compare with every other dataset's chart."""
     scored = [recipe for recipe in recipes if recipe.score is not None]
     width, height = SMALL if len(recipes) <= FEW else LARGE
     costs = [max(recipe.multiply_adds, 1) for recipe in all_recipes if recipe.score is not None]
@@ -81,8 +81,8 @@ def trade_off(dataset: str, recipes: list[Recipe], all_recipes: list[Recipe]) ->
     legend = _legend(all_recipes, height - LARGEST_RADIUS - 1)
     across = [(value, numbers.rounded(value)) for value in x.ticks(6)]
     titles = ("multiply-adds for one sample (logarithmic)", f"test {numbers.spoken(scored[0].metric)}")
-    drawn = axes(x, y, 6, across, titles, TOP - 14)
-    return figure(width, height, label, *drawn, *marks, legend)
+    plotted = axes(x, y, 6, across, titles, TOP - 14)
+    return figure(width, height, label, *plotted, *marks, legend)
 
 
 def _legend(recipes: list[Recipe], middle: float) -> Markup:
@@ -94,7 +94,7 @@ def _legend(recipes: list[Recipe], middle: float) -> Markup:
     for value in (top / 100, top / 10, top):
         radius = _radius(value, largest)
         if radius == SMALLEST_RADIUS:
-            continue  # drawn larger than its area
+            continue  # plotted larger than its area
         name = numbers.rounded(value)
         marks.append(element("circle", cx=x + radius, cy=middle, r=radius, class_="circle"))
         marks.append(element("text", name, x=x + 2 * radius + 4, y=middle + 4))

@@ -80,7 +80,7 @@ def estimate_cost(config: dict[str, Any], first: Trace, second: Trace) -> Cost:
 
 
 def measure_multiply_adds_per_s() -> float:
-    """Multiply-adds a second that this machine's processor reaches on a product of two matrices."""
+    """Multiply-adds a second that this machine's CPU reaches on a product of two matrices."""
     one = torch.rand(_PROBE_SIZE, _PROBE_SIZE)
     best = float("inf")
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""Where each brick of a network stands in its picture, and the way of each line between them.
+"""Where each brick of a network stands in its image, and the way of each line between them.
 
 Layers and crossings after Sugiyama, Tagawa & Toda (1981), *Methods for visual understanding of hierarchical
 system structures*, by grandalf.
@@ -161,7 +161,7 @@ def _aside(labels: Iterable[Ends]) -> dict[Box, Box]:
 
 
 class _Vertex(Vertex):
-    """By its number in the sets that grandalf goes through: the same picture every time."""
+    """By its number in the sets that grandalf goes through: the same image every time."""
 
     def __init__(self, number: int) -> None:
         super().__init__()

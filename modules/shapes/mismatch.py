@@ -35,11 +35,11 @@ class ShapeError(UserError):
     """Sizes in a network do not agree.
 
     Attributes:
-        key: the configuration key to change; empty where no single one mends it.
+        key: the configuration key to change; empty where no single one fixes it.
     """
 
-    def __init__(self, problem: str, mend: str, key: str = "") -> None:
-        super().__init__(problem, mend)
+    def __init__(self, problem: str, hint: str, key: str = "") -> None:
+        super().__init__(problem, hint)
         self.key = key
 
 
@@ -86,21 +86,21 @@ def explain(config: dict[str, Any], failure: Failure, origins: Origins | None = 
     fitting = [trial for trial in trials if trial.failure is None]
     if fitting:
         best = min(fitting, key=lambda trial: _rank(trial, origins))
-        mend = f"With {_written(config, best, origins)} the whole network fits (tried)"
+        hint = f"With {_written(config, best, origins)} the whole network fits (tried)"
     else:
         furthest = max((t.failure.progress for t in trials if t.failure), default=failure.progress)
         if furthest <= failure.progress:
             return ShapeError(
-                str(failure), f"None of {len(trials)} changes of one size in model or task mends it"
+                str(failure), f"None of {len(trials)} changes of one size in model or task fixes it"
             )
         further = [trial for trial in trials if trial.failure and trial.failure.progress == furthest]
         best = min(further, key=lambda trial: _rank(trial, origins))
-        mend = (
+        hint = (
             f"With {_written(config, best, origins)} it gets further, then {best.failure}: "
             "more than one size is wrong"
         )
     name = _name(best.setting, origins)
-    return ShapeError(f"{failure}; {name}={best.setting.value} {_place(best.setting, origins)}", mend, name)
+    return ShapeError(f"{failure}; {name}={best.setting.value} {_place(best.setting, origins)}", hint, name)
 
 
 def _trials(config: dict[str, Any], failure: Failure, origins: Origins | None) -> Iterator[Trial]:

@@ -1,6 +1,6 @@
-"""The network as a picture: a graph of its bricks with the shapes that go between them, as one SVG file.
+"""The network as an image: a graph of its bricks with the shapes that go between them, as one SVG file.
 
-The picture is plain text, needs nothing else, follows the reader's light or dark theme, and is the same for
+The image is plain text, needs nothing else, follows the reader's light or dark theme, and is the same for
 the same network.
 """
 

@@ -102,7 +102,7 @@ def check_phases(config: dict[str, Any], origins: Origins | None = None) -> dict
 
     Raises:
         ShapeError: as `check_shapes`; or nothing of a phase's model would be kept by the next, or what that
-            is to draw anew is no weight of it.
+            is to initialise again is no weight of it.
         UserError: a target may not be built.
     """
     reports = {}
@@ -110,7 +110,7 @@ def check_phases(config: dict[str, Any], origins: Origins | None = None) -> dict
         try:
             reports[name] = check_shapes(phase, origins and replace(origins, phase=name))
         except ShapeError as error:
-            raise ShapeError(f"phase {name}: {error.problem}", error.mend) from error
+            raise ShapeError(f"phase {name}: {error.problem}", error.hint) from error
     trainings = chain(config)
     for before, after in pairwise(trainings):
         _check_succession(before, after)
@@ -118,19 +118,19 @@ def check_phases(config: dict[str, Any], origins: Origins | None = None) -> dict
 
 
 def _check_succession(before: dict[str, Any], after: dict[str, Any]) -> None:
-    anew = after["fine_tuning"]["anew"]
-    if after["fine_tuning"]["through"] is not None or (before["model"] == after["model"] and not anew):
+    reinit = after["fine_tuning"]["reinit"]
+    if after["fine_tuning"]["adapter"] is not None or (before["model"] == after["model"] and not reinit):
         return  # a translation, which is judged where it happens; or the same names
     with torch.device("meta"):
         found, model = build(before["model"]).state_dict(), build(after["model"])
     try:
-        fit = compare(model, found, anew)
+        fit = compare(model, found, reinit)
     except UserError as error:
-        raise ShapeError(f"{after['name']}: {error.problem}", error.mend) from error
+        raise ShapeError(f"{after['name']}: {error.problem}", error.hint) from error
     if not fit.kept:
         raise ShapeError(
             f"{after['name']}: nothing of what {before['name']} trains fits its model",
-            "Keep names and sizes, or translate them: fine_tuning.through",
+            "Keep names and sizes, or translate them: fine_tuning.adapter",
         )
 
 

@@ -69,7 +69,7 @@ def build_task(config: dict[str, Any]) -> nn.Module:
 
 def _freeze(model: nn.Module, fine_tuning: dict[str, Any]) -> None:
     """Leaves to learn what learns at some time; where nothing does, which is a fault of its own, all."""
-    if fine_tuning.get("thaw_every_epochs") is not None:
+    if fine_tuning.get("unfreeze_every_epochs") is not None:
         return
     found, num_frozen = parts(model), fine_tuning["frozen_parts"]
     frozen, above = found[:num_frozen], found[num_frozen:]

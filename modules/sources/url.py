@@ -75,7 +75,7 @@ def _continue(url: str, target: Path) -> bool:
     have = target.stat().st_size if target.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
-        # A server may ignore the range and start anew.
+        # A server may ignore the range and start again.
         goes_on = have > 0 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         length = answer.headers.get("Content-Length")
         received = 0

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
-from modules.tasks.image_inputs import picture_inputs
+from modules.tasks.image_inputs import image_inputs
 from modules.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 
 class Classification(Task):
-    """Learns to name the class of a picture.
+    """Learns to name the class of an image.
 
     Batches hold `image` ([batch, channels, height, width], uint8 0..255 or float 0..1) and `label`
     ([batch], int64).
 
     Args:
-        model: takes pictures in 0..1 and returns logits, [batch, num_classes].
+        model: takes images in 0..1 and returns logits, [batch, num_classes].
         num_classes: classes to choose from.
         label_smoothing: share of the target's probability spread evenly over all classes.
-        augmentation: changes the pictures of each batch in training; None = pictures as they are.
-        preprocessing: makes of every picture what the model takes, such as another size.
+        augmentation: changes the images of each batch in training; None = images as they are.
+        preprocessing: makes of every image what the model takes, such as another size.
     """
 
-    measures: ClassVar[dict[str, Literal["max", "min"]]] = {
+    validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
         "validation/loss": "min",
         "validation/accuracy": "max",
     }
-    evaluated_by = "modules.evaluation.classification_evaluator"
-    served_as = "classes"
+    evaluator = "modules.evaluation.classification_evaluator"
+    output_kind = "classes"
 
     def __init__(
         self,
@@ -55,22 +55,22 @@ class Classification(Task):
         self.accuracy = MulticlassAccuracy(num_classes, average="micro")
 
     def inputs(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch channels height width"]:
-        """Pictures as the model takes them, in the floating-point type that the precision asks for."""
-        return picture_inputs(batch["image"], self.preprocessing)
+        """Images as the model takes them, in the floating-point type that the precision asks for."""
+        return image_inputs(batch["image"], self.preprocessing)
 
-    def learned_inputs(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch channels height width"]:
+    def training_inputs(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch channels height width"]:
         """`inputs`, in training changed by the augmentation."""
         inputs = self.inputs(batch)
         return self.augmentation(inputs) if self.training and self.augmentation is not None else inputs
 
     def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
-        inputs = self.learned_inputs(batch)
+        inputs = self.training_inputs(batch)
         return functional.cross_entropy(
             self.model(inputs), batch["label"], label_smoothing=self.label_smoothing
         )
 
     def served(self) -> nn.Module:
-        """From pictures in 0..1 to the probability of each class."""
+        """From images in 0..1 to the probability of each class."""
         return nn.Sequential(OrderedDict(model=self.model, probabilities=nn.Softmax(dim=1)))
 
     def output_names(self, settings: "DataSettings") -> list[str]:

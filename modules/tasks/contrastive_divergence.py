@@ -38,7 +38,7 @@ _NUM_CHAINS, _NUM_TEMPERATURES, _EXACT_UP_TO = 20, 300, 12
 
 
 class ContrastiveDivergence(PersistentChains):
-    """Learns the distribution of pictures, or of the features that the layers below give of them.
+    """Learns the distribution of images, or of the features that the layers below give of them.
 
     Batches hold `image`, [batch, channels, height, width]: uint8 0..255, or float.
 
@@ -49,20 +49,20 @@ class ContrastiveDivergence(PersistentChains):
         persistent: whether the chains go on from the last step's fantasies instead of the data (PCD).
         sparsity_target: the mean activity that hidden units are pulled to.
         sparsity_cost: how strongly; 0 = not at all.
-        binarise: whether each pixel is drawn as 0 or 1 at every look, its grey level being the probability;
-            log-likelihoods are then those of black and white pictures (Salakhutdinov & Murray 2008).
-        units: what the numbers of the pictures are. Where they are floats, Bernoulli units demand that it
+        binarise: whether each pixel is sampled as 0 or 1 at every look, its grey level being the probability;
+            log-likelihoods are then those of black and white images (Salakhutdinov & Murray 2008).
+        units: what the numbers of the images are. Where they are floats, Bernoulli units demand that it
             says 0..1; the first batch is looked at as well.
 
     Raises:
         ValueError: if the model has no such layer, `num_gibbs_steps` is below 1 or the sparsity impossible.
     """
 
-    measures: ClassVar[dict[str, Literal["max", "min"]]] = {
+    validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
         "validation/log_likelihood": "max",
         "validation/reconstruction_error": "min",
     }
-    evaluated_by = "modules.evaluation.boltzmann_evaluator"
+    evaluator = "modules.evaluation.boltzmann_evaluator"
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class ContrastiveDivergence(PersistentChains):
                 f"sparsity_target={sparsity_target} is not between 0 and 1, or sparsity_cost={sparsity_cost} "
                 "is below 0"
             )
-        # In a tuple, whose modules are not registered anew; to look them up in the model takes its time.
+        # In a tuple, whose modules are not registered again; to look them up in the model takes its time.
         self._layers: tuple[BoltzmannLayer, ...] = tuple(layers[: layer + 1])  # pyright: ignore
         self.num_gibbs_steps = num_gibbs_steps
         self.persistent = persistent
@@ -113,7 +113,7 @@ class ContrastiveDivergence(PersistentChains):
         return self._layers[:-1]
 
     def inputs(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch channels height width"]:
-        """Pictures, those of whole numbers scaled to 0..1.
+        """Images, those of whole numbers scaled to 0..1.
 
         Raises:
             UserError: they are not known to be in 0..1, or not in it, and the units are Bernoulli.
@@ -123,14 +123,14 @@ class ContrastiveDivergence(PersistentChains):
         if image.dtype == torch.uint8:
             return image.to(dtype) / 255
         gaussian = (*self.below, self.layer)[0].is_gaussian
-        mend = "Scale the field to 0..1, or set model.visible_units=gaussian"
+        hint = "Scale the field to 0..1, or set model.visible_units=gaussian"
         if not gaussian and ("0..1" not in self.units or not image.is_floating_point()):
             kind = str(image.dtype).removeprefix("torch.")
             raise UserError(
-                f"data.fields.image is {kind} in {self.units!r}; Bernoulli units need uint8, or 0..1", mend
+                f"data.fields.image is {kind} in {self.units!r}; Bernoulli units need uint8, or 0..1", hint
             )
         if not gaussian and not self._looked_at_values:
-            demand_unit_interval(image, "Bernoulli units", mend)
+            demand_unit_interval(image, "Bernoulli units", hint)
             self._looked_at_values = not image.is_meta
         return image.to(dtype)
 
@@ -245,7 +245,7 @@ class ContrastiveDivergence(PersistentChains):
         self.log("validation/log_likelihood", -free_energy - log_z, sync_dist=True)
 
     def served(self) -> nn.Module:
-        """From pictures in 0..1 to the probabilities of the layer's hidden units."""
+        """From images in 0..1 to the probabilities of the layer's hidden units."""
         steps = OrderedDict[str, nn.Module](flatten=nn.Flatten())
         for number, layer in enumerate([*self.below, self.layer]):
             steps |= {f"layer{number}": layer, f"probabilities{number}": nn.Sigmoid()}

@@ -15,25 +15,25 @@ from modules.tasks.classification import Classification
 
 
 class Distillation(Classification):
-    """Learns to name the class of a picture as a teacher does.
+    """Learns to name the class of an image as a teacher does.
 
     Batches hold `image` and `label` as in `Classification`, and `teacher` ([batch, num_classes], the
     teacher's log-probabilities).
 
     Args:
-        model: takes pictures in 0..1 and returns logits, [batch, num_classes].
+        model: takes images in 0..1 and returns logits, [batch, num_classes].
         num_classes: classes to choose from.
         temperature: divides the logits of both before the softmax; higher shows more of what the teacher
             holds for similar.
         label_weight: share of the loss that the labels have; 0 = the teacher alone, no label is looked at.
-        augmentation: changes the pictures of each batch in training; the teacher saw them unchanged.
-        preprocessing: makes of every picture what the model takes, such as another size.
+        augmentation: changes the images of each batch in training; the teacher saw them unchanged.
+        preprocessing: makes of every image what the model takes, such as another size.
 
     Raises:
         ValueError: temperature or share out of range.
     """
 
-    evaluated_by = "modules.evaluation.distillation_evaluator"
+    evaluator = "modules.evaluation.distillation_evaluator"
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Distillation(Classification):
     def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
         if "teacher" not in batch:
             raise UserError("the task Distillation has no teacher", "Name one: teacher=[lenet@champion]")
-        logits = self.model(self.learned_inputs(batch))
+        logits = self.model(self.training_inputs(batch))
         soft = self.soft_loss(logits, batch["teacher"])
         if self.label_weight == 0:
             return soft

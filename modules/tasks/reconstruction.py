@@ -1,4 +1,4 @@
-"""Reconstruction: an input drawn again from its code, so that the code has to hold what matters in it.
+"""Reconstruction: an input reconstructed from its code, so that the code has to hold what matters in it.
 
 Cross-entropy of pixels taken for probabilities: Hinton & Salakhutdinov (2006), Science 313, note 9 there.
 Denoising: Vincent, Larochelle, Bengio & Manzagol (2008), *Extracting and composing robust features with
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.tasks.image_inputs import demand_unit_interval, picture_inputs
+from modules.tasks.image_inputs import demand_unit_interval, image_inputs
 from modules.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -26,29 +26,29 @@ class Encoder(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, pictures: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch code"]:
-        return self.model.encode(pictures)  # pyright: ignore[reportCallIssue]
+    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch code"]:
+        return self.model.encode(images)  # pyright: ignore[reportCallIssue]
 
 
 class Reconstruction(Task):
-    """Learns to draw pictures again from their codes.
+    """Learns to reconstruct images from their codes.
 
     Batches hold `image`, [batch, channels, height, width], uint8 0..255 or float 0..1.
 
     Args:
-        model: draws pictures in 0..1 again, by its methods `encode` and `decode`; says its `code_size`.
-        error: `cross_entropy` in nats, where the model draws logits and a pixel in 0..1 is the probability
-            of white; or `squared_error`, where it draws the pixels themselves. Either is summed over the
-            pixels of a picture.
-        noise: changes the pictures that are encoded, in training only; None = pictures as they are.
-        preprocessing: makes of every picture what the model takes and draws, such as another size.
+        model: reconstructs images in 0..1, by its methods `encode` and `decode`; says its `code_size`.
+        error: `cross_entropy` in nats, where the model gives logits and a pixel in 0..1 is the probability
+            of white; or `squared_error`, where it gives the pixels themselves. Either is summed over the
+            pixels of an image.
+        noise: changes the images that are encoded, in training only; None = images as they are.
+        preprocessing: makes of every image what the model takes and reconstructs, such as another size.
 
     Raises:
         ValueError: if the model is no autoencoder.
     """
 
-    measures: ClassVar[dict[str, Literal["max", "min"]]] = {"validation/loss": "min"}
-    evaluated_by = "modules.evaluation.reconstruction_evaluator"
+    validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {"validation/loss": "min"}
+    evaluator = "modules.evaluation.reconstruction_evaluator"
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Reconstruction(Task):
         self._looked_at_values = error == "squared_error"
 
     def inputs(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch channels height width"]:
-        """Pictures as the model takes them, in the floating-point type that the precision asks for.
+        """Images as the model takes them, in the floating-point type that the precision asks for.
 
         Raises:
             UserError: the first ones are not in 0..1, and the error is the cross-entropy.
@@ -77,36 +77,36 @@ class Reconstruction(Task):
                 image, "probabilities", "Scale the field to 0..1, or set task.error=squared_error"
             )
             self._looked_at_values = not image.is_meta
-        return picture_inputs(image, self.preprocessing)
+        return image_inputs(image, self.preprocessing)
 
     def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
-        """Mean over the batch of what drawing a picture again costs."""
-        pictures = self.inputs(batch)
-        noisy = self.noise(pictures) if self.training and self.noise is not None else pictures
-        drawn = self.model(noisy)
+        """Mean over the batch of what a reconstruction costs."""
+        images = self.inputs(batch)
+        noisy = self.noise(images) if self.training and self.noise is not None else images
+        reconstructed = self.model(noisy)
         if self.error == "cross_entropy":
-            cost = functional.binary_cross_entropy_with_logits(drawn, pictures, reduction="none")
+            cost = functional.binary_cross_entropy_with_logits(reconstructed, images, reduction="none")
         else:
-            cost = functional.mse_loss(drawn, pictures, reduction="none")
+            cost = functional.mse_loss(reconstructed, images, reduction="none")
         return cost.flatten(1).sum(1).mean()
 
-    def draw(self, codes: Float[Tensor, "batch code"]) -> Float[Tensor, "batch channels height width"]:
-        """The pictures that codes stand for, in 0..1 or, by `squared_error`, about that."""
+    def decode(self, codes: Float[Tensor, "batch code"]) -> Float[Tensor, "batch channels height width"]:
+        """The images that codes stand for, in 0..1 or, by `squared_error`, about that."""
         pixels = self.model.decode(codes)  # pyright: ignore[reportCallIssue]
         return pixels.sigmoid() if self.error == "cross_entropy" else pixels
 
     def reconstruct(
-        self, pictures: Float[Tensor, "batch channels height width"]
+        self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
-        """The pictures drawn again from their codes, as `draw` gives them."""
-        return self.draw(self.model.encode(pictures))  # pyright: ignore[reportCallIssue]
+        """The images reconstructed from their codes, as `decode` gives them."""
+        return self.decode(self.model.encode(images))  # pyright: ignore[reportCallIssue]
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         loss = self.loss(batch)
         self.log("validation/loss", loss, on_epoch=True, batch_size=len(batch["image"]), sync_dist=True)
 
     def served(self) -> nn.Module:
-        """From pictures in 0..1 to their codes."""
+        """From images in 0..1 to their codes."""
         return Encoder(self.model)
 
     def output_names(self, settings: "DataSettings") -> list[str]:

@@ -68,16 +68,16 @@ class Task(LightningModule):
         model: the network whose weights are learned.
 
     Attributes:
-        measures: what validation logs, and whether more or less of it is better. Plain means are logged with
-            `sync_dist=True`: several processes may share the validation split.
-        evaluated_by: the module whose `evaluate` measures trained weights on the test split, see
+        validation_metrics: what validation logs, and whether more or less of it is better. Plain means are
+            logged with `sync_dist=True`: several processes may share the validation split.
+        evaluator: the module whose `evaluate` measures trained weights on the test split, see
             modules/evaluation. By name: a change of it must not train anything again.
-        served_as: what is served: the probabilities of classes of which one is right, or values.
+        output_kind: what is served: the probabilities of classes of which one is right, or values.
     """
 
-    measures: ClassVar[dict[str, Literal["max", "min"]]] = {}
-    evaluated_by: ClassVar[str]
-    served_as: ClassVar[Literal["classes", "values"]] = "values"
+    validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {}
+    evaluator: ClassVar[str]
+    output_kind: ClassVar[Literal["classes", "values"]] = "values"
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()

@@ -1,11 +1,11 @@
-"""The up-down algorithm: a deep belief net learns to make pictures and their labels, all layers at once.
+"""The up-down algorithm: a deep belief net learns to make images and their labels, all layers at once.
 
 Hinton, Osindero & Teh (2006), *A fast learning algorithm for deep belief nets*, Neural Computation 18,
 section 5 and appendix B: a contrastive form of wake-sleep (Hinton, Dayan, Frey & Neal 1995, Science 268). Up:
-states are drawn by the recognition weights, and the generative ones learn to lead back to what was below. At
-the top contrastive divergence teaches the associative memory which features go with which label. Down: from
-what the memory makes up, states are drawn by the generative weights, and the recognition ones learn to lead
-back to what was above.
+states are sampled by the recognition weights, and the generative ones learn to lead back to what was below.
+At the top contrastive divergence teaches the associative memory which features go with which label. Down:
+from what the memory makes up, states are sampled by the generative weights, and the recognition ones learn
+to lead back to what was above.
 
 Deviates: the memory's chains are persistent (Tieleman 2008); the paper's begin with the up-pass. Grey levels
 are targets of the up-pass as they are. In the memory's statistics its own units are at their probabilities.
@@ -25,23 +25,23 @@ from modules.tasks.persistent_chains import PersistentChains
 
 
 class UpDown(PersistentChains, Classification):
-    """Learns the joint distribution of pictures and labels; the likeliest label names a picture.
+    """Learns the joint distribution of images and labels; the likeliest label names an image.
 
     Batches hold `image` ([batch, channels, height, width], uint8 0..255 or float 0..1) and `label`
     ([batch], int64).
 
     Args:
-        model: the net that is to name and to draw.
+        model: the net that is to classify and to generate.
         num_classes: labels to choose from.
         num_gibbs_steps: of the associative memory's chains, for each step of the weights.
-        augmentation: changes the pictures of each batch in training; None = pictures as they are.
+        augmentation: changes the images of each batch in training; None = images as they are.
 
     Raises:
         ValueError: if the model has no associative memory, or `num_gibbs_steps` is below 1.
     """
 
-    measures: ClassVar[dict[str, Literal["max", "min"]]] = Classification.measures
-    evaluated_by = "modules.evaluation.up_down_evaluator"
+    validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = Classification.validation_metrics
+    evaluator = "modules.evaluation.up_down_evaluator"
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class UpDown(PersistentChains, Classification):
         assert isinstance(model, GenerativeBeliefNet)
         top = model.top
         with torch.no_grad():
-            states = [self.learned_inputs(batch).flatten(1)]
+            states = [self.training_inputs(batch).flatten(1)]
             for layer in model.recognition:
                 states.append(sample_bernoulli(layer(states[-1]).sigmoid()))
             memorised = model.memorised(states[-1], batch["label"])

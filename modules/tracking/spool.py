@@ -89,7 +89,7 @@ class ReplayFilter:
 
     A run resumed from a checkpoint repeats the steps after it. Whatever an earlier session has recorded of a
     metric, up to its highest step, is a replay. Within one session every value counts. A session that adds to
-    a finished run (evaluation) may record a step anew, but not the very value that is there.
+    a finished run (evaluation) may record a step again, but not the very value that is there.
 
     Attributes:
         latest: the highest step of each metric and its value there, as text.

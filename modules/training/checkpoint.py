@@ -85,25 +85,25 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         UserError: the file is damaged, or holds more than tensors and plain containers. None of it has been
         run.
     """
-    mend = f"Remove {path} to train from the beginning"
+    hint = f"Remove {path} to train from the beginning"
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"checkpoint {path} holds more than tensors and plain values, nothing of it was run", mend
+            f"checkpoint {path} holds more than tensors and plain values, nothing of it was run", hint
         ) from error
     except FileNotFoundError as error:
         raise UserError(f"there is no checkpoint {path}") from error
     except _DAMAGE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"checkpoint {path} is damaged: {reason}", mend) from error
+        raise UserError(f"checkpoint {path} is damaged: {reason}", hint) from error
     if not isinstance(checkpoint, dict) or not checkpoint.keys() >= _REQUIRED:
-        raise UserError(f"{path} is not a checkpoint of a training", mend)
+        raise UserError(f"{path} is not a checkpoint of a training", hint)
     if unknown := sorted(map(str, checkpoint.keys() - _REQUIRED - _OPTIONAL)):
-        raise UserError(f"checkpoint {path} holds what no training here writes: {', '.join(unknown)}", mend)
+        raise UserError(f"checkpoint {path} holds what no training here writes: {', '.join(unknown)}", hint)
     if strange := _first_not_plain(checkpoint):
         raise UserError(
-            f"checkpoint {path} holds a {strange}, only tensors and plain values are allowed", mend
+            f"checkpoint {path} holds a {strange}, only tensors and plain values are allowed", hint
         )
     return checkpoint
 

@@ -138,7 +138,7 @@ class GradientAverage:
 
     def __call__(self) -> None:
         if len(self._trained) != sum(parameter.requires_grad for parameter in self._names):
-            self._fill_buckets()  # a part was frozen or thawed
+            self._fill_buckets()  # a part was frozen or unfrozen
         started = _mark(self._buckets[0].flat.device)
         # While one bucket travels, the next is packed.
         travelling = [distributed.all_reduce(self._packed(bucket), async_op=True) for bucket in self._buckets]

@@ -16,7 +16,7 @@ def environment() -> dict[str, str]:
         "torch": torch.__version__,
         "pytorch_lightning": version("pytorch-lightning"),
         "platform": platform.platform(),
-        "processor": _processor(),
+        "cpu": _cpu(),
         "num_cores": str(
             len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         ),
@@ -47,7 +47,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _processor() -> str:
+def _cpu() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text().splitlines():

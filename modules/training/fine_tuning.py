@@ -49,8 +49,8 @@ class Freezing(Callback):
 
     def num_frozen(self, epoch: int) -> int:
         """Parts that do not learn in an epoch, counted from 0."""
-        thawed = epoch // self.settings.thaw_every_epochs if self.settings.thaw_every_epochs else 0
-        return max(0, self.settings.frozen_parts - thawed)
+        unfrozen = epoch // self.settings.unfreeze_every_epochs if self.settings.unfreeze_every_epochs else 0
+        return max(0, self.settings.frozen_parts - unfrozen)
 
     def freeze(self, epoch: int) -> None:
         """Sets what learns in an epoch."""

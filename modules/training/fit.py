@@ -198,8 +198,8 @@ def _begin(task: Task, plan: dict[str, Any], console: Console) -> dict[str, Any]
     origin = (plan.get("origins") or {}).get("weights")
     if origin is None:
         return {}
-    through, anew = plan["fine_tuning"]["through"], plan["fine_tuning"]["anew"]
-    fit = begin_from(task.model, Path(origin["file"]), build(through) if through else None, anew)
+    adapter, reinit = plan["fine_tuning"]["adapter"], plan["fine_tuning"]["reinit"]
+    fit = begin_from(task.model, Path(origin["file"]), build(adapter) if adapter else None, reinit)
     console.print(f"begins from {origin['file']}: {fit}", highlight=False, soft_wrap=True, markup=False)
     return {"file": origin["file"], **asdict(fit)}
 

@@ -1,10 +1,10 @@
-"""Random numbers of a training, so that a resumed run draws what the uninterrupted one would have drawn.
+"""Random numbers of a training, so that a resumed run samples what the uninterrupted one would have sampled.
 
 Every epoch starts its generators (torch, NumPy, Python) from the seed and the number of the epoch, at its
-first batch: what validation or the start of a loader drew before has no influence. Within an epoch the
+first batch: what validation or the start of a loader sampled before has no influence. Within an epoch the
 generators' states travel in the checkpoint. Of processes that train together each has a stream of its own,
-and all of them are in the checkpoint; where another number of processes goes on from it, they start anew from
-seed, epoch, process and step.
+and all of them are in the checkpoint; where another number of processes goes on from it, they are seeded
+again from seed, epoch, process and step.
 """
 
 import random
@@ -48,7 +48,7 @@ class RandomState(Callback):
 
 
 def seed_all(seed: int, stream: int, rank: int = 0, step: int = 0) -> None:
-    """Starts all generators anew: stream 0 draws the initial weights, stream n the n-th epoch."""
+    """Seeds all generators: stream 0 gives the initial weights, stream n the n-th epoch."""
     mixed = stream_seed(seed, stream, rank, step)
     random.seed(mixed)
     np.random.seed(mixed)

@@ -1,7 +1,7 @@
 """`runtime=ray`: a run is trained by workers of a Ray cluster, each on its share of every batch.
 
 The driver, this side, holds the run's folder, shows what the first worker shows, hands on signals, and starts
-the workers anew from the last checkpoint when one of them or its node has died: no more than
+the workers again from the last checkpoint when one of them or its node has died: no more than
 `trainer.checkpoint_every_steps` and one block of steps are trained again. What the workers run is
 `modules.training.ray_worker`. Imports neither torch nor Ray at its top: a refused command is told at once.
 """
@@ -84,8 +84,8 @@ def train_on_workers(
             interruption.stop()
             if restarts_left:
                 console.print(f"{died}: going on from the last checkpoint", highlight=False, soft_wrap=True)
-    mend = "The same command goes on from the last checkpoint"
-    fault = UserError(f"{died}, and runtime.max_restarts={runtime.max_restarts} is used up", mend)
+    hint = "The same command goes on from the last checkpoint"
+    fault = UserError(f"{died}, and runtime.max_restarts={runtime.max_restarts} is used up", hint)
     _record_failure(plan, identity, shards, folder, fault)
     raise fault
 
@@ -126,12 +126,12 @@ def _attempt(
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # a node that goes is a node that died
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    desk = ray.remote(num_cpus=0)(Desk).options(scheduling_strategy=here).remote()
+    mailbox = ray.remote(num_cpus=0)(Mailbox).options(scheduling_strategy=here).remote()
     rays_own = Path(job["folder"]) / "ray"
     resources = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
     trainer = DataParallelTrainer(
         work,
-        train_loop_config=job | {"desk": desk},
+        train_loop_config=job | {"mailbox": mailbox},
         scaling_config=ScalingConfig(
             num_workers=runtime.num_workers,
             use_gpu=runtime.gpus_per_worker > 0,
@@ -146,7 +146,7 @@ def _attempt(
     training = _Training(trainer)
     training.start()
     try:
-        _attend(training, desk, console, interruption)
+        _monitor(training, mailbox, console, interruption)
     except GetTimeoutError:
         ray.shutdown()  # ends all that this driver has started
         training.join(_PATIENCE_S)
@@ -182,21 +182,21 @@ class _Training(threading.Thread):
             self.error = error
 
 
-def _attend(training: _Training, desk: Any, console: Console, interruption: Interruption) -> None:
+def _monitor(training: _Training, mailbox: Any, console: Console, interruption: Interruption) -> None:
     """Shows what the workers show and hands on a signal, until the training ends."""
     import ray
 
     waiting_until_s, told = time.monotonic() + _PATIENCE_S, False
     while training.is_alive():
         training.join(_LOOK_EVERY_S)
-        arrived, text = ray.get(desk.take.remote(), timeout=_ANSWER_S)
+        arrived, text = ray.get(mailbox.take.remote(), timeout=_ANSWER_S)
         console.file.write(text)
         console.file.flush()
         if not arrived and time.monotonic() > waiting_until_s:
             console.print("the workers have not started yet: is the cluster full?", highlight=False)
             waiting_until_s = math.inf
         if interruption.asked is not None and not told:
-            desk.stop.remote(interruption.asked.signal)
+            mailbox.stop.remote(interruption.asked.signal)
             told = True
 
 
@@ -233,7 +233,7 @@ def _record_failure(
     end_run(folder, open_tracker(plan, identity, shards, folder, {}), "FAILED", str(fault))
 
 
-class Desk:
+class Mailbox:
     """An actor beside the driver: the workers' text goes one way, a request to stop the other."""
 
     def __init__(self) -> None:

@@ -47,16 +47,16 @@ def work(job: dict[str, Any]) -> int | None:
         UserError: the training failed.
         ConnectionLost: another worker has died.
     """
-    desk = job["desk"]
-    desk.write.remote("")  # here we are
+    mailbox = job["mailbox"]
+    mailbox.write.remote("")  # here we are
     _meet("nccl" if job["plan"]["runtime"]["gpus_per_worker"] else "gloo")
     folder, shards = RunFolder(Path(job["folder"])), Path(job["shards"])
     console = Console(quiet=True)
     if get_context().get_world_rank() == 0:
-        console = Console(file=_Relay(desk), **job["console"])  # pyright: ignore[reportArgumentType]
+        console = Console(file=_Relay(mailbox), **job["console"])  # pyright: ignore[reportArgumentType]
     interruption = Interruption()
     try:
-        with _listening(desk, interruption):
+        with _listening(mailbox, interruption):
             train(
                 job["plan"],
                 job["identity"],
@@ -69,13 +69,13 @@ def work(job: dict[str, Any]) -> int | None:
     except Interrupted as interrupted:
         return int(interrupted.signal)
     except UserError as error:
-        raise UserError(error.problem, error.mend) from error  # its kinds do not travel
+        raise UserError(error.problem, error.hint) from error  # its kinds do not travel
     except RuntimeError as error:
         if isinstance(error, distributed.DistError) or "gloo" in str(error):
             raise ConnectionLost(str(error)) from error
         raise
     finally:
-        ray.get(desk.write.remote(""))  # comes after all that was written before
+        ray.get(mailbox.write.remote(""))  # comes after all that was written before
     return None
 
 
@@ -110,11 +110,11 @@ def _interface(address: str) -> str | None:
 class _Relay:
     """A text file that is written at the driver's."""
 
-    def __init__(self, desk: Any) -> None:
-        self.desk = desk
+    def __init__(self, mailbox: Any) -> None:
+        self.mailbox = mailbox
 
     def write(self, text: str) -> int:
-        self.desk.write.remote(text)
+        self.mailbox.write.remote(text)
         return len(text)
 
     def flush(self) -> None:
@@ -122,13 +122,13 @@ class _Relay:
 
 
 @contextmanager
-def _listening(desk: Any, interruption: Interruption) -> Iterator[None]:
+def _listening(mailbox: Any, interruption: Interruption) -> Iterator[None]:
     """Hands a signal that has come to the driver on to the training; the first worker does for all."""
     done = threading.Event()
 
     def listen() -> None:
         while not done.wait(_ASK_EVERY_S):
-            if number := ray.get(desk.stopped_by.remote()):
+            if number := ray.get(mailbox.stopped_by.remote()):
                 interruption.request(Interrupted(Signals(number)))
                 return
 

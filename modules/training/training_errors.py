@@ -1,4 +1,4 @@
-"""What a machine runs out of, said in one line with the mend."""
+"""What a machine runs out of, said in one line with the hint."""
 
 import errno
 from collections.abc import Iterator
@@ -42,8 +42,8 @@ def _explain(error: BaseException, batch_size: int) -> UserError | None:
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in _DISK:
             where = f" while writing {cause.filename}" if cause.filename else ""
-            mend = "The last good checkpoint is kept; make room and run the same command again to go on"
-            return UserError(f"{_DISK[cause.errno]}{where}", mend)
+            hint = "The last good checkpoint is kept; make room and run the same command again to go on"
+            return UserError(f"{_DISK[cause.errno]}{where}", hint)
         if isinstance(cause, MemoryError | torch.OutOfMemoryError) or any(
             text in str(cause) for text in _MEMORY
         ):

@@ -16,7 +16,7 @@ class Fit:
 
     Attributes:
         kept: taken over.
-        new: as they were drawn: nothing was found for them, or something of another shape.
+        new: as they were initialised: nothing was found for them, or something of another shape.
         left_over: found, but not wanted.
         num_kept: elements taken over.
         num_weights: elements that the model has.
@@ -37,17 +37,17 @@ class Fit:
         )
 
 
-def compare(model: nn.Module, found: Weights, anew: Sequence[str] = ()) -> Fit:
+def compare(model: nn.Module, found: Weights, reinit: Sequence[str] = ()) -> Fit:
     """How weights would fit a model; nothing is changed.
 
     Raises:
-        UserError: no weight has a name that begins as `anew` says.
+        UserError: no weight has a name that begins as `reinit` says.
     """
     own = model.state_dict()
-    for beginning in anew:
+    for beginning in reinit:
         if not any(name.startswith(beginning) for name in own):
             raise UserError(
-                f"fine_tuning.anew: no weight of {type(model).__name__} begins with {beginning!r}",
+                f"fine_tuning.reinit: no weight of {type(model).__name__} begins with {beginning!r}",
                 f"There is: {some(list(own), 12)}",
             )
     # A layer of another size is new as a whole: the bias alone of what it once weighed says nothing.
@@ -59,7 +59,7 @@ def compare(model: nn.Module, found: Weights, anew: Sequence[str] = ()) -> Fit:
     kept = [
         name
         for name in own
-        if name in found and name.rpartition(".")[0] not in others and not name.startswith(tuple(anew))
+        if name in found and name.rpartition(".")[0] not in others and not name.startswith(tuple(reinit))
     ]
     taken = set(kept)
     return Fit(

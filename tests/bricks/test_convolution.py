@@ -14,13 +14,13 @@ from modules.bricks.convolution import ConvolutionLayer, convolved_size
 )
 def test_the_arithmetic_of_sizes_is_torchs(size_px, kernel_size, stride, padding):
     layer = ConvolutionLayer(1, 2, kernel_size, stride, padding)
-    picture = torch.zeros(1, 1, size_px, size_px)
+    image = torch.zeros(1, 1, size_px, size_px)
     if size_px + 2 * padding < kernel_size:
         with pytest.raises(ValueError, match=f"kernel_size={kernel_size} does not fit maps of {size_px}x"):
             convolved_size(size_px, kernel_size, stride, padding)
     else:
         expected = convolved_size(size_px, kernel_size, stride, padding)
-        assert layer(picture).shape == (1, 2, expected, expected)
+        assert layer(image).shape == (1, 2, expected, expected)
 
 
 def test_a_filter_finds_its_pattern_wherever_it_lies():
@@ -29,9 +29,9 @@ def test_a_filter_finds_its_pattern_wherever_it_lies():
     with torch.no_grad():
         layer.convolution.weight.copy_(pattern)
         layer.convolution.bias.zero_()
-    picture = torch.zeros(1, 1, 9, 9)
-    picture[0, 0, 4:7, 2:5] = pattern
-    answer = layer(picture)[0, 0]
+    image = torch.zeros(1, 1, 9, 9)
+    image[0, 0, 4:7, 2:5] = pattern
+    answer = layer(image)[0, 0]
     assert answer[4, 2] == answer.max() == 3
 
 

@@ -18,19 +18,19 @@ from modules.bricks.deconvolution import DeconvolutionLayer, lost_size
 def test_it_gives_back_the_size_that_a_convolution_took(size_px, kernel_size, stride, padding):
     if size_px + 2 * padding < kernel_size:
         return
-    picture = torch.zeros(1, 1, size_px, size_px)
-    maps = ConvolutionLayer(1, 2, kernel_size, stride, padding)(picture)
+    image = torch.zeros(1, 1, size_px, size_px)
+    maps = ConvolutionLayer(1, 2, kernel_size, stride, padding)(image)
     lost = lost_size(size_px, kernel_size, stride, padding)
     back = DeconvolutionLayer(2, 1, kernel_size, stride, padding, (lost, lost))
-    assert back(maps).shape == picture.shape
+    assert back(maps).shape == image.shape
 
 
 def test_it_is_the_gradient_of_a_convolution():
     layer = DeconvolutionLayer(3, 2, 4, stride=2, padding=1)
     maps = torch.randn(5, 3, 6, 6)
-    picture = torch.zeros(5, 2, 12, 12, requires_grad=True)
-    convolved = functional.conv2d(picture, layer.deconvolution.weight, stride=2, padding=1)
-    (expected,) = torch.autograd.grad(convolved, picture, maps)
+    image = torch.zeros(5, 2, 12, 12, requires_grad=True)
+    convolved = functional.conv2d(image, layer.deconvolution.weight, stride=2, padding=1)
+    (expected,) = torch.autograd.grad(convolved, image, maps)
     torch.testing.assert_close(layer(maps), expected)
 
 

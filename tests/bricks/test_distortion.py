@@ -9,25 +9,25 @@ NOTHING = {"rotation_deg": 0.0, "stretch": 0.0, "slant": 0.0, "shift_px": 0.0, "
 
 
 def blobs(across: bool = True) -> torch.Tensor:
-    """300 pictures of 29x33 pixels: two bright blobs 8 pixels apart, side by side or one above the other."""
+    """300 images of 29x33 pixels: two bright blobs 8 pixels apart, side by side or one above the other."""
     rows, columns = torch.meshgrid(torch.arange(29.0), torch.arange(33.0), indexing="ij")
     along, other, middle = (columns, rows - 14, 16) if across else (rows, columns - 16, 14)
-    picture = sum(torch.exp(-(other**2 + (along - middle - x) ** 2) / 2) for x in (-4, 4))
-    return picture.repeat(300, 1, 1, 1)  # type: ignore[union-attr]
+    image = sum(torch.exp(-(other**2 + (along - middle - x) ** 2) / 2) for x in (-4, 4))
+    return image.repeat(300, 1, 1, 1)  # type: ignore[union-attr]
 
 
-def between(pictures: torch.Tensor, across: bool = True) -> torch.Tensor:
-    """(rows, columns) from the first blob of each picture to the second."""
-    places = centres(pictures, across)
+def between(images: torch.Tensor, across: bool = True) -> torch.Tensor:
+    """(rows, columns) from the first blob of each image to the second."""
+    places = centres(images, across)
     return places[:, 1] - places[:, 0]
 
 
-def centres(pictures: torch.Tensor, across: bool = True) -> torch.Tensor:
+def centres(images: torch.Tensor, across: bool = True) -> torch.Tensor:
     rows, columns = torch.meshgrid(torch.arange(29.0), torch.arange(33.0), indexing="ij")
     second = columns > 16 if across else rows > 14
     found = []
     for half in (~second, second):
-        weight = pictures[:, 0] * half
+        weight = images[:, 0] * half
         found.append(
             torch.stack([(weight * axis).sum((1, 2)) / weight.sum((1, 2)) for axis in (rows, columns)], 1)
         )
@@ -40,8 +40,8 @@ def distorted(across: bool = True, **keywords: float) -> torch.Tensor:
 
 
 def test_nothing_changes_nothing() -> None:
-    pictures = torch.rand(3, 2, 9, 11)
-    torch.testing.assert_close(RandomDistortion(**NOTHING)(pictures), pictures, rtol=0, atol=1e-5)
+    images = torch.rand(3, 2, 9, 11)
+    torch.testing.assert_close(RandomDistortion(**NOTHING)(images), images, rtol=0, atol=1e-5)
 
 
 def test_shifts_are_of_at_most_so_many_pixels() -> None:

@@ -15,7 +15,7 @@ def test_padding_lets_ceil_of_size_by_stride_windows_fit(size_px, kernel_size, s
     assert windows == -(-size_px // stride)
 
 
-def test_an_even_picture_is_padded_after_as_its_weights_were_trained():
+def test_an_even_image_is_padded_after_as_its_weights_were_trained():
     # TensorFlow's "same": 224 pixels, 3x3 by 2: nothing before, one row after.
     assert same_padding(224, 3, 2) == (0, 1)
     assert same_padding(7, 5, 1) == (2, 2)

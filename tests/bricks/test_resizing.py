@@ -5,8 +5,8 @@ from modules.bricks.resizing import Resize
 
 
 def test_a_slope_stays_a_slope():
-    picture = torch.linspace(0, 1, 28).expand(1, 1, 28, 28)
-    larger = Resize(50, 100)(picture)
+    image = torch.linspace(0, 1, 28).expand(1, 1, 28, 28)
+    larger = Resize(50, 100)(image)
     assert larger.shape == (1, 1, 50, 100)
     steps = larger[0, 0, 0].diff()[2:-2]  # beyond the outermost centres the border is repeated
     torch.testing.assert_close(steps, torch.full_like(steps, 28 / 100 / 27))
@@ -19,12 +19,12 @@ def test_a_fine_pattern_becomes_grey_when_it_is_made_smaller():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_the_precision_stays(dtype):
-    picture = torch.rand(2, 3, 28, 28, generator=torch.Generator().manual_seed(0)).to(dtype)
-    resized = Resize(20, 40)(picture)
+    image = torch.rand(2, 3, 28, 28, generator=torch.Generator().manual_seed(0)).to(dtype)
+    resized = Resize(20, 40)(image)
     assert resized.dtype == dtype
-    torch.testing.assert_close(resized, Resize(20, 40)(picture.float()), check_dtype=False, atol=4e-3, rtol=0)
+    torch.testing.assert_close(resized, Resize(20, 40)(image.float()), check_dtype=False, atol=4e-3, rtol=0)
 
 
-def test_a_picture_without_pixels_is_refused():
+def test_an_image_without_pixels_is_refused():
     with pytest.raises(ValueError, match="height_px=0, width_px=5"):
         Resize(0, 5)

@@ -1,4 +1,4 @@
-"""Real shards of numbered pictures, made once for all tests of a worker."""
+"""Real shards of numbered images, made once for all tests of a worker."""
 
 from collections.abc import Callable
 from pathlib import Path

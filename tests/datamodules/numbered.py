@@ -1,4 +1,4 @@
-"""A dataset of small pictures that carry their own number, as real idx files."""
+"""A dataset of small images that carry their own number, as real idx files."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ def settings(**changes: Any) -> DataSettings:
     """The dataset `numbered`; `changes` replace its keys."""
     values: dict[str, Any] = {
         "name": "numbered",
-        "title": "Numbered pictures",
+        "title": "Numbered images",
         "source": {
             "_target_": "modules.sources.local_folder.LocalFolder",
             "name": "raw",
@@ -47,15 +47,15 @@ def settings(**changes: Any) -> DataSettings:
     return read(DataSettings, values | changes)
 
 
-def picture(number: int) -> np.ndarray:
-    """The picture of a sample: its number in its first bytes, 7 in the rest."""
+def image(number: int) -> np.ndarray:
+    """The image of a sample: its number in its first bytes, 7 in the rest."""
     return np.frombuffer(int(number).to_bytes(4, "little") + b"\7\7", np.uint8).reshape(1, 2, 3)
 
 
 def write_raw(raw: Path, num_samples: int) -> None:
     """The source's files."""
     raw.mkdir(parents=True, exist_ok=True)
-    images = np.stack([picture(number)[0] for number in range(num_samples)])
+    images = np.stack([image(number)[0] for number in range(num_samples)])
     labels = (np.arange(num_samples) % NUM_CLASSES).astype(np.uint8)
     for name, array in (("images", images), ("labels", labels)):
         header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
@@ -64,7 +64,7 @@ def write_raw(raw: Path, num_samples: int) -> None:
 
 
 def numbers_of(images: np.ndarray) -> list[int]:
-    """The numbers that pictures carry, whatever their leading axes."""
+    """The numbers that images carry, whatever their leading axes."""
     rows = np.ascontiguousarray(np.asarray(images).reshape(-1, 6))
-    assert (rows[:, 4:] == 7).all(), "a picture is not whole"
+    assert (rows[:, 4:] == 7).all(), "an image is not whole"
     return rows[:, :4].copy().view("<u4").ravel().tolist()

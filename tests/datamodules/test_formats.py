@@ -1,4 +1,4 @@
-"""Readers give what the files hold and refuse what they don't; pictures survive their way through shards."""
+"""Readers give what the files hold and refuse what they don't; images survive their way through shards."""
 
 import gzip
 import json
@@ -13,7 +13,7 @@ from PIL import Image
 from modules.configuration.errors import UserError
 from modules.configuration.schema.settings import FieldSettings
 from modules.datamodules.formats.idx import IdxReader, read_idx
-from modules.datamodules.formats.image_folder import PictureFolderReader
+from modules.datamodules.formats.image_folder import ImageFolderReader
 from modules.datamodules.formats.json_digits import JsonDigitsReader
 from modules.datamodules.shard_loader import EvaluationLoader, TrainingLoader
 from modules.datamodules.shard_set import ShardSet
@@ -30,12 +30,12 @@ def idx(array: np.ndarray, code: int = 8) -> bytes:
 
 
 def test_idx_files_are_read_gzipped_or_not(tmp_path: Path) -> None:
-    pictures = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
-    (tmp_path / "images.gz").write_bytes(gzip.compress(idx(pictures)))
+    images = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
+    (tmp_path / "images.gz").write_bytes(gzip.compress(idx(images)))
     (tmp_path / "labels").write_bytes(idx(np.array([1, 0, 1], np.uint8)))
     found = IdxReader({"test": {"image": "images.gz", "label": "labels"}}).samples(tmp_path, FIELDS)["test"]
     samples = found.read(np.array([2, 0]))
-    assert (samples["image"] == pictures[[2, 0], None]).all() and samples["image"].dtype == np.uint8
+    assert (samples["image"] == images[[2, 0], None]).all() and samples["image"].dtype == np.uint8
     assert samples["label"].tolist() == [1, 1] and samples["label"].dtype == np.int64
     assert list(found.keys) == ["0", "1", "2"]
     (tmp_path / "floats").write_bytes(idx(np.array([0.5, -2], ">f4"), 0x0D))
@@ -107,7 +107,7 @@ def test_digits_of_another_kind_are_refused(tmp_path: Path, content: str) -> Non
         JsonDigitsReader(".", "all").samples(tmp_path, FIELDS)
 
 
-def picture_fields(channels: int, encoding: str) -> dict[str, Any]:
+def image_fields(channels: int, encoding: str) -> dict[str, Any]:
     image = {
         "dtype": "uint8",
         "shape": [channels, 20, 30],
@@ -118,33 +118,33 @@ def picture_fields(channels: int, encoding: str) -> dict[str, Any]:
     return {"image": image | {"encoding": encoding}, "label": label}
 
 
-def draw_pictures(folder: Path, num_pictures: int = 12) -> None:
-    """Pictures of many sizes and formats: cats are red and dogs are blue, each of another brightness."""
-    for number in range(num_pictures):
+def draw_images(folder: Path, num_images: int = 12) -> None:
+    """Images of many sizes and formats: cats are red and dogs are blue, each of another brightness."""
+    for number in range(num_images):
         name, colour = (("cat", (10 * number, 0, 0)), ("dog", (0, 0, 10 * number)))[number % 2]
         (folder / name).mkdir(parents=True, exist_ok=True)
-        picture = Image.new(("RGB", "RGBA", "P")[number % 3], (40 + number, 61 - number), colour)
-        picture.convert("RGBA" if number % 3 else "RGB").save(folder / name / f"{number:02d}.png")
-    (folder / "cat" / "notes.txt").write_text("no picture")
+        image = Image.new(("RGB", "RGBA", "P")[number % 3], (40 + number, 61 - number), colour)
+        image.convert("RGBA" if number % 3 else "RGB").save(folder / name / f"{number:02d}.png")
+    (folder / "cat" / "notes.txt").write_text("no image")
     (folder / "source.json").write_text(json.dumps({"name": "raw", "sha256": "", "licence": "CC0"}))
 
 
 @pytest.mark.parametrize(("encoding", "tolerance"), [("npy", 0), ("png", 0), ("jpg", 3)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_folder_of_pictures_alone_in_their_records(
+def test_a_folder_of_images_alone_in_their_records(
     tmp_path: Path, encoding: str, tolerance: int, channels: int
 ) -> None:
-    draw_pictures(tmp_path / "raw")
-    reader = {"_target_": "modules.datamodules.formats.image_folder.PictureFolderReader"}
+    draw_images(tmp_path / "raw")
+    reader = {"_target_": "modules.datamodules.formats.image_folder.ImageFolderReader"}
     data = settings(
         reader=reader,
-        fields=picture_fields(channels, encoding),
+        fields=image_fields(channels, encoding),
         splits={"test": {"from": "train", "fraction": 0.3}},
         samples_per_record=1,
     )
     write_shards(data, tmp_path / "raw", tmp_path / "out", max_shard_bytes=8_000)
     found = ShardSet.open(tmp_path / "out", data)
-    original = PictureFolderReader().samples(tmp_path / "raw", data.fields)["train"].read(np.arange(12))
+    original = ImageFolderReader().samples(tmp_path / "raw", data.fields)["train"].read(np.arange(12))
     assert original["image"].shape == (12, channels, 20, 30)
     if channels == 3:
         reds = original["image"][original["label"] == 0]
@@ -166,24 +166,24 @@ def test_a_folder_of_pictures_alone_in_their_records(
     assert tuple(next(iter(loader))["image"].shape) == (2, 2, channels, 20, 30)
 
 
-def test_a_class_without_pictures_or_folder_is_named(tmp_path: Path) -> None:
-    draw_pictures(tmp_path)
-    fields = settings(fields=picture_fields(3, "npy")).fields
+def test_a_class_without_images_or_folder_is_named(tmp_path: Path) -> None:
+    draw_images(tmp_path)
+    fields = settings(fields=image_fields(3, "npy")).fields
     (tmp_path / "dog").rename(tmp_path / "dgo")
     with pytest.raises(UserError, match="dog is missing"):
-        PictureFolderReader().samples(tmp_path, fields)
+        ImageFolderReader().samples(tmp_path, fields)
     (tmp_path / "dog").mkdir()
-    with pytest.raises(UserError, match="dog holds no picture"):
-        PictureFolderReader().samples(tmp_path, fields)
+    with pytest.raises(UserError, match="dog holds no image"):
+        ImageFolderReader().samples(tmp_path, fields)
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + bytes(50)])
-def test_a_broken_picture_is_named(tmp_path: Path, content: bytes) -> None:
-    draw_pictures(tmp_path)
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + bytes(50)])
+def test_a_broken_image_is_named(tmp_path: Path, content: bytes) -> None:
+    draw_images(tmp_path)
     (tmp_path / "cat" / "broken.png").write_bytes(content)
-    fields = settings(fields=picture_fields(3, "npy")).fields
-    samples = PictureFolderReader().samples(tmp_path, fields)["train"]
-    with pytest.raises(UserError, match=r"cat/broken\.png is no picture that can be read"):
+    fields = settings(fields=image_fields(3, "npy")).fields
+    samples = ImageFolderReader().samples(tmp_path, fields)["train"]
+    with pytest.raises(UserError, match=r"cat/broken\.png is no image that can be read"):
         samples.read(np.arange(len(samples.keys)))
 
 
@@ -192,19 +192,19 @@ def test_a_broken_picture_is_named(tmp_path: Path, content: bytes) -> None:
     [Image.new("RGB", (31, 20)), Image.new("L", (30, 20)), Image.new("RGB", (9000, 9000))],
     ids=["another width", "another mode", "huge"],
 )
-def test_an_encoded_picture_unlike_the_schema_is_refused(tmp_path: Path, encoded: Image.Image) -> None:
+def test_an_encoded_image_unlike_the_schema_is_refused(tmp_path: Path, encoded: Image.Image) -> None:
     import io
 
-    from modules.datamodules.encodings import decode_picture
+    from modules.datamodules.encodings import decode_image
 
     content = io.BytesIO()
     encoded.save(content, "PNG")
-    field = settings(fields=picture_fields(3, "png"), samples_per_record=1).fields["image"]
+    field = settings(fields=image_fields(3, "png"), samples_per_record=1).fields["image"]
     with pytest.raises(ValueError, match=re.escape(str(encoded.size))):
-        decode_picture(content.getvalue(), field, "png")
+        decode_image(content.getvalue(), field, "png")
     with pytest.raises(ValueError, match="cannot identify"):
-        decode_picture(content.getvalue(), field, "jpg")
+        decode_image(content.getvalue(), field, "jpg")
     with pytest.raises(ValueError, match=r"truncated|broken|cannot identify"):
         right = io.BytesIO()
         Image.effect_noise((30, 20), 50).convert("RGB").save(right, "PNG")
-        decode_picture(right.getvalue()[:200], field, "png")
+        decode_image(right.getvalue()[:200], field, "png")

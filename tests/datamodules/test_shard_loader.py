@@ -192,7 +192,7 @@ def test_an_epoch_that_was_begun_is_not_begun_again(shards: Make) -> None:
     "state", [{"epoch": -1, "step": 0}, {"epoch": 0, "step": 11}, {"epoch": 0, "step": -1}]
 )
 def test_a_place_beyond_the_epoch_is_refused(shards: Make, state: dict[str, int]) -> None:
-    with pytest.raises(UserError, match="Train anew"):
+    with pytest.raises(UserError, match="Train again"):
         TrainingLoader(shards(97, 7).split("train"), 9, 2, seed=0).load_state_dict(state)
 
 

@@ -20,7 +20,7 @@ from modules.configuration.errors import UserError
 from modules.datamodules.encodings import encode
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.shard_writer import write_shards
-from tests.datamodules.numbered import numbers_of, picture, settings, write_raw
+from tests.datamodules.numbered import image, numbers_of, settings, write_raw
 
 Make = Callable[..., ShardSet]
 
@@ -52,7 +52,7 @@ def vouch(folder: Path) -> None:
 def members(record: int, **changed: Any) -> dict[str, bytes]:
     numbers = np.arange(3) + 3 * record
     arrays = {
-        "image": np.stack([picture(number) for number in numbers]),
+        "image": np.stack([image(number) for number in numbers]),
         "label": numbers % 3,
         "index": numbers,
     } | changed

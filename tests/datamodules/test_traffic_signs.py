@@ -25,7 +25,7 @@ FIELDS = {
 
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
-    """A sheet of small pictures: a colour for each design, and an arrow that is no sign."""
+    """A sheet of small images: a colour for each design, and an arrow that is no sign."""
     names = [f"warning--bear-crossing--g{form}" for form in range(1, 4)] + [
         "warning--cow--g1",
         "warning--cow--g2",
@@ -67,28 +67,28 @@ def test_no_design_is_in_two_splits_and_every_class_in_all(raw: Path) -> None:
             assert list(GROUPS)[label] == kind
 
 
-def test_a_picture_depends_on_seed_and_key_alone(raw: Path) -> None:
+def test_an_image_depends_on_seed_and_key_alone(raw: Path) -> None:
     first = TrafficSignReader(GROUPS, PICTURES).samples(raw, FIELDS)["test"]
-    pictures = read_all(first)["image"]
-    assert pictures.shape == (12, 3, 40, 40) and pictures.dtype == np.uint8
+    images = read_all(first)["image"]
+    assert images.shape == (12, 3, 40, 40) and images.dtype == np.uint8
     again = TrafficSignReader(GROUPS, PICTURES).samples(raw, FIELDS)["test"]
-    assert (again.read(np.array([7, 2]))["image"] == pictures[[7, 2]]).all()
-    assert len({picture.tobytes() for picture in pictures}) == 12
+    assert (again.read(np.array([7, 2]))["image"] == images[[7, 2]]).all()
+    assert len({image.tobytes() for image in images}) == 12
     other = TrafficSignReader(GROUPS, PICTURES, seed=1).samples(raw, FIELDS)["test"]
-    assert (read_all(other)["image"] != pictures).any()
+    assert (read_all(other)["image"] != images).any()
 
 
-def test_a_picture_stays_what_it_was() -> None:
-    picture = photographed(Image.new("RGBA", (16, 16), (255, 0, 0, 255)), 32, np.random.default_rng(5))
+def test_an_image_stays_what_it_was() -> None:
+    image = photographed(Image.new("RGBA", (16, 16), (255, 0, 0, 255)), 32, np.random.default_rng(5))
     # Another machine may round a level otherwise.
-    assert picture.mean(axis=(1, 2)).tolist() == pytest.approx([230.93, 43.91, 44.6], abs=0.05)
+    assert image.mean(axis=(1, 2)).tolist() == pytest.approx([230.93, 43.91, 44.6], abs=0.05)
 
 
-def test_the_cut_out_lies_inside_the_picture_in_its_own_colour() -> None:
+def test_the_cut_out_lies_inside_the_image_in_its_own_colour() -> None:
     red = 0.0
     for seed in range(20):
-        picture = photographed(Image.new("RGBA", (16, 16), (255, 0, 0, 255)), 64, np.random.default_rng(seed))
-        middle = picture[:, 24:40, 24:40].astype(float).mean(axis=(1, 2))
+        image = photographed(Image.new("RGBA", (16, 16), (255, 0, 0, 255)), 64, np.random.default_rng(seed))
+        middle = image[:, 24:40, 24:40].astype(float).mean(axis=(1, 2))
         red += middle[0] > 2 * middle[1:].max()
     assert red >= 18
 
@@ -113,10 +113,10 @@ def test_what_does_not_agree_is_said(raw: Path, groups, fields, message) -> None
         TrafficSignReader(groups, PICTURES).samples(raw, {"image": image, "label": label})
 
 
-@pytest.mark.parametrize("pictures", [{}, {"train": 0}, {"train": 5, "test": -1}])
-def test_a_split_without_pictures_is_refused(raw: Path, pictures) -> None:
-    with pytest.raises(UserError, match=r"reader\.pictures_per_class is .* Give each split 1 or more"):
-        TrafficSignReader(GROUPS, pictures).samples(raw, FIELDS)
+@pytest.mark.parametrize("images", [{}, {"train": 0}, {"train": 5, "test": -1}])
+def test_a_split_without_images_is_refused(raw: Path, images) -> None:
+    with pytest.raises(UserError, match=r"reader\.images_per_class is .* Give each split 1 or more"):
+        TrafficSignReader(GROUPS, images).samples(raw, FIELDS)
 
 
 @pytest.mark.parametrize("content", ["[]", "{", '{"a": 3}', '{"warning--cow--g1": {"x": 0}}'])

@@ -82,13 +82,13 @@ def test_the_field_with_the_classes_may_have_any_name(
     fields = {"image": settings.fields["image"], "kind": settings.fields["label"]}
     found = evaluate(task, shards, replace(settings, fields=fields), plan)
     assert found.metrics == expected.metrics and found.metrics["num_samples"] < 100
-    assert numpy.array_equal(found.pictures[0].pixels, expected.pictures[0].pixels)
+    assert numpy.array_equal(found.images[0].pixels, expected.images[0].pixels)
 
 
-def test_pictures_are_chains_and_filters(shards: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_chains_and_filters(shards: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boltzmann_evaluator, "SAMPLED_EVERY_STEPS", 3)
     _, findings = learned(shards, "model.hidden_size=8")
-    samples, filters = findings.pictures
+    samples, filters = findings.images
     assert (samples.name, filters.name) == ("samples", "filters")
     # Ten chains of a start and ten samples; eight filters in a row of ten.
     assert samples.pixels.shape == (10 * 58 + 2, 11 * 58 + 2)
@@ -111,8 +111,8 @@ def test_samples_of_an_upper_layer_are_carried_down_to_the_pixels(
         "task.layer=1",
     ]
     task, findings = learned(shards, *upper)
-    assert [picture.name for picture in findings.pictures] == ["samples"]
-    assert findings.pictures[0].pixels.shape == (10 * 58 + 2, 11 * 58 + 2)
+    assert [image.name for image in findings.images] == ["samples"]
+    assert findings.images[0].pixels.shape == (10 * 58 + 2, 11 * 58 + 2)
     assert findings.metrics["log_likelihood"] == pytest.approx(
         -_free_energy(task, shards) - exact_log_partition(task.layer), rel=1e-5
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from modules.configuration.errors import UserError
 from modules.configuration.schema.settings import FieldSettings
-from modules.evaluation.classification_evaluator import label_field, picture_field
+from modules.evaluation.classification_evaluator import image_field, label_field
 from modules.evaluation.predictions import Predictions, predict
 
 NUM_CLASSES = 4
@@ -89,14 +89,14 @@ def field(axes: list[str], shape: list[int | str], classes: list[str] | None = N
 
 
 def test_fields_are_found_by_what_they_are_not_by_their_names() -> None:
-    picture = field(["channel", "height", "width"], [3, 8, 8])
+    image = field(["channel", "height", "width"], [3, 8, 8])
     kind = field([], [], ["cat", "dog"])
     depth = field(["channel", "height", "width"], [7, 8, 8])
-    assert picture_field({"depth": depth, "kind": kind, "photo": picture}) == "photo"
-    assert picture_field({"depth": depth, "kind": kind}) is None
-    assert picture_field({"sketch": field(["height", "width"], [8, 8])}) == "sketch"
-    assert label_field({"photo": picture, "kind": kind}) == "kind"
+    assert image_field({"depth": depth, "kind": kind, "photo": image}) == "photo"
+    assert image_field({"depth": depth, "kind": kind}) is None
+    assert image_field({"sketch": field(["height", "width"], [8, 8])}) == "sketch"
+    assert label_field({"photo": image, "kind": kind}) == "kind"
     with pytest.raises(UserError, match="0 fields with classes"):
-        label_field({"photo": picture})
+        label_field({"photo": image})
     with pytest.raises(UserError, match="2 fields with classes"):
         label_field({"kind": kind, "colour": kind})

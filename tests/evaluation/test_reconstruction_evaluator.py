@@ -54,14 +54,14 @@ def test_figures_are_those_of_scikit_learn(data: ShardSet, settings: DataSetting
         neighbours = KNeighborsClassifier(5, algorithm="brute").fit(encode(train), known.numpy())
         return float((neighbours.predict(encode(test)) == truth.numpy()).mean())
 
-    of_codes = accuracy(lambda pictures: task.model.encode(pictures).detach().numpy())
-    of_components = accuracy(lambda pictures: judge.transform(pictures.flatten(1).numpy()))
+    of_codes = accuracy(lambda images: task.model.encode(images).detach().numpy())
+    of_components = accuracy(lambda images: judge.transform(images.flatten(1).numpy()))
     assert found["code_accuracy"] == pytest.approx(of_codes)
     assert found["pca_accuracy"] == pytest.approx(of_components, abs=0.011)  # one of 100 at a near draw
     assert found["gain_over_pca"] == found["code_accuracy"] - found["pca_accuracy"]
     error = (task.model(test).sigmoid() - test).square().mean().item()
-    drawn = torch.tensor(judge.inverse_transform(judge.transform(test.flatten(1).numpy())))
-    pca_error = (drawn - test.flatten(1)).square().mean().item()
+    reconstructed = torch.tensor(judge.inverse_transform(judge.transform(test.flatten(1).numpy())))
+    pca_error = (reconstructed - test.flatten(1)).square().mean().item()
     variance = (test - train.mean(0)).square().mean().item()
     assert found["reconstruction_error"] == pytest.approx(error, rel=1e-5)
     assert found["pca_reconstruction_error"] == pytest.approx(pca_error, rel=1e-3)
@@ -79,21 +79,21 @@ def test_two_codes_are_scattered_by_class(data: ShardSet, settings: DataSettings
     for number, one in enumerate(chart.series):
         expected = task.model.encode(test[truth == number]).tolist()
         assert [list(point) for point in one.points] == [pytest.approx(pair) for pair in expected]
-    assert [picture.name for picture in found.pictures] == ["reconstructions", "between"]
+    assert [image.name for image in found.images] == ["reconstructions", "between"]
     assert not evaluate(autoencoder(code_size=3), data, settings, PLAN).charts
 
 
-def test_pictures_that_cannot_be_shown_are_measured_all_the_same(
+def test_images_that_cannot_be_shown_are_measured_all_the_same(
     data: ShardSet, settings: DataSettings, tmp_path: Path
 ) -> None:
     class FiveChannels(nn.Module):
-        def forward(self, pictures: Tensor) -> Tensor:
-            return pictures.expand(-1, 5, -1, -1)
+        def forward(self, images: Tensor) -> Tensor:
+            return images.expand(-1, 5, -1, -1)
 
     task = Reconstruction(Autoencoder((5, 28, 28), 2, [32]), preprocessing=FiveChannels())
     found = evaluate(task, data, settings, PLAN)
     found.save(tmp_path)
-    assert not found.pictures and [chart.name for chart in found.charts] == ["codes"]
+    assert not found.images and [chart.name for chart in found.charts] == ["codes"]
 
 
 def test_noise_is_laid_on_and_taken_away_the_same_at_every_evaluation(
@@ -114,5 +114,5 @@ def test_samples_without_classes_have_errors_alone(data: ShardSet, settings: Dat
     fields = {name: replace(field, classes=None) for name, field in settings.fields.items()}
     found = evaluate(autoencoder(), data, replace(settings, fields=fields), PLAN)
     assert "reconstruction_error" in found.metrics and "code_accuracy" not in found.metrics
-    assert [picture.name for picture in found.pictures] == ["reconstructions"]
+    assert [image.name for image in found.images] == ["reconstructions"]
     assert not found.charts

@@ -11,7 +11,7 @@ from modules.metrics.partition_function import annealed_log_partition, exact_log
 from modules.models.boltzmann.rbm import RBM
 from modules.tasks.contrastive_divergence import ContrastiveDivergence
 from tests.bricks.test_boltzmann_layer import machine, states
-from tests.training.small import pictures
+from tests.training.small import images
 
 
 @pytest.mark.parametrize(("visible_size", "hidden_size"), [(5, 3), (3, 5), (1, 13)])
@@ -36,7 +36,7 @@ def test_exact_value_beside_gaussian_units_is_the_integral() -> None:
 def trained(request: pytest.FixtureRequest) -> tuple[BoltzmannLayer, Tensor]:
     """A machine of 12 hidden units that has learned, and its data's means."""
     torch.manual_seed(0)
-    batch = pictures(500)
+    batch = images(500)
     std = {"visible_std": 0.3} if request.param == "gaussian" else {}
     task = ContrastiveDivergence(RBM([1, 28, 28], 12, visible_units=request.param, **std))
     optimizer = torch.optim.SGD(task.parameters(), lr=0.05 if request.param == "bernoulli" else 0.002)

@@ -15,15 +15,15 @@ from modules.models.feedforward.autoencoder import Autoencoder
     sizes=st.lists(st.integers(1, 4), min_size=1, max_size=2),
 )
 @settings(max_examples=40)
-def test_a_picture_of_any_size_comes_back_in_its_size(shape, kernel_size, sizes):
-    pictures = torch.rand(2, *shape)
+def test_an_image_of_any_size_comes_back_in_its_size(shape, kernel_size, sizes):
+    images = torch.rand(2, *shape)
     for model in (
         ConvolutionalAutoencoder(shape, 3, sizes, kernel_size, hidden_sizes=sizes),
         Autoencoder(shape, 3, sizes),
     ):
-        assert model.encode(pictures).shape == (2, 3)
-        assert model(pictures).shape == pictures.shape
-        assert torch.equal(model.decode(model.encode(pictures)), model(pictures))
+        assert model.encode(images).shape == (2, 3)
+        assert model(images).shape == images.shape
+        assert torch.equal(model.decode(model.encode(images)), model(images))
 
 
 def test_the_dense_decoder_is_the_encoder_in_a_mirror():
@@ -55,6 +55,6 @@ def test_a_convolutional_one_has_a_convolution():
         ConvolutionalAutoencoder((1, 28, 28), 10, [])
 
 
-def test_too_many_strides_for_the_picture_are_refused():
+def test_too_many_strides_for_the_image_are_refused():
     with pytest.raises(ValueError, match="kernel_size=4 does not fit maps of 1x1"):
         ConvolutionalAutoencoder((1, 28, 28), 10, [4, 4, 4, 4, 4])

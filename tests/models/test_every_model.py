@@ -1,6 +1,6 @@
 """Every model under conf/model, found by glob: it learns, it is saved whole, it computes what it computed.
 
-After a change of arithmetic that is meant, write the golden losses anew with
+After a change of arithmetic that is meant, write the golden losses again with
 `TRAINYARD_WRITE_GOLDEN=1 python -m pytest tests/models`.
 """
 
@@ -35,41 +35,41 @@ def built(request):
     model = build(config["model"])
     generator = torch.Generator().manual_seed(1)
     shape = config["data"]["fields"]["image"]["shape"]
-    pictures = torch.rand(16, *shape, generator=generator)
+    images = torch.rand(16, *shape, generator=generator)
     labels = torch.randint(0, len(config["data"]["fields"]["label"]["classes"]), (16,), generator=generator)
-    return request.param, model, pictures, labels
+    return request.param, model, images, labels
 
 
-def objective(model, pictures, labels):
+def objective(model, images, labels):
     """The cross-entropy of classes, or of pixels where the model draws its input; an RBM passes it back.
 
     What a model does beside its forward pass is asked for too.
     """
     if isinstance(model, RBM):
-        return reconstruction_error(model.layers[0], pictures.flatten(1)).mean()
-    answer = model(pictures)
-    if answer.shape == pictures.shape:
-        return functional.binary_cross_entropy_with_logits(answer, pictures)
+        return reconstruction_error(model.layers[0], images.flatten(1)).mean()
+    answer = model(images)
+    if answer.shape == images.shape:
+        return functional.binary_cross_entropy_with_logits(answer, images)
     cost = functional.cross_entropy(answer, labels)
     if isinstance(model, GenerativeBeliefNet):
-        cost = cost + functional.mse_loss(model.drawn(model.features(pictures)), pictures.flatten(1))
+        cost = cost + functional.mse_loss(model.decode(model.features(images)), images.flatten(1))
     return cost
 
 
-def knows(model, pictures, labels):
+def knows(model, images, labels):
     if isinstance(model, RBM):
-        return objective(model, pictures, labels) < 0.2 * pictures.var()
-    answer = model(pictures)
-    if answer.shape == pictures.shape:
-        return (answer.sigmoid() - pictures).square().mean() < 0.2 * pictures.var()
+        return objective(model, images, labels) < 0.2 * images.var()
+    answer = model(images)
+    if answer.shape == images.shape:
+        return (answer.sigmoid() - images).square().mean() < 0.2 * images.var()
     return (answer.argmax(1) == labels).all()
 
 
-def ten_steps(model, pictures, labels):
+def ten_steps(model, images, labels):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     losses = []
     for _ in range(10):
-        loss = objective(model, pictures, labels)
+        loss = objective(model, images, labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -78,49 +78,49 @@ def ten_steps(model, pictures, labels):
 
 
 def test_a_gradient_reaches_every_parameter(built):
-    _, model, pictures, labels = built
-    objective(model, pictures, labels).backward()
+    _, model, images, labels = built
+    objective(model, images, labels).backward()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
 def test_it_learns_one_batch_by_heart(built):
-    _, model, pictures, labels = built
+    _, model, images, labels = built
     # Deep nets without normalisation want the smaller rate.
-    assert any(learns(copy.deepcopy(model), lr, pictures, labels) for lr in (0.003, 0.001))
+    assert any(learns(copy.deepcopy(model), lr, images, labels) for lr in (0.003, 0.001))
 
 
-def learns(model, lr, pictures, labels):
+def learns(model, lr, images, labels):
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     for step in range(1, 301):
         optimizer.zero_grad()
-        objective(model, pictures, labels).backward()
+        objective(model, images, labels).backward()
         optimizer.step()
-        if step % 20 == 0 and knows(model.eval(), pictures, labels):
+        if step % 20 == 0 and knows(model.eval(), images, labels):
             return True
         model.train()
     return False
 
 
 def test_it_comes_back_whole_from_a_file(built):
-    _, model, pictures, labels = built
-    ten_steps(model, pictures, labels)
+    _, model, images, labels = built
+    ten_steps(model, images, labels)
     model.eval()
     file = io.BytesIO()
     torch.save(model.state_dict(), file)
-    expected = model(pictures)
+    expected = model(images)
     for parameter in model.parameters():
         torch.nn.init.zeros_(parameter)
-    assert not torch.equal(model(pictures), expected)
+    assert not torch.equal(model(images), expected)
     file.seek(0)
     model.load_state_dict(torch.load(file, weights_only=True))
-    assert torch.equal(model(pictures), expected)
+    assert torch.equal(model(images), expected)
 
 
 def test_ten_steps_cost_what_they_cost_before(built):
-    name, model, pictures, labels = built
-    losses = ten_steps(model, pictures, labels)
+    name, model, images, labels = built
+    losses = ten_steps(model, images, labels)
     golden = GOLDEN / f"{name.replace('/', '-')}.json"
     if os.environ.get("TRAINYARD_WRITE_GOLDEN"):
         golden.write_text(json.dumps([round(loss, 6) for loss in losses]) + "\n")

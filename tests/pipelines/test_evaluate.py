@@ -64,7 +64,7 @@ def test_the_figures_are_those_of_the_weights_on_every_test_sample(evaluated_yar
     assert filters.shape == (4, 1, 3, 3) and (filters == next(model.parameters()).detach().numpy()).all()
 
 
-def test_the_run_in_mlflow_gets_figures_and_pictures(evaluated_yard: Yard) -> None:
+def test_the_run_in_mlflow_gets_figures_and_images(evaluated_yard: Yard) -> None:
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=evaluated_yard.plan["tracking"]["uri"])

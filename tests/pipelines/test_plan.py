@@ -32,7 +32,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_all_writes_a_plan_and_a_picture_of_every_recipe(planned: Path) -> None:
+def test_all_writes_a_plan_and_an_image_of_every_recipe(planned: Path) -> None:
     out = planned / "build" / "plan"
     assert sorted(path.stem for path in out.glob("*.yaml")) == RECIPES
     for recipe in RECIPES:
@@ -88,7 +88,7 @@ def test_a_stale_catalogue_is_refused_before_anything_is_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("pipelines.plan._catalogue", lambda configs, datasets, spaces: "something else")
-    with pytest.raises(UserError, match=r"Write it anew: python -m pipelines.plan --catalogue"):
+    with pytest.raises(UserError, match=r"Write it again: python -m pipelines.plan --catalogue"):
         main(["--all"])
     assert not list(tmp_path.iterdir())
 

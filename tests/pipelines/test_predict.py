@@ -55,16 +55,16 @@ def tracking(yard: Yard) -> str:
 
 
 @pytest.fixture
-def pictures(yard: Yard) -> list[Path]:
+def images(yard: Yard) -> list[Path]:
     folder = yard.folder / "data" / "raw" / f"{RECIPE}0"
     return [folder / name / "003.png" for name in CLASSES]
 
 
-def eager(yard: Yard, picture: Path) -> list[float]:
+def eager(yard: Yard, image: Path) -> list[float]:
     """The probabilities of the weights themselves, without any part of the registry."""
     model = build(yard.plan["model"])
     model.load_state_dict(torch.load(yard.weights, weights_only=True))
-    pixels = torch.from_numpy(numpy.array(Image.open(picture))).float()[None, None] / 255
+    pixels = torch.from_numpy(numpy.array(Image.open(image))).float()[None, None] / 255
     with torch.inference_mode():
         return model.eval()(pixels).softmax(dim=1)[0].tolist()
 
@@ -82,33 +82,33 @@ def by_class(result: dict[str, Any]) -> list[float]:
 
 @pytest.mark.parametrize("reference", [f"{RECIPE}@champion", f"{RECIPE}@1", RECIPE])
 def test_a_registered_version_answers_as_the_weights(
-    yard: Yard, tracking: str, pictures: list[Path], capsys: pytest.CaptureFixture[str], reference: str
+    yard: Yard, tracking: str, images: list[Path], capsys: pytest.CaptureFixture[str], reference: str
 ) -> None:
-    for picture in pictures:
-        (result,) = predicted(capsys, f"model={reference}", f"input={picture}", tracking)
-        assert by_class(result) == pytest.approx(eager(yard, picture), abs=1e-5)
+    for image in images:
+        (result,) = predicted(capsys, f"model={reference}", f"input={image}", tracking)
+        assert by_class(result) == pytest.approx(eager(yard, image), abs=1e-5)
         probabilities = [entry["probability"] for entry in result["classes"]]
         assert probabilities == sorted(probabilities, reverse=True)
 
 
-def test_a_file_answers_as_the_version_and_a_folder_as_its_pictures(
-    yard: Yard, tracking: str, pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_file_answers_as_the_version_and_a_folder_as_its_images(
+    yard: Yard, tracking: str, images: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     registry = Registry(yard.plan["tracking"])
     with registry.fetched(registry.resolve(RECIPE)) as folder:
         shutil.copyfile(folder / PROGRAM, tmp_path / "net.pt2")
-    folder = pictures[0].parent
+    folder = images[0].parent
     results = predicted(capsys, f"model={tmp_path / 'net.pt2'}", f"input={folder}", "top=3")
     assert [Path(result["input"]).name for result in results] == [f"{number:03d}.png" for number in range(60)]
-    (alone,) = predicted(capsys, f"model={RECIPE}", f"input={pictures[0]}", tracking)
+    (alone,) = predicted(capsys, f"model={RECIPE}", f"input={images[0]}", tracking)
     assert results[3]["input"] == alone["input"]
     assert by_class(results[3]) == pytest.approx(by_class(alone), abs=1e-6)
-    (best,) = predicted(capsys, f"model={tmp_path / 'net.pt2'}", f"input={pictures[0]}", "top=1")
+    (best,) = predicted(capsys, f"model={tmp_path / 'net.pt2'}", f"input={images[0]}", "top=1")
     assert best["classes"] == alone["classes"][:1]
 
 
-def test_people_get_a_table(tracking: str, pictures: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    predict.main([f"model={RECIPE}@champion", f"input={pictures[0]}", tracking])
+def test_people_get_a_table(tracking: str, images: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    predict.main([f"model={RECIPE}@champion", f"input={images[0]}", tracking])
     printed = capsys.readouterr().out
     assert all(name in printed for name in CLASSES) and "%" in printed
 
@@ -124,30 +124,30 @@ def test_people_get_a_table(tracking: str, pictures: list[Path], capsys: pytest.
         (["model=..\n@x"], "is no name for a model"),
         (["model=nowhere.pt2"], "nowhere.pt2 cannot be read"),
         (["model=stripes", "input=nowhere.png"], "nowhere.png does not exist"),
-        (["model=stripes", "input=build"], "holds no picture"),
-        (["model=stripes", "input=mlflow.db"], "is no picture that can be read"),
+        (["model=stripes", "input=build"], "holds no image"),
+        (["model=stripes", "input=mlflow.db"], "is no image that can be read"),
         (["model=stripes", "top=0"], "top=0"),
         (["model=stripes", "output=xml"], "output=xml"),
         (["modle=stripes"], "Did you mean model?"),
     ],
 )
 def test_a_mistake_is_one_line_with_what_was_meant(
-    tracking: str, pictures: list[Path], arguments: list[str], message: str
+    tracking: str, images: list[Path], arguments: list[str], message: str
 ) -> None:
     given = [tracking, *arguments]
     if not any(argument.startswith("input=") for argument in arguments):
-        given.append(f"input={pictures[0]}")
+        given.append(f"input={images[0]}")
     with pytest.raises(UserError) as raised:
         predict.main(given)
     assert message in str(raised.value) and "\n" not in str(raised.value)
 
 
 def test_a_registry_that_is_not_there_is_not_made(
-    pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"mlflow\.db is not there"):
-        predict.main([f"model={RECIPE}", f"input={pictures[0]}"])
+        predict.main([f"model={RECIPE}", f"input={images[0]}"])
     assert not list(tmp_path.iterdir())
 
 
@@ -203,19 +203,19 @@ def wait_for(check: Callable[[], bool], process: subprocess.Popen[bytes], limit_
 
 
 def test_mlflow_serves_the_same_answers(
-    yard: Yard, tracking: str, pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    yard: Yard, tracking: str, images: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     process, address = serving(yard, tmp_path)
     try:
         wait_for(lambda: urllib.request.urlopen(f"{address}/ping", timeout=2).status == 200, process)
         inputs = []
-        for picture in pictures:
-            predict.main([f"model={RECIPE}", f"input={picture}", tracking, "output=request"])
+        for image in images:
+            predict.main([f"model={RECIPE}", f"input={image}", tracking, "output=request"])
             inputs += json.loads(capsys.readouterr().out)["inputs"]
-        assert numpy.allclose(inputs, [numpy.array(Image.open(picture))[None] / 255 for picture in pictures])
+        assert numpy.allclose(inputs, [numpy.array(Image.open(image))[None] / 255 for image in images])
         served = answer(address, inputs)
-        for picture, row in zip(pictures, served, strict=True):
-            (result,) = predicted(capsys, f"model={RECIPE}@champion", f"input={picture}", tracking)
+        for image, row in zip(images, served, strict=True):
+            (result,) = predicted(capsys, f"model={RECIPE}@champion", f"input={image}", tracking)
             assert row == pytest.approx(by_class(result), abs=1e-5)
         assert answer(address, inputs[:1])[0] == pytest.approx(served[0], abs=1e-6)
         with pytest.raises(urllib.error.HTTPError, match="400"):

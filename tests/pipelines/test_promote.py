@@ -157,7 +157,7 @@ def test_a_champion_of_other_data_is_measured_again_on_these(champion_yard: Yard
     fresh = read_outcome(champion_yard.evaluation)
     assert fresh.metrics["accuracy"] > old + 0.1
     result = promoted(champion_yard)
-    # The champion's own figure on the new pictures, counted by hand from its registered program.
+    # The champion's own figure on the new images, counted by hand from its registered program.
     from modules.datamodules.shard_set import ShardSet
     from modules.registry.export import load_program
 

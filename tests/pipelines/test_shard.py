@@ -25,7 +25,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> dict[str, Any]:
-    """A fetched folder of pictures and the plan of its dataset."""
+    """A fetched folder of images and the plan of its dataset."""
     for number in range(40):
         folder = tmp_path / "raw/pets" / ("cat", "dog")[number % 2]
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def dataset(tmp_path: Path) -> dict[str, Any]:
         "name": "pets",
         "title": "Pets",
         "source": source,
-        "reader": {"_target_": "modules.datamodules.formats.image_folder.PictureFolderReader"},
+        "reader": {"_target_": "modules.datamodules.formats.image_folder.ImageFolderReader"},
         "fields": {"image": image, "label": label},
         "splits": {"test": {"from": "train", "fraction": 0.25}},
         "samples_per_record": 8,

@@ -43,23 +43,23 @@ def trained_task(yard: Yard) -> Any:
 def test_an_evaluation_leaves_what_its_task_finds_and_nothing_of_classifiers(autoencoder_yard: Yard) -> None:
     folder = autoencoder_yard.evaluation
     outcome = read_outcome(folder)
-    assert (outcome.provenance.outputs, outcome.provenance.served_as) == (CODES, "values")
+    assert (outcome.provenance.outputs, outcome.provenance.output_kind) == (CODES, "values")
     assert 0.34 < outcome.metrics["code_accuracy"] <= 1 and outcome.metrics["num_samples"] > 50
     assert not {"confusion.json", "mistakes", "filters.npy"} & {file.name for file in folder.iterdir()}
-    (entry, *_) = json.loads((folder / "pictures/pictures.json").read_text())
-    with Image.open(folder / "pictures" / entry["file"]) as picture:
-        assert picture.width > SIDE
+    (entry, *_) = json.loads((folder / "images/images.json").read_text())
+    with Image.open(folder / "images" / entry["file"]) as image:
+        assert image.width > SIDE
 
 
 def test_a_prediction_names_every_value(yard: Yard, capsys: pytest.CaptureFixture[str]) -> None:
     result = promoted(yard)
     assert result["champion"] is True and "[1, 12, 12] to 3 outputs" in str(result["gates"])
-    picture = yard.folder / "data/raw" / f"{RECIPE}0" / CLASSES[0] / "003.png"
-    arguments = [f"model={RECIPE}", f"input={picture}", f"tracking={yard.plan['tracking']['uri']}"]
+    image = yard.folder / "data/raw" / f"{RECIPE}0" / CLASSES[0] / "003.png"
+    arguments = [f"model={RECIPE}", f"input={image}", f"tracking={yard.plan['tracking']['uri']}"]
     capsys.readouterr()
     predict.main([*arguments, "output=json"])
     (said,) = json.loads(capsys.readouterr().out)
-    pixels = torch.from_numpy(numpy.array(Image.open(picture))).float()[None, None] / 255
+    pixels = torch.from_numpy(numpy.array(Image.open(image))).float()[None, None] / 255
     with torch.inference_mode():
         expected = trained_task(yard).served()(pixels)[0].tolist()
     assert list(said["outputs"]) == CODES and "classes" not in said

@@ -1,4 +1,4 @@
-"""A small yard of its own: pictures of stripes in shards, a trained network, its run in MLflow."""
+"""A small yard of its own: images of stripes in shards, a trained network, its run in MLflow."""
 
 import hashlib
 import json
@@ -55,7 +55,7 @@ class Yard:
         self.plan_file.write_text(yaml.safe_dump(plan, sort_keys=False))
 
     def write_shards(self, seed: int) -> None:
-        """Other pictures of the same classes."""
+        """Other images of the same classes."""
         raw = self.folder / "data" / "raw" / f"{DATASET}{seed}"
         draw_stripes(raw, seed)
         write_shards(read(DataSettings, self.plan["data"]), raw, self.folder / "data" / "shards" / DATASET)
@@ -110,7 +110,7 @@ def tracking(folder: Path) -> dict[str, Any]:
 
 
 def draw_stripes(folder: Path, seed: int) -> None:
-    """Noisy grey pictures, a folder for each class."""
+    """Noisy grey images, a folder for each class."""
     generator = torch.Generator().manual_seed(seed)
     row, column = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
     for name, place in zip(CLASSES, (row, column, row + column), strict=True):
@@ -143,7 +143,7 @@ def make_yard(folder: Path, overrides: list[str] = CLASSIFIER, metric: str = "ac
             "path": "x",
             "licence": "CC0",
         },
-        "reader": {"_target_": "modules.datamodules.formats.image_folder.PictureFolderReader"},
+        "reader": {"_target_": "modules.datamodules.formats.image_folder.ImageFolderReader"},
         "fields": {
             "image": {
                 "dtype": "uint8",

@@ -51,7 +51,7 @@ def model(request: pytest.FixtureRequest) -> nn.Module:
 
 
 @pytest.fixture
-def pictures() -> Tensor:
+def images() -> Tensor:
     return torch.rand(9, *SHAPE, generator=torch.Generator().manual_seed(1))
 
 
@@ -65,24 +65,24 @@ def eager(model: nn.Module, inputs: Tensor) -> Tensor:
 
 
 def test_a_loaded_program_answers_as_the_model_for_any_batch(
-    model: nn.Module, pictures: Tensor, tmp_path: Path
+    model: nn.Module, images: Tensor, tmp_path: Path
 ) -> None:
     model.train()  # as training leaves it: dropout must be off in the program all the same
-    save_program(export_program(served(model), pictures[:2]), DESCRIPTION, tmp_path / "net.pt2")
+    save_program(export_program(served(model), images[:2]), DESCRIPTION, tmp_path / "net.pt2")
     program, description = load_program(tmp_path / "net.pt2")
     assert description == DESCRIPTION
     for size in (1, 2, 9):
-        answer = program(pictures[:size])
-        torch.testing.assert_close(answer, eager(model, pictures[:size]))
+        answer = program(images[:size])
+        torch.testing.assert_close(answer, eager(model, images[:size]))
         torch.testing.assert_close(answer.sum(dim=1), torch.ones(size))
     assert [file.name for file in tmp_path.iterdir()] == ["net.pt2"]
 
 
 def test_a_fresh_process_without_this_repository_runs_it(
-    model: nn.Module, pictures: Tensor, tmp_path: Path
+    model: nn.Module, images: Tensor, tmp_path: Path
 ) -> None:
-    save_program(export_program(served(model), pictures[:2]), DESCRIPTION, tmp_path / "net.pt2")
-    numpy.save(tmp_path / "inputs.npy", pictures.numpy())
+    save_program(export_program(served(model), images[:2]), DESCRIPTION, tmp_path / "net.pt2")
+    numpy.save(tmp_path / "inputs.npy", images.numpy())
     done = subprocess.run(
         [sys.executable, "-I", "-c", ELSEWHERE, "net.pt2", "inputs.npy"],
         cwd=tmp_path,
@@ -94,28 +94,28 @@ def test_a_fresh_process_without_this_repository_runs_it(
     found = json.loads(done.stdout)
     assert found["known"] == []
     for size, answer in zip((1, 2, 9), found["answers"], strict=True):
-        torch.testing.assert_close(torch.tensor(answer), eager(model, pictures[:size]))
+        torch.testing.assert_close(torch.tensor(answer), eager(model, images[:size]))
 
 
 def test_the_file_says_nothing_of_the_machine_it_comes_from(
-    model: nn.Module, pictures: Tensor, tmp_path: Path
+    model: nn.Module, images: Tensor, tmp_path: Path
 ) -> None:
-    save_program(export_program(served(model), pictures[:2]), DESCRIPTION, tmp_path / "net.pt2")
+    save_program(export_program(served(model), images[:2]), DESCRIPTION, tmp_path / "net.pt2")
     content = (tmp_path / "net.pt2").read_bytes()
     assert str(REPOSITORY).encode() not in content and sys.prefix.encode() not in content
 
 
-def test_another_size_of_picture_is_refused_by_the_program(pictures: Tensor, tmp_path: Path) -> None:
-    save_program(export_program(served(MODELS["lenet"]()), pictures[:2]), DESCRIPTION, tmp_path / "net.pt2")
+def test_another_size_of_image_is_refused_by_the_program(images: Tensor, tmp_path: Path) -> None:
+    save_program(export_program(served(MODELS["lenet"]()), images[:2]), DESCRIPTION, tmp_path / "net.pt2")
     program, _ = load_program(tmp_path / "net.pt2")
     with pytest.raises(AssertionError, match="12"):
         program(torch.rand(2, 1, 13, 12))
 
 
-def test_a_program_from_before_outputs_had_names_is_a_classifiers(pictures: Tensor, tmp_path: Path) -> None:
+def test_a_program_from_before_outputs_had_names_is_a_classifiers(images: Tensor, tmp_path: Path) -> None:
     known = {"name": "net", "identity": "0" * 64, "input_shape": SHAPE, "classes": CLASSES}
     buffer = io.BytesIO()
-    program = export_program(served(MODELS["neuron"]()), pictures[:2])
+    program = export_program(served(MODELS["neuron"]()), images[:2])
     torch.export.save(program, buffer, extra_files={"description.json": json.dumps(known)})
     (tmp_path / "net.pt2").write_bytes(vetted(buffer.getvalue(), "net.pt2"))
     assert load_program(tmp_path / "net.pt2")[1] == DESCRIPTION
@@ -123,13 +123,13 @@ def test_a_program_from_before_outputs_had_names_is_a_classifiers(pictures: Tens
     assert registered.signature == Signature(SHAPE, CLASSES)
 
 
-def test_a_model_that_branches_on_values_is_one_line(pictures: Tensor) -> None:
+def test_a_model_that_branches_on_values_is_one_line(images: Tensor) -> None:
     class Moody(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return x.flatten(1)[:, :3] if x.sum() > 0 else -x.flatten(1)[:, :3]
 
     with pytest.raises(UserError, match="the model cannot be exported") as raised:
-        export_program(Moody(), pictures[:2])
+        export_program(Moody(), images[:2])
     assert "\n" not in str(raised.value)
 
 
@@ -137,7 +137,7 @@ def test_a_model_that_branches_on_values_is_one_line(pictures: Tensor) -> None:
     "changes",
     [
         {"outputs": ()},
-        {"served_as": "words"},
+        {"output_kind": "words"},
         {"input_shape": ()},
         {"input_shape": (1, 0, 3)},
         {"name": "a\nb"},

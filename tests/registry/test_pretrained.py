@@ -17,7 +17,7 @@ from modules.configuration.plans.identity import identity
 from modules.configuration.yaml_files import read_yaml, to_yaml
 from modules.datamodules.shard_set import ShardSet
 from modules.registry import pretrained
-from modules.registry.pretrained import check_origins, is_registered, with_origins
+from modules.registry.pretrained import check_pretrained, is_registered, with_pretrained
 from modules.registry.versions import Version
 from modules.training.fit import build_task
 from tests.training.small import small_plan, write_small_shards
@@ -43,7 +43,7 @@ def shards(storage: Path) -> Path:
 
 
 def planned(storage: Path, *overrides: str) -> dict[str, Any]:
-    return with_origins(small_plan("perceptron", *overrides), shards(storage))
+    return with_pretrained(small_plan("perceptron", *overrides), shards(storage))
 
 
 def test_what_is_registered() -> None:
@@ -53,7 +53,7 @@ def test_what_is_registered() -> None:
 
 def test_a_plan_that_begins_from_nothing_is_left_alone(storage: Path) -> None:
     plan = small_plan("neuron")
-    assert with_origins(plan, shards(storage)) is plan
+    assert with_pretrained(plan, shards(storage)) is plan
 
 
 def test_weights_are_known_by_their_content(storage: Path, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_teacher_of_other_classes_is_refused(storage: Path) -> None:
     with pytest.raises(
         UserError, match=r"knows 10 classes \(T-shirt/top, .*\), and the student learns 10 \(0, 1"
     ):
-        check_origins(plan)
+        check_pretrained(plan)
 
 
 @pytest.mark.parametrize(
@@ -139,12 +139,14 @@ def test_what_is_not_there(reference: str, said: str, storage: Path) -> None:
 
 def test_how_weights_fit_is_said_beforehand(storage: Path) -> None:
     trained = f"init_from={storage}/build/train/perceptron"
-    assert "6 of 6 tensors kept" in check_origins(
+    assert "6 of 6 tensors kept" in check_pretrained(
         compose(["recipe=perceptron", "data=mnist_digits", trained])
     )
     with pytest.raises(UserError, match=r"nothing in .* fits LeNet: hidden.0.linear.weight is .* there and"):
-        check_origins(compose(["recipe=lenet", "data=mnist_digits", trained, "fine_tuning.anew=[output.]"]))
-    assert check_origins(compose(["recipe=lenet"])) == ""
+        check_pretrained(
+            compose(["recipe=lenet", "data=mnist_digits", trained, "fine_tuning.reinit=[output.]"])
+        )
+    assert check_pretrained(compose(["recipe=lenet"])) == ""
 
 
 def test_a_teacher_that_names_no_classes_is_refused(storage: Path) -> None:

@@ -75,8 +75,8 @@ def in_graph(change: Callable[[dict], object]) -> Callable[[Records, Path], None
 
 def first_size(graph: dict) -> dict:
     body = graph["graph_module"]["graph"]
-    pictures = body["inputs"][-1]["as_tensor"]["name"]
-    return body["tensor_values"][pictures]["sizes"][0]["as_expr"]
+    images = body["inputs"][-1]["as_tensor"]["name"]
+    return body["tensor_values"][images]["sizes"][0]["as_expr"]
 
 
 def signature(graph: dict) -> dict:

@@ -1,4 +1,4 @@
-"""Charts: what is drawn is where the numbers say, and labels leave one another alone."""
+"""Charts: what is plotted is where the numbers say, and labels leave one another alone."""
 
 import itertools
 import math
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.evaluation.findings import Chart, Series
-from modules.report.charts import draw
+from modules.report.charts import plot
 from modules.report.confusion import class_accuracy, matrix_rows, most_confused
 from modules.report.learning_curves import learning_curves, quantity_curves
 from modules.report.reading import read_recipes
@@ -195,8 +195,8 @@ def chart(kind: str, *series: Series, **changes) -> Chart:
 
 
 def test_lines_go_through_their_points() -> None:
-    drawn = draw(chart("lines", Series("a", [(0, 1), (1, 2), (4, 3)]), Series("b", [(0, 2)])))
-    root = ElementTree.fromstring(drawn or "")
+    plotted = plot(chart("lines", Series("a", [(0, 1), (1, 2), (4, 3)]), Series("b", [(0, 2)])))
+    root = ElementTree.fromstring(plotted or "")
     first = [
         (float(dot.get("cx", 0)), float(dot.get("cy", 0)))
         for dot in next(root.iter(f"{SVG}g")).iter(f"{SVG}circle")
@@ -208,7 +208,7 @@ def test_lines_go_through_their_points() -> None:
 
 def test_a_logarithmic_axis_shows_what_vanishes() -> None:
     norms = Series("sigmoid", [(layer, 10.0 ** (layer - 10)) for layer in range(10)])
-    root = ElementTree.fromstring(draw(chart("lines", norms, Series("none", [(1, 0)]), log_y=True)) or "")
+    root = ElementTree.fromstring(plot(chart("lines", norms, Series("none", [(1, 0)]), log_y=True)) or "")
     heights = [float(dot.get("cy", 0)) for dot in root.iter(f"{SVG}circle")]
     steps = [before - after for before, after in itertools.pairwise(heights)]
     assert len(heights) == 10 and steps == pytest.approx([steps[0]] * 9, abs=0.02)
@@ -222,42 +222,42 @@ def test_a_cloud_of_many_points_stays_small() -> None:
         Series(f"class {n}", [(generator.gauss(n, 1), generator.gauss(0, 1)) for _ in range(2000)])
         for n in range(10)
     ]
-    drawn = draw(chart("points", *clouds))
-    assert drawn and len(drawn) < 60_000 and "3,000 of 20,000 points" in drawn
-    assert drawn == draw(chart("points", *clouds))
-    few = draw(chart("points", Series("only", clouds[0].points[:100])))
+    plotted = plot(chart("points", *clouds))
+    assert plotted and len(plotted) < 60_000 and "3,000 of 20,000 points" in plotted
+    assert plotted == plot(chart("points", *clouds))
+    few = plot(chart("points", Series("only", clouds[0].points[:100])))
     assert few and few.count("h0") == 100 and ">only<" not in few
 
 
 @pytest.mark.parametrize("kind", ["lines", "points"])
 @pytest.mark.parametrize("count", [14, 15, 43])
 def test_names_of_many_series_stay_beside_the_chart(kind: str, count: int) -> None:
-    drawn = draw(chart(kind, *(Series(f"class {n}", [(0, n), (1, n)]) for n in range(count))))
-    root = ElementTree.fromstring(drawn or "")
+    plotted = plot(chart(kind, *(Series(f"class {n}", [(0, n), (1, n)]) for n in range(count))))
+    root = ElementTree.fromstring(plotted or "")
     heights = [
         float(text.get("y", 0)) for text in root.iter(f"{SVG}text") if "name-of" in text.get("class", "")
     ]
     assert len(heights) == (count if count <= 14 else 13)
     assert min(heights) > 12 and max(heights) < (230 if count <= 14 else 214)
     assert all(below - above >= 12 for above, below in itertools.pairwise(sorted(heights)))
-    assert (f">and {count - 13} more<" in (drawn or "")) == (count > 14)
+    assert (f">and {count - 13} more<" in (plotted or "")) == (count > 14)
 
 
 @pytest.mark.parametrize("points", [[], [(math.nan, 1)], [(1, math.inf)]])
 def test_nothing_to_draw(points: list[tuple[float, float]]) -> None:
-    assert draw(chart("points", Series("a", points))) is None and draw(chart("lines")) is None
+    assert plot(chart("points", Series("a", points))) is None and plot(chart("lines")) is None
 
 
 def test_one_point_and_equal_points() -> None:
     for kind in ("lines", "points"):
         for points in ([(0.0, 0.0)], [(5.0, 5.0)] * 3):
-            assert draw(chart(kind, Series("a", points)))
-    assert draw(chart("lines", Series("a", [(2.0, 2.0)]), log_x=True, log_y=True))
+            assert plot(chart(kind, Series("a", points)))
+    assert plot(chart("lines", Series("a", [(2.0, 2.0)]), log_x=True, log_y=True))
 
 
 def test_labels_across_leave_one_another_alone() -> None:
     across = [(float(n), "a long name of a class") for n in range(9)]
-    drawn = draw(chart("lines", Series("a", [(x, x) for x, _ in across])), across)
-    root = ElementTree.fromstring(drawn or "")
+    plotted = plot(chart("lines", Series("a", [(x, x) for x, _ in across])), across)
+    root = ElementTree.fromstring(plotted or "")
     places = [float(text.get("x", 0)) for text in root.iter(f"{SVG}text") if text.text == across[0][1]]
     assert 2 <= len(places) < 9 and all(after - before > 130 for before, after in itertools.pairwise(places))

@@ -1,4 +1,4 @@
-"""Pictures inside the page."""
+"""Images inside the page."""
 
 import base64
 import io
@@ -8,7 +8,7 @@ import numpy
 import pytest
 from PIL import Image
 
-from modules.report.embedded_images import LARGEST_PX, drawing_address, filter_pictures, thumbnail
+from modules.report.embedded_images import LARGEST_PX, drawing_address, filter_images, thumbnail
 
 
 def decoded(address: str) -> Image.Image:
@@ -23,12 +23,12 @@ def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
-def test_small_picture_stays_as_it_is() -> None:
+def test_small_image_stays_as_it_is() -> None:
     grey = numpy.arange(784, dtype=numpy.uint8).reshape(28, 28)
     assert numpy.array_equal(numpy.asarray(decoded(thumbnail(encoded(Image.fromarray(grey))))), grey)
 
 
-def test_large_picture_shrinks() -> None:
+def test_large_image_shrinks() -> None:
     assert decoded(thumbnail(encoded(Image.new("RGB", (400, 800))))).size == (LARGEST_PX // 2, LARGEST_PX)
 
 
@@ -38,7 +38,7 @@ def test_what_is_no_png(content: bytes) -> None:
         thumbnail(content)
 
 
-def test_truncated_picture() -> None:
+def test_truncated_image() -> None:
     with pytest.raises(ValueError, match="not a PNG"):
         thumbnail(encoded(Image.effect_noise((90, 90), 50))[:2000])
 
@@ -47,7 +47,7 @@ def test_sign_is_colour_and_size_is_ink() -> None:
     filters = numpy.zeros((2, 1, 2, 2))
     filters[0, 0, 0] = [1.0, -1.0]
     filters[1, 0, 0] = [0.5, 0.0]
-    first, second = (numpy.asarray(decoded(picture)) for picture in filter_pictures(filters))
+    first, second = (numpy.asarray(decoded(image)) for image in filter_images(filters))
     assert first.shape == (2, 2, 4)
     blue, rust = first[0, 0], first[0, 1]
     assert blue[2] > blue[0] and rust[0] > rust[2] and blue[3] == rust[3] == 255
@@ -58,11 +58,11 @@ def test_sign_is_colour_and_size_is_ink() -> None:
 def test_three_channels_are_colours() -> None:
     filters = numpy.zeros((1, 3, 1, 1))
     filters[0, :, 0, 0] = [1.0, -1.0, 0.0]
-    assert decoded(filter_pictures(filters)[0]).getpixel((0, 0)) == (255, 0, 128)
+    assert decoded(filter_images(filters)[0]).getpixel((0, 0)) == (255, 0, 128)
 
 
 def test_all_zero_filters() -> None:
-    assert not numpy.asarray(decoded(filter_pictures(numpy.zeros((1, 1, 3, 3)))[0]))[..., 3].any()
+    assert not numpy.asarray(decoded(filter_images(numpy.zeros((1, 1, 3, 3)))[0]))[..., 3].any()
 
 
 def test_drawing_is_sealed() -> None:

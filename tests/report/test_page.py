@@ -100,7 +100,7 @@ def test_shows_every_part_of_every_recipe(page: Page, trained: Path) -> None:
     assert page.text.count("Each class for itself.") == page.text.count("Colour, and large.") == 2
     widths = [image["style"] for image in page.all("img") if image["alt"] in ("A tile", "A wall")]
     assert widths == ["width:480px", "width:720px"] * 2, (
-        "a small picture by a whole factor, a large one as it is"
+        "a small image by a whole factor, a large one as it is"
     )
 
 
@@ -156,7 +156,7 @@ def test_hostile_names_stay_text(build: Path, edit) -> None:
         json.dumps([entry | {"truth": HOSTILE, "prediction": HOSTILE} for entry in mistakes])
     )
     edit(build / "train/net/summary.json", {"identity": HOSTILE, "git_commit": HOSTILE, "finished": HOSTILE})
-    edit(build / "train/net/summary.json", {"processor": HOSTILE})
+    edit(build / "train/net/summary.json", {"cpu": HOSTILE})
     edit(
         build / "promote/net.json",
         {
@@ -171,9 +171,9 @@ def test_hostile_names_stay_text(build: Path, edit) -> None:
         chart |= dict.fromkeys(("name", "title", "caption", "x", "y"), HOSTILE)
         chart["series"] = [one | {"name": HOSTILE} for one in chart["series"]]
     (folder / "charts.json").write_text(json.dumps(charts))
-    shown = json.loads((folder / "pictures/pictures.json").read_text())
+    shown = json.loads((folder / "images/images.json").read_text())
     shown = [entry | {"title": HOSTILE, "caption": HOSTILE} for entry in shown]
-    (folder / "pictures/pictures.json").write_text(json.dumps(shown))
+    (folder / "images/images.json").write_text(json.dumps(shown))
     plan = yaml.safe_load((build / "plan/net.yaml").read_text())
     plan["data"]["title"] = plan["expected"]["metric"] = HOSTILE
     edit(folder / "metrics.json", {HOSTILE: 0.9})
@@ -209,7 +209,7 @@ def test_a_recipe_far_below_does_not_press_the_others_together(build: Path) -> N
         return [title.replace("&amp;", "&") for title in found]
 
     assert titles(a=0.9, b=0.8, c=0.5) == ["Stripes & blobs"]
-    assert titles(a=0.9, b=0.8, chance=0.1) == ["Stripes & blobs; far below, and not drawn: chance"]
+    assert titles(a=0.9, b=0.8, chance=0.1) == ["Stripes & blobs; far below, and not plotted: chance"]
     assert titles(a=-80.0, b=-200.0) == ["Stripes & blobs"]  # log-likelihoods: no zero to be far from
 
 
@@ -295,20 +295,20 @@ def test_the_heading_of_the_scores_keeps_its_capitals(build: Path) -> None:
     assert ">Test gain over PCA</th>" in render(read_recipes(build))
 
 
-def test_picture_that_is_none(build: Path) -> None:
-    (build / "evaluate/net/pictures/wall.png").write_bytes(b"<svg>")
-    with pytest.raises(UserError, match="net is not a PNG picture"):
+def test_image_that_is_none(build: Path) -> None:
+    (build / "evaluate/net/images/wall.png").write_bytes(b"<svg>")
+    with pytest.raises(UserError, match="net is not a PNG image"):
         render(read_recipes(build))
 
 
-def test_mistake_that_is_no_picture(build: Path) -> None:
+def test_mistake_that_is_no_image(build: Path) -> None:
     name = json.loads((build / "evaluate/line/mistakes/mistakes.json").read_text())[0]["file"]
     (build / "evaluate/line/mistakes" / name).write_bytes(b"GIF89a")
-    with pytest.raises(UserError, match="line is not a PNG picture"):
+    with pytest.raises(UserError, match="line is not a PNG image"):
         render(read_recipes(build))
 
 
-def test_large_pictures_are_made_small(build: Path) -> None:
+def test_large_images_are_made_small(build: Path) -> None:
     name = json.loads((build / "evaluate/line/mistakes/mistakes.json").read_text())[0]["file"]
     Image.effect_noise((1200, 900), 80).save(build / "evaluate/line/mistakes" / name)
     assert len(render(read_recipes(build))) < 300_000

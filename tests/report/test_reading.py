@@ -54,7 +54,7 @@ def test_nothing_planned(tmp_path: Path) -> None:
         "evaluate/net/confusion.json",
         "evaluate/net/provenance.json",
         "evaluate/net/charts.json",
-        "evaluate/net/pictures/pictures.json",
+        "evaluate/net/images/images.json",
         "promote/net.json",
         "plan/net.yaml",
     ],
@@ -96,8 +96,8 @@ def test_damaged_drawing_is_named(build: Path) -> None:
         ("evaluate/net/charts.json", {"series": [{"name": "a", "points": [[1, 10**400]]}]}),
         ("evaluate/net/charts.json", {"series": 3}),
         ("train/net/history.json", {"train/loss": [[1, 10**400]]}),
-        ("evaluate/net/pictures/pictures.json", {"file": "../metrics.json"}),
-        ("evaluate/net/pictures/pictures.json", {"file": "gone.png"}),
+        ("evaluate/net/images/images.json", {"file": "../metrics.json"}),
+        ("evaluate/net/images/images.json", {"file": "gone.png"}),
         ("promote/net.json", {"gates": [1]}),
         ("promote/net.json", {"gates": [{"gate": "score"}]}),
     ],
@@ -114,7 +114,7 @@ def test_wrong_types_are_refused(build: Path, edit, name: str, changes: dict) ->
 
 
 @pytest.mark.parametrize("file", ["../../../secret.png", "/etc/hostname", "..", "", "sub/x.png", "a\0b"])
-def test_pictures_outside_their_folder_are_refused(build: Path, file: str) -> None:
+def test_images_outside_their_folder_are_refused(build: Path, file: str) -> None:
     (build.parent / "secret.png").write_bytes(b"secret")
     entry = {"file": file, "truth": "a", "prediction": "b", "probability": 0.5}
     mistakes = build / "evaluate/net/mistakes/mistakes.json"
@@ -123,7 +123,7 @@ def test_pictures_outside_their_folder_are_refused(build: Path, file: str) -> No
         read_recipes(build)
 
 
-def test_linked_picture_is_refused(build: Path) -> None:
+def test_linked_image_is_refused(build: Path) -> None:
     secret = build.parent / "secret.png"
     secret.write_bytes(b"secret")
     folder = build / "evaluate/net/mistakes"

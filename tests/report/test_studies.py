@@ -11,7 +11,7 @@ import yaml
 
 from modules.configuration.errors import UserError
 from modules.configuration.schema.execution_settings import ChartSettings
-from modules.report.charts import draw
+from modules.report.charts import plot
 from modules.report.page import render
 from modules.report.reading import read_recipes
 from modules.report.studies import read_studies, study
@@ -87,8 +87,8 @@ def test_what_did_not_end_has_no_value_and_is_told() -> None:
     found = study(sweep, chart())
     assert found and [label for label, _ in found.rows] == ["10", "100", "all"]
     assert (found.num_scored, found.num_trials) == (17, 24)
-    drawn = draw(found.chart, found.across, found.spreads)
-    assert drawn and ">1<" not in drawn
+    plotted = plot(found.chart, found.across, found.spreads)
+    assert plotted and ">1<" not in plotted
     for trial in sweep.trials:
         trial.value = None
     assert study(sweep, chart()) is None
@@ -142,13 +142,13 @@ def test_series(changes: dict, names: list[str]) -> None:
 def test_places(values: list[str], log: bool, across: list[tuple[float, str]]) -> None:
     found = study(swept({"depth": values, "model.hidden_sizes": ["[8]"]}), chart(x="depth", log_x=log))
     assert found and found.across == across
-    assert draw(found.chart, found.across, found.spreads)
+    assert plot(found.chart, found.across, found.spreads)
 
 
 def test_spreads_are_drawn_from_least_to_greatest() -> None:
     found = study(swept(), chart())
     assert found
-    root = ElementTree.fromstring(draw(found.chart, found.across, found.spreads) or "")
+    root = ElementTree.fromstring(plot(found.chart, found.across, found.spreads) or "")
     for group, colour in zip(root.findall(f"{SVG}g"), ("s0", "s1"), strict=True):
         circles = [float(circle.get("cy", 0)) for circle in group.iter(f"{SVG}circle")]
         spreads = [line for line in group.iter(f"{SVG}line") if line.get("class") == "spread"]

@@ -211,8 +211,8 @@ def test_scale_of_a_key(texts: list[str | None], given: str, expected: tuple[Any
 def drawn_ends(sweep: SweepResults) -> dict[int, float]:
     """The height at which each trial's line ends."""
     links = re.findall(r'<a href="#trial-(\d+)".*?</a>', parallel_coordinates(sweep), re.S)
-    drawn = re.split(r'<a href="#trial-', parallel_coordinates(sweep))[1:]
-    ends = [float(re.findall(r'd="M.*?,([\d.]+)"', link)[0]) for link in drawn]
+    plotted = re.split(r'<a href="#trial-', parallel_coordinates(sweep))[1:]
+    ends = [float(re.findall(r'd="M.*?,([\d.]+)"', link)[0]) for link in plotted]
     return dict(zip(map(int, links), ends, strict=True))
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
-from modules.evaluation.findings import Chart, Findings, Picture, Series
+from modules.evaluation.findings import Chart, Findings, ReportImage, Series
 from modules.models.convolutional.lenet import LeNet
 from modules.models.feedforward.neuron import Neuron
 
@@ -21,9 +21,9 @@ SIDE, PER_CLASS, BATCH, EPOCHS = 12, 60, 20, 4
 
 
 def stripes(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noisy grey pictures of four kinds, [sample, 1, SIDE, SIDE] in 0..1, with labels, in random order."""
+    """Noisy grey images of four kinds, [sample, 1, SIDE, SIDE] in 0..1, with labels, in random order."""
     row, column = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
-    pictures, labels = [], []
+    images, labels = [], []
     for label in range(len(CLASSES)):
         for _ in range(PER_CLASS):
             shift = torch.randint(SIDE, (), generator=generator)
@@ -32,10 +32,10 @@ def stripes(generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
             if label == 3:
                 clean = 2 * torch.exp(-((row - 4 - shift / 4) ** 2 + (column - 6) ** 2) / 8) - 1
             noise = torch.randn(SIDE, SIDE, generator=generator)
-            pictures.append((0.5 + 0.3 * clean + 0.35 * noise).clamp(0, 1))
+            images.append((0.5 + 0.3 * clean + 0.35 * noise).clamp(0, 1))
             labels.append(label)
     order = torch.randperm(len(labels), generator=generator)
-    return torch.stack(pictures)[order, None], torch.tensor(labels)[order]
+    return torch.stack(images)[order, None], torch.tensor(labels)[order]
 
 
 def models() -> dict[str, tuple[nn.Module, int]]:
@@ -51,7 +51,7 @@ def models() -> dict[str, tuple[nn.Module, int]]:
 def write_recipe(build: Path, name: str) -> None:
     """Trains one net, and writes what plan, train, evaluate and promote write about it."""
     generator = torch.Generator().manual_seed(7)
-    pictures, labels = stripes(generator)
+    images, labels = stripes(generator)
     cut = len(labels) * 3 // 4
     with torch.random.fork_rng():
         torch.manual_seed(3)
@@ -75,14 +75,14 @@ def write_recipe(build: Path, name: str) -> None:
         for start in range(0, cut, BATCH):
             optimizer.zero_grad()
             loss = functional.cross_entropy(
-                model(pictures[start : start + BATCH]), labels[start : start + BATCH]
+                model(images[start : start + BATCH]), labels[start : start + BATCH]
             )
             loss.backward()
             optimizer.step()
             history["train/loss"].append([epoch * cut // BATCH + start // BATCH + 1, loss.item()])
         step = history["train/loss"][-1][0]
         with torch.no_grad():
-            logits = model(pictures[cut:])
+            logits = model(images[cut:])
         history["validation/loss"].append([step, functional.cross_entropy(logits, labels[cut:]).item()])
         right = (logits.argmax(1) == labels[cut:]).double().mean().item()
         history["validation/accuracy"].append([step, right])
@@ -96,7 +96,7 @@ def write_recipe(build: Path, name: str) -> None:
     (train / "summary.json").write_text(json.dumps(summary))
     pretraining = {"summary": summary | {"seconds": 2.5, "seconds_total": 2.5}, "history": history}
     (train / "phases.json").write_text(json.dumps({"layer0": pretraining} if name == "net" else {}))
-    _write_evaluation(build / "evaluate" / name, model, pictures[cut:], labels[cut:])
+    _write_evaluation(build / "evaluate" / name, model, images[cut:], labels[cut:])
     promotion = {"recipe": name, "model": name, "version": 2, "champion": name == "net", "previous": None}
     gates = [{"gate": "score", "passed": name == "net", "detail": "0.9 against 0.7", "binding": True}]
     gates.append({"gate": "expected", "passed": False, "detail": "0.9 below 0.99", "binding": False})
@@ -105,9 +105,9 @@ def write_recipe(build: Path, name: str) -> None:
     (build / "promote" / f"{name}.json").write_text(json.dumps(promotion))
 
 
-def _write_evaluation(folder: Path, model: nn.Module, pictures: torch.Tensor, labels: torch.Tensor) -> None:
+def _write_evaluation(folder: Path, model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> None:
     with torch.no_grad():
-        probabilities = model(pictures).softmax(1)
+        probabilities = model(images).softmax(1)
     predictions = probabilities.argmax(1)
     matrix = torch.zeros(len(CLASSES), len(CLASSES), dtype=torch.int64)
     for truth, prediction in zip(labels, predictions, strict=True):
@@ -122,7 +122,7 @@ def _write_evaluation(folder: Path, model: nn.Module, pictures: torch.Tensor, la
     mistakes = []
     for index in torch.nonzero(predictions != labels).flatten().tolist()[:8]:
         buffer = io.BytesIO()
-        Image.fromarray((pictures[index, 0] * 255).byte().numpy()).save(buffer, format="PNG")
+        Image.fromarray((images[index, 0] * 255).byte().numpy()).save(buffer, format="PNG")
         (folder / "mistakes" / f"{index}.png").write_bytes(buffer.getvalue())
         truth, prediction = int(labels[index]), int(predictions[index])
         entry = {"file": f"{index}.png", "index": index, "truth": CLASSES[truth]}
@@ -133,24 +133,26 @@ def _write_evaluation(folder: Path, model: nn.Module, pictures: torch.Tensor, la
     filters = weights if weights.ndim == 4 else weights.reshape(-1, 1, SIDE, SIDE)
     numpy.save(folder / "filters.npy", filters)
     (folder / "provenance.json").write_text(json.dumps({"identity": "ab" * 32}))
-    _show_logits(folder, model, pictures, labels)
+    _show_logits(folder, model, images, labels)
 
 
-def _show_logits(folder: Path, model: nn.Module, pictures: torch.Tensor, labels: torch.Tensor) -> None:
-    """A cloud of points, lines and two pictures, as any evaluation may leave them."""
+def _show_logits(folder: Path, model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> None:
+    """A cloud of points, lines and two images, as any evaluation may leave them."""
     with torch.no_grad():
-        logits = model(pictures)[:, :2].double().tolist()
+        logits = model(images)[:, :2].double().tolist()
     clouds = [
         Series(name, [(x, y) for (x, y), label in zip(logits, labels.tolist(), strict=True) if label == kind])
         for kind, name in enumerate(CLASSES)
     ]
-    means = [(float(row), pictures[:, 0, row].mean().item()) for row in range(SIDE)]
-    tile = (pictures[0, 0] * 255).byte().numpy()
+    means = [(float(row), images[:, 0, row].mean().item()) for row in range(SIDE)]
+    tile = (images[0, 0] * 255).byte().numpy()
     findings = Findings(
         metrics=json.loads((folder / "metrics.json").read_text()),
-        pictures=[
-            Picture("tile", "A tile", "Grey, and small.", tile),
-            Picture("wall", "A wall", "Colour, and large.", numpy.stack([numpy.tile(tile, (60, 60))] * 3, 2)),
+        images=[
+            ReportImage("tile", "A tile", "Grey, and small.", tile),
+            ReportImage(
+                "wall", "A wall", "Colour, and large.", numpy.stack([numpy.tile(tile, (60, 60))] * 3, 2)
+            ),
         ],
         charts=[
             Chart("logits", "Two logits", "Each class for itself.", "points", "first", "second", clouds),

@@ -1,4 +1,4 @@
-"""Configurations on pictures of 28x28 in ten classes, with networks of a package that the user allowed."""
+"""Configurations on images of 28x28 in ten classes, with networks of a package that the user allowed."""
 
 from collections.abc import Callable
 from typing import Any

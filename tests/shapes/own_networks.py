@@ -19,15 +19,15 @@ class Residual(nn.Module):
         self.right = nn.Conv2d(num_filters, 4, 5, padding=2)
         self.output = nn.Linear(20, num_classes)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        maps = self.stem(pictures).relu()
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.stem(images).relu()
         maps = self.shortcut(maps) + self.second(self.first(maps).relu())
         both = torch.cat([self.left(maps), self.right(maps)], dim=1)
         return self.output(both.mean(dim=(2, 3)))
 
 
 class Recurrent(nn.Module):
-    """One cell for all rows of a picture, a token of its own, and a head that nothing uses."""
+    """One cell for all rows of an image, a token of its own, and a head that nothing uses."""
 
     def __init__(self, num_classes: int, unused: int = 0) -> None:
         super().__init__()
@@ -36,15 +36,15 @@ class Recurrent(nn.Module):
         self.output = nn.Linear(32, num_classes)
         self.unused = nn.Linear(32, unused) if unused else None
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        state = self.start.expand(len(pictures), -1)
-        for row in pictures[:, 0].unbind(dim=1):
+    def forward(self, images: Tensor) -> Tensor:
+        state = self.start.expand(len(images), -1)
+        for row in images[:, 0].unbind(dim=1):
             state = self.cell(row, state)
         return self.output(state)
 
 
 class Attention(nn.Module):
-    """Rows of a picture attend to each other, all rows of all pictures in one matrix product after that."""
+    """Rows of an image attend to each other, all rows of all images in one matrix product after that."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -52,10 +52,10 @@ class Attention(nn.Module):
         self.rows = nn.Linear(28, 16)
         self.output = nn.Linear(28 * 16, num_classes)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        rows = pictures[:, 0]
+    def forward(self, images: Tensor) -> Tensor:
+        rows = images[:, 0]
         attended, _ = self.attention(rows, rows, rows, need_weights=False)
-        return self.output(self.rows(attended.flatten(0, 1)).view(len(pictures), -1))
+        return self.output(self.rows(attended.flatten(0, 1)).view(len(images), -1))
 
 
 class Looking(nn.Module):
@@ -65,8 +65,8 @@ class Looking(nn.Module):
         super().__init__()
         self.output = nn.Linear(784, num_classes)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        logits = self.output(pictures.flatten(1))
+    def forward(self, images: Tensor) -> Tensor:
+        logits = self.output(images.flatten(1))
         return logits if logits.sum().item() > 0 else -logits
 
 
@@ -81,8 +81,8 @@ class Unlucky(nn.Module):
         self.convolution = nn.Conv2d(1, 2, window, stride)
         self.output = nn.Linear(2 * side * side, num_classes)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.output(self.convolution(pictures).flatten(1))
+    def forward(self, images: Tensor) -> Tensor:
+        return self.output(self.convolution(images).flatten(1))
 
 
 def own(name: str, **keywords: Any) -> dict[str, Any]:
@@ -93,4 +93,4 @@ def own(name: str, **keywords: Any) -> dict[str, Any]:
 def chain(*layers: tuple[str, dict[str, Any]]) -> dict[str, Any]:
     """The node of layers of torch, one after another."""
     nodes = [{"_target_": f"torch.nn.{name}", **keywords} for name, keywords in layers]
-    return {"_target_": "modules.models.sequential.Chain", "layers": nodes}
+    return {"_target_": "modules.models.sequential.Sequential", "layers": nodes}

@@ -80,7 +80,7 @@ def test_the_file_is_whole_and_needs_nothing_else(residual):
     assert "prefers-color-scheme: dark" in text
 
 
-def test_the_same_network_gives_the_same_picture(residual, tmp_path):
+def test_the_same_network_gives_the_same_image(residual, tmp_path):
     """Also in another process, where sets and hashes come in another order."""
     saved = tmp_path / "report.pickle"
     saved.write_bytes(pickle.dumps(residual))

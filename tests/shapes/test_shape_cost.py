@@ -91,7 +91,7 @@ def test_a_convolution_in_groups_costs_twice_as_much_back_as_forth(configure, ch
     windows = 28**2 if transposed else side**2
     second = windows * 25 * channels * channels // groups
     assert cost.multiply_adds == 28**2 * channels + second + channels * side**2 * 10
-    # Nobody asks for the gradient of the picture.
+    # Nobody asks for the gradient of the image.
     assert cost.backward_multiply_adds == 2 * cost.multiply_adds - 28**2 * channels
 
 

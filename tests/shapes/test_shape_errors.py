@@ -28,7 +28,7 @@ def fault(config, where=None) -> ShapeError:
 
 
 @pytest.mark.parametrize(
-    ("override", "problem", "mend"),
+    ("override", "problem", "hint"),
     [
         (
             "model.kernel_size=15",
@@ -57,14 +57,14 @@ def fault(config, where=None) -> ShapeError:
         ),
     ],
 )
-def test_overrides_of_lenet(override, problem, mend):
+def test_overrides_of_lenet(override, problem, hint):
     overrides = ["recipe=lenet", "model.num_filters=[32,64]", override]
     error = fault(compose(overrides), origins(overrides, CONF))
     assert problem in error.problem
     assert f"{override.partition('=')[0]}=" in error.problem
     assert "is set on the command line" in error.problem
-    assert error.mend == f"With {mend} the whole network fits (tried)"
-    check_shapes(compose([*overrides, mend]))
+    assert error.hint == f"With {hint} the whole network fits (tried)"
+    check_shapes(compose([*overrides, hint]))
 
 
 def test_a_key_in_a_file_is_named_with_its_line(tmp_path: Path, configure):
@@ -77,7 +77,7 @@ def test_a_key_in_a_file_is_named_with_its_line(tmp_path: Path, configure):
         "model.3 (Linear) gets batch×100 but takes batch×128; "
         f"model.layers[3].in_features=128 is set in {file}:{line}"
     )
-    assert error.mend == "With `in_features: 100` the whole network fits (tried)"
+    assert error.hint == "With `in_features: 100` the whole network fits (tried)"
     assert error.key == "model.layers[3].in_features"
 
 
@@ -87,7 +87,7 @@ def test_the_size_of_flattened_maps(configure):
         configure(chain(convolution, RELU, ("MaxPool2d", {"kernel_size": 2}), FLATTEN, linear(400, 10)))
     )
     assert "model.4 (Linear) gets batch×1152 but takes batch×400" in error.problem
-    assert "`in_features: 1152`" in error.mend
+    assert "`in_features: 1152`" in error.hint
 
 
 def test_a_kernel_larger_than_the_maps(configure):
@@ -100,30 +100,30 @@ def test_a_kernel_larger_than_the_maps(configure):
     ]
     error = fault(configure(chain(*layers)))
     assert "model.1 (Conv2d) gets batch×4×8×8 but takes at least batch×4×11×11" in error.problem
-    assert error.mend == "With `kernel_size: 8` the whole network fits (tried)"
+    assert error.hint == "With `kernel_size: 8` the whole network fits (tried)"
 
 
 def test_shapes_that_do_not_add_up(configure):
     config = configure(own("Residual", num_filters=8, num_shortcut=6, num_classes=10))
     error = fault(config)
     assert error.problem.startswith("model (Residual): add does not fit batch×8×28×28 and batch×6×28×28; ")
-    assert error.mend == "With model.num_filters=6 the whole network fits (tried)"
+    assert error.hint == "With model.num_filters=6 the whole network fits (tried)"
     fixed = deepcopy(config)
     fixed["model"]["num_filters"] = 6
     check_shapes(fixed)
 
 
-def test_a_default_of_the_constructor_can_be_the_mend(configure):
+def test_a_default_of_the_constructor_can_be_the_hint(configure):
     error = fault(configure(own("Unlucky", num_classes=10)))
     assert "Unlucky: window=40 is larger than 28; model.window=40 is the default" in error.problem
-    assert error.mend == "With model.window=28 the whole network fits (tried)"
+    assert error.hint == "With model.window=28 the whole network fits (tried)"
 
 
 def test_two_wrong_sizes_are_said_to_be_two(configure):
     error = fault(configure(chain(FLATTEN, linear(400, 100), RELU, linear(128, 10))))
     assert "model.1 (Linear) gets batch×784 but takes batch×400" in error.problem
-    assert "With `in_features: 784` it gets further, then model.3 (Linear) gets batch×100" in error.mend
-    assert "more than one size is wrong" in error.mend
+    assert "With `in_features: 784` it gets further, then model.3 (Linear) gets batch×100" in error.hint
+    assert "more than one size is wrong" in error.hint
 
 
 def test_nothing_that_fits_is_said_honestly(configure):
@@ -134,7 +134,7 @@ def test_nothing_that_fits_is_said_honestly(configure):
         "model.1 (Conv2d)" in error.problem
         and "cannot take batch×784: Expected 3D (unbatched) or 4D" in error.problem
     )
-    assert error.mend.startswith("None of ")
+    assert error.hint.startswith("None of ")
     assert error.key == ""
 
 

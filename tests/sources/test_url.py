@@ -59,7 +59,7 @@ def test_an_interrupted_call_is_continued_by_the_next(site: Site, tmp_path: Path
     assert site.requests[-1] == ("/data.bin", "bytes=400000-")
 
 
-def test_a_server_without_ranges_starts_anew(site: Site, tmp_path: Path) -> None:
+def test_a_server_without_ranges_starts_again(site: Site, tmp_path: Path) -> None:
     site.cut_after, site.ranges = 300_000, False
     with pytest.raises(UserError):
         fetched(source(f"{site.address}/data.bin"), tmp_path)
@@ -83,7 +83,7 @@ def test_another_content_is_refused_with_both_hashes(site: Site, tmp_path: Path)
     assert list((tmp_path / "out").iterdir()) == [] == list((tmp_path / "cache").iterdir())
 
 
-def test_a_damaged_cache_is_mended(site: Site, tmp_path: Path) -> None:
+def test_a_damaged_cache_is_fixed(site: Site, tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache/numbers-data.bin").write_bytes(CONTENT[:-1] + b"x")
     assert (fetched(source(f"{site.address}/data.bin"), tmp_path) / "data.bin").read_bytes() == CONTENT

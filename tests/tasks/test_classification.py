@@ -11,8 +11,8 @@ from modules.tasks.classification import Classification
 class Half(nn.Module):
     """An augmentation that is easy to see."""
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return pictures / 2
+    def forward(self, images: Tensor) -> Tensor:
+        return images / 2
 
 
 def task(**keywords: object) -> Classification:

@@ -1,4 +1,4 @@
-"""Reconstruction: what it costs to draw a picture again, and what is served."""
+"""Reconstruction: what it costs to draw an image again, and what is served."""
 
 import pytest
 import torch
@@ -13,8 +13,8 @@ from modules.tasks.reconstruction import Reconstruction
 class Half(nn.Module):
     """Noise that is easy to see."""
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return pictures / 2
+    def forward(self, images: Tensor) -> Tensor:
+        return images / 2
 
 
 def task(**keywords: object) -> Reconstruction:
@@ -29,7 +29,7 @@ def batch() -> dict[str, Tensor]:
     return {"image": image, "label": torch.arange(6)}
 
 
-def test_cross_entropy_is_that_of_each_pixel_summed_over_the_picture(batch: dict[str, Tensor]) -> None:
+def test_cross_entropy_is_that_of_each_pixel_summed_over_the_image(batch: dict[str, Tensor]) -> None:
     plain = task()
     pixels, white = plain.inputs(batch), plain.model(plain.inputs(batch)).sigmoid()
     nats = -(pixels * white.log() + (1 - pixels) * (1 - white).log())
@@ -44,7 +44,7 @@ def test_squared_error_is_of_what_the_model_draws(batch: dict[str, Tensor]) -> N
     assert torch.equal(plain.reconstruct(pixels), drawn)
 
 
-def test_noise_is_encoded_in_training_only_and_the_clean_picture_is_wanted(batch: dict[str, Tensor]) -> None:
+def test_noise_is_encoded_in_training_only_and_the_clean_image_is_wanted(batch: dict[str, Tensor]) -> None:
     noisy, plain = task(noise=Half(), error="squared_error"), task(error="squared_error")
     pixels = plain.inputs(batch)
     expected = (pixels - plain.model(pixels / 2)).square().sum((1, 2, 3)).mean()
@@ -62,7 +62,7 @@ def test_cross_entropy_takes_what_lies_in_0_to_1(batch: dict[str, Tensor]) -> No
     kelvin = {"image": batch["image"] * 2.5}
     with pytest.raises(UserError, match=r"holds .*; probabilities need 0\.\.1") as refused:
         task().loss(kelvin)
-    assert refused.value.mend == "Scale the field to 0..1, or set task.error=squared_error"
+    assert refused.value.hint == "Scale the field to 0..1, or set task.error=squared_error"
     assert task(error="squared_error").loss(kelvin).isfinite()
     assert torch.equal(task().loss({"image": batch["image"] / 255}), task().loss(batch))
 

@@ -243,7 +243,7 @@ def test_an_addition_that_fails_at_first_arrives_later(folder: Path, sqlite: Set
     assert recorded(sqlite, IDENTITY).curves["test/accuracy"] == [(5, 0.9)]
 
 
-def test_a_corrupt_state_is_made_anew(folder: Path, sqlite: Settings, recorded: Recorded):
+def test_a_corrupt_state_is_made_again(folder: Path, sqlite: Settings, recorded: Recorded):
     session(folder, sqlite, range(20))
     drain(folder, patience_s=0)
     for damage in ("", "{", "[]", '{"unknown": 1}'):

@@ -28,5 +28,5 @@ def test_what_is_over_mlflows_limits_is_cut_with_an_ellipsis():
     assert len(value) == MAX_VALUE and value.endswith("...")
 
 
-def test_names_that_mlflow_refuses_are_mended():
+def test_names_that_mlflow_refuses_are_fixed():
     assert flatten({"a+b@c": 1}) == {"a_b_c": "1"}

@@ -47,7 +47,7 @@ def test_processes_that_meet_a_fresh_database_all_succeed(tmp_path: Path):
     assert len(set(ids)) == 1
 
 
-def test_deleted_experiment_is_named_with_the_mend(sqlite: Settings):
+def test_deleted_experiment_is_named_with_the_hint(sqlite: Settings):
     client, experiment_id = open_store(sqlite)
     client.delete_experiment(experiment_id)
     with pytest.raises(UserError, match="mlflow experiments restore"):

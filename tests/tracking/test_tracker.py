@@ -92,14 +92,14 @@ def test_a_folder_without_a_run_cannot_be_reopened(tmp_path: Path):
 
 
 def test_files_are_kept_as_they_were(tmp_path: Path):
-    pictures = tmp_path / "pictures"
-    (pictures / "deep").mkdir(parents=True)
-    (pictures / "a.txt").write_text("before")
-    (pictures / "deep" / "b.txt").write_text("b")
+    images = tmp_path / "images"
+    (images / "deep").mkdir(parents=True)
+    (images / "a.txt").write_text("before")
+    (images / "deep" / "b.txt").write_text("b")
     tracker = Tracker(tmp_path / "tracking", OFF, RUN)
-    tracker.artifact(pictures / "a.txt")
-    (pictures / "a.txt").write_text("after")
-    tracker.artifact(pictures, "samples/")
+    tracker.artifact(images / "a.txt")
+    (images / "a.txt").write_text("after")
+    tracker.artifact(images, "samples/")
     tracker.finish()
     kept = [event for event in events(tmp_path / "tracking") if event["event"] == "artifact"]
     assert [(event["folder"], (tmp_path / "tracking" / event["path"]).read_text()) for event in kept] == [

@@ -24,7 +24,7 @@ NUM_TRAINING = 960  # a few less after the validation split is cut off
 
 
 def recipes_of_every_task() -> list[str]:
-    """The recipes of the first tutorial, and one on grey pictures of 28x28 for each other task."""
+    """The recipes of the first tutorial, and one on grey images of 28x28 for each other task."""
     found = {}
     for recipe in names("recipe"):
         config = compose([f"recipe={recipe}"])
@@ -79,7 +79,7 @@ def write_small_shards(out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder)
         for number, (split, files) in enumerate(data["reader"]["splits"].items()):
-            fields = pictures(NUM_TRAINING if split == "train" else 100, seed=number)
+            fields = images(NUM_TRAINING if split == "train" else 100, seed=number)
             write_idx(raw / files["image"], fields["image"].squeeze(1).numpy())
             write_idx(raw / files["label"], fields["label"].numpy())
         source = {"name": "fashion_mnist", "sha256": data["source"]["sha256"], "licence": "none", "files": {}}
@@ -87,8 +87,8 @@ def write_small_shards(out: Path) -> None:
         write_shards(read(DataSettings, data, "data"), raw, out)
 
 
-def pictures(num_samples: int, seed: int = 0) -> dict[str, Tensor]:
-    """Pictures that can be learned: a bright square whose place is the class."""
+def images(num_samples: int, seed: int = 0) -> dict[str, Tensor]:
+    """Images that can be learned: a bright square whose place is the class."""
     generator = torch.Generator().manual_seed(seed)
     image = torch.randint(0, 128, (num_samples, 1, 28, 28), dtype=torch.uint8, generator=generator)
     label = torch.randint(0, 10, (num_samples,), generator=generator)

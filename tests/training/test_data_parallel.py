@@ -145,7 +145,7 @@ def test_divergence_of_one_is_told_by_all(small_shards: Path, tmp_path: Path) ->
 def test_running_means_are_the_first_ones(small_shards: Path, tmp_path: Path) -> None:
     plan = small_plan("neuron")
     plan["model"] = {
-        "_target_": "modules.models.sequential.Chain",
+        "_target_": "modules.models.sequential.Sequential",
         "layers": [
             {"_target_": "torch.nn.BatchNorm2d", "num_features": 1},
             {"_target_": "torch.nn.Flatten"},

@@ -1,4 +1,4 @@
-"""Frozen parts keep their weights and statistics, thaw in time, and learn at rates of their own."""
+"""Frozen parts keep their weights and statistics, unfreeze in time, and learn at rates of their own."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_rates_by_part() -> None:
     assert groups[1]["params"] == list(model.hidden[0].parameters())
 
 
-def test_thawing_from_the_top() -> None:
+def test_unfreezing_from_the_top() -> None:
     freezing = Freezing(Perceptron([1, 2, 2], 3, [4, 5]), FineTuningSettings(None, [], 2, 3))
     assert [freezing.num_frozen(epoch) for epoch in range(8)] == [2, 2, 2, 1, 1, 1, 0, 0]
     for_ever = Freezing(Perceptron([1, 2, 2], 3, [4, 5]), FineTuningSettings(None, [], 2))
@@ -68,7 +68,7 @@ def test_what_learns_when(lr_decay: float, small_shards: Path, tmp_path: Path) -
             f"trainer.max_epochs={num_epochs}",
             "schedule=constant",
             "fine_tuning.frozen_parts=2",
-            "fine_tuning.thaw_every_epochs=1",
+            "fine_tuning.unfreeze_every_epochs=1",
             f"fine_tuning.lr_decay={lr_decay}",
         )
         validation = EvaluationLoader(data.split("validation"), 50)

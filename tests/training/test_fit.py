@@ -71,7 +71,9 @@ def test_curves_hold_what_was_trained(small_shards: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize("recipe", recipes_of_every_task())
 def test_a_task_measures_what_it_says(recipe: str, small_shards: Path, tmp_path: Path) -> None:
     task, curves, _ = train(small_plan(recipe, "trainer.max_epochs=1"), small_shards, tmp_path / "last.ckpt")
-    assert {name for name in curves.history if not name.startswith("train/")} == task.measures.keys()
+    assert {
+        name for name in curves.history if not name.startswith("train/")
+    } == task.validation_metrics.keys()
 
 
 def test_a_terminal_gets_a_bar(small_shards: Path, tmp_path: Path) -> None:

@@ -37,10 +37,10 @@ def test_a_new_head_on_a_trained_body(file: Path) -> None:
 def test_what_is_wanted_anew_is_not_taken(file: Path) -> None:
     model = perceptron()
     drawn = model.output.linear.weight.clone()
-    assert begin_from(model, file, anew=["output."]).new == ["output.linear.weight", "output.linear.bias"]
+    assert begin_from(model, file, reinit=["output."]).new == ["output.linear.weight", "output.linear.bias"]
     assert torch.equal(model.output.linear.weight, drawn)
     with pytest.raises(UserError, match=r"no weight of Perceptron begins with 'head\.'"):
-        begin_from(model, file, anew=["head."])
+        begin_from(model, file, reinit=["head."])
 
 
 def test_a_layer_of_another_size_is_new_as_a_whole(file: Path) -> None:
@@ -78,10 +78,10 @@ def test_nothing_that_fits(file: Path) -> None:
         begin_from(nn.Linear(2, 2), file)
     with pytest.raises(UserError, match=r"hidden.0.linear.weight is \[8, 16\] there and \[9, 25\] here"):
         begin_from(Perceptron([1, 5, 5], 3, [9]), file)
-    with pytest.raises(UserError, match=r"fits Perceptron: fine_tuning.anew draws all of it anew"):
-        begin_from(perceptron(), file, anew=["hidden.", "output."])
+    with pytest.raises(UserError, match=r"fits Perceptron: fine_tuning.reinit initialises all of it again"):
+        begin_from(perceptron(), file, reinit=["hidden.", "output."])
     with pytest.raises(UserError, match=r"output.linear.weight is \[10, 6\] there and \[3, 6\] here"):
-        begin_from(perceptron(num_classes=3), file, anew=["hidden."])
+        begin_from(perceptron(num_classes=3), file, reinit=["hidden."])
 
 
 def test_a_file_that_is_no_weights(tmp_path: Path, file: Path) -> None:

@@ -150,7 +150,7 @@ def test_workers_without_room_are_refused_at_once(small_shards: Path, tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_driver_that_nobody_answers_begins_anew(
+def test_a_driver_that_nobody_answers_begins_again(
     small_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("modules.training.ray_training._ANSWER_S", 5.0)
@@ -158,7 +158,9 @@ def test_a_driver_that_nobody_answers_begins_anew(
 
     def suspend() -> bool:
         if not suspended and last_step(tmp_path) >= 30:
-            suspended.extend(p for p in psutil.Process().children(recursive=True) if p.name() == "ray::Desk")
+            suspended.extend(
+                p for p in psutil.Process().children(recursive=True) if p.name() == "ray::Mailbox"
+            )
             suspended[-1].suspend()
         return bool(suspended)
 

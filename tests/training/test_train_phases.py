@@ -84,9 +84,9 @@ def test_weights_go_from_phase_to_phase(trained: Any, small_shards: Path, tmp_pa
             ("model.hidden_sizes=[10]", "+phases.a={model: {hidden_sizes: [9]}}"),
             "nothing of what perceptron.a",
         ),
-        (("fine_tuning.anew=[hidden.,output.]", *PHASES), "nothing of what perceptron.second trains fits"),
+        (("fine_tuning.reinit=[hidden.,output.]", *PHASES), "nothing of what perceptron.second trains fits"),
         (
-            ("fine_tuning.anew=[head.]", *PHASES),
+            ("fine_tuning.reinit=[head.]", *PHASES),
             r"no weight of Perceptron begins with 'head\.'. There is: hidden",
         ),
     ],
@@ -97,4 +97,4 @@ def test_what_the_last_training_could_not_begin_from_is_said_beforehand(
     """Before its phases are trained, and as `begin_from` would say it after."""
     with pytest.raises(UserError, match=said):
         check_phases(small_plan("perceptron", *overrides))
-    check_phases(small_plan("perceptron", "fine_tuning.anew=[output.]", *PHASES))
+    check_phases(small_plan("perceptron", "fine_tuning.reinit=[output.]", *PHASES))

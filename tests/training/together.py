@@ -39,12 +39,12 @@ class Recorder(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        pictures = batch["image"].flatten(end_dim=1)
+        images = batch["image"].flatten(end_dim=1)
         weights = torch.cat([value.detach().flatten() for value in pl_module.state_dict().values()])
         line = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
-            "samples": [digest(picture) for picture in pictures],
+            "samples": [digest(image) for image in images],
             "weights": digest(weights),
             "drawn": float(torch.rand(())),
         }

@@ -35,9 +35,9 @@ def fetched(name: str, folder: Path) -> Path:
     return folder / name
 
 
-def trained(model, source_name: str, file: str, through, tmp_path_factory):
+def trained(model, source_name: str, file: str, adapter, tmp_path_factory):
     folder = fetched(source_name, tmp_path_factory.mktemp("raw"))
-    fit = begin_from(model, folder / file, through)
+    fit = begin_from(model, folder / file, adapter)
     assert not fit.new and not fit.left_over
     return model.eval()
 
@@ -61,10 +61,10 @@ def efficientnet_lite(tmp_path_factory):
 def classes(net, photograph, count: int = 1) -> set[int]:
     """The most likely classes of the photograph's middle square."""
     model, size_px = net
-    picture = torch.from_numpy(photograph.copy()).movedim(-1, 0)[None].float() / 255
-    side = min(picture.shape[-2:])
-    top, left = ((size - side) // 2 for size in picture.shape[-2:])
-    square = picture[..., top : top + side, left : left + side]
+    image = torch.from_numpy(photograph.copy()).movedim(-1, 0)[None].float() / 255
+    side = min(image.shape[-2:])
+    top, left = ((size - side) // 2 for size in image.shape[-2:])
+    square = image[..., top : top + side, left : left + side]
     square = functional.interpolate(square, (size_px, size_px), mode="bilinear", antialias=True)
     with torch.no_grad():
         return set(model(square)[0].topk(count).indices.tolist())
@@ -86,6 +86,6 @@ def test_the_better_net_knows_a_rocket_too(efficientnet_lite):
 
 
 @pytest.mark.parametrize("net", ["squeezenet", "efficientnet_lite"])
-def test_a_picture_may_have_another_size(net, request):
+def test_an_image_may_have_another_size(net, request):
     model, _ = request.getfixturevalue(net)
     assert classes((model, 160), data.coffee()) == {ESPRESSO}

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from modules.configuration.composition.key_locations import CONF, shown
-from modules.configuration.errors import KeyFault, UserError
+from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.names import check_name, suggest
 from modules.configuration.schema.execution_settings import SpaceSettings
 from modules.configuration.schema.settings import DataSettings, read
@@ -17,7 +17,7 @@ from modules.configuration.yaml_files import read_yaml
 HEADER = (
     "# Written by `python -m pipelines.plan --catalogue`: what dvc.yaml loops over. Do not edit by hand.\n"
 )
-MEND = "Write it anew: python -m pipelines.plan --catalogue"
+HINT = "Write it again: python -m pipelines.plan --catalogue"
 
 
 def names(group: str, conf: Path = CONF) -> list[str]:
@@ -74,7 +74,7 @@ def dataset(name: str, conf: Path = CONF) -> dict[str, Any]:
     plain = found["data"] if isinstance(found, dict) else {}
     try:
         read(DataSettings, plain)
-    except KeyFault as fault:
+    except ConfigError as fault:
         raise fault.at(shown(path)) from None
     if plain["name"] != name:
         raise UserError(f"{shown(path)}: its name is {plain['name']!r}", f"Write name: {name}")
@@ -90,7 +90,7 @@ def space(name: str, conf: Path = CONF) -> SpaceSettings:
     path = conf / "space" / f"{name}.yaml"
     try:
         found = read(SpaceSettings, read_yaml(path))
-    except KeyFault as fault:
+    except ConfigError as fault:
         raise fault.at(shown(path)) from None
     if found.name != name:
         raise UserError(f"{shown(path)}: its name is {found.name!r}", f"Write name: {name}")

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from modules.configuration.composition.hydra_errors import HYDRA_ERRORS, explain
 from modules.configuration.composition.hydra_loader import load, origins
 from modules.configuration.composition.key_locations import CONF
-from modules.configuration.errors import KeyFault, UserError
+from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.schema.config_check import check
 
 
@@ -47,17 +47,17 @@ def resolve(config: DictConfig, overrides: list[str], conf: Path = CONF) -> dict
     named = {str(key): value for key, value in plain.items()}
     try:
         check(named, conf)
-    except KeyFault as fault:
+    except ConfigError as fault:
         raise _placed(fault, overrides, conf) from None
     return named
 
 
-def _placed(fault: KeyFault, overrides: list[str], conf: Path) -> UserError:
+def _placed(fault: ConfigError, overrides: list[str], conf: Path) -> UserError:
     place = origins(overrides, conf).of(fault.key)
     section = fault.key.partition(".")[0]
     if "recipe/" in place and any(override.startswith(f"{section}=") for override in overrides):
-        mend = f"The recipe sets it for another {section}: take it away with ~{fault.key}"
-        return UserError(f"{place}: {fault.problem}", mend)
+        hint = f"The recipe sets it for another {section}: take it away with ~{fault.key}"
+        return UserError(f"{place}: {fault.problem}", hint)
     return fault.at(place)
 
 

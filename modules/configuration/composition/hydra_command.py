@@ -136,12 +136,12 @@ def _run(
         if not full_errors:
             del os.environ["HYDRA_FULL_ERROR"]
     if refused and sweep:
-        raise UserError(f"{len(refused)} of {num_jobs} jobs failed: {refused[0].problem}", refused[0].mend)
+        raise UserError(f"{len(refused)} of {num_jobs} jobs failed: {refused[0].problem}", refused[0].hint)
     if refused:
         raise refused[0]
 
 
-def job_origins() -> Origins:
+def job_key_locations() -> Origins:
     """What the running task's configuration was composed of; for errors that name file and line."""
     from modules.configuration.composition.hydra_loader import origins
 

@@ -27,11 +27,11 @@ _RESOLVERS = ("length", "oc.env", "oc.decode", "oc.select", "oc.create")
 
 
 def explain(error: Exception, overrides: list[str], conf: Path) -> UserError:
-    """What the user can mend about an error that Hydra or OmegaConf raised while composing `overrides`."""
+    """What the user can fix about an error that Hydra or OmegaConf raised while composing `overrides`."""
     key = str(getattr(error, "full_key", None) or getattr(error.__cause__, "full_key", None) or "")
     match error:
         case OverrideParseException(override=override):
-            return UserError(f"override {override!r} cannot be read", _grammar_mend(override))
+            return UserError(f"override {override!r} cannot be read", _grammar_hint(override))
         case MissingConfigException():
             return _missing_file(error, conf)
         case yaml.MarkedYAMLError(problem_mark=mark) if mark is not None:
@@ -51,8 +51,8 @@ def _unresolved(error: OmegaConfBaseException, key: str, overrides: list[str], c
         case InterpolationKeyError():
             wanted = "".join(re.findall(r"'([^']*)'", str(error))[:1])
             near = nearest_key(wanted, _keys(overrides, conf))
-            mend = f"Did you mean ${{{near}}}?" if near else ""
-            return UserError(f"{place}: ${{{wanted}}} leads to nothing", mend)
+            hint = f"Did you mean ${{{near}}}?" if near else ""
+            return UserError(f"{place}: ${{{wanted}}} leads to nothing", hint)
         case UnsupportedInterpolationType():
             name = str(error).split("type ", 1)[-1].split()[0]
             return UserError(f"{place}: there is no resolver ${{{name}:...}}", suggest(name, _RESOLVERS))
@@ -73,16 +73,16 @@ def _refused_override(error: Exception, key: str, overrides: list[str], conf: Pa
         near = nearest_key(name, keys)
         if near and near != name:
             return UserError(f"{where}there is no {name!r} to override", f"Did you mean {near}?")
-        mend = f"Add a key that the file leaves to its default with +{name}=..." if "." in name else ""
-        return UserError(f"{where}there is no {name!r} to override", mend)
+        hint = f"Add a key that the file leaves to its default with +{name}=..." if "." in name else ""
+        return UserError(f"{where}there is no {name!r} to override", hint)
     if text.startswith("Could not append"):
         return UserError(f"{name!r} is there already", f"Leave the + out: {name}=...")
     if text.startswith("Could not delete"):
         near = nearest_key(name, _keys(overrides, conf))
         return UserError(f"there is no {name!r} to delete", f"Did you mean {near}?" if near else "")
     if text.startswith("Ambiguous value"):
-        mend = "A list is key=[a,b]; a sweep over both needs -m; a text is \"key='a,b'\""
-        return UserError(f"override {name!r} has several values", mend)
+        hint = "A list is key=[a,b]; a sweep over both needs -m; a text is \"key='a,b'\""
+        return UserError(f"override {name!r} has several values", hint)
     if text.startswith("Sweep parameters"):
         return UserError(f"{name} is a sweep", "Add -m, and hydra/sweeper=ray to search an interval")
     if "more than once" in text:
@@ -124,7 +124,7 @@ def _split_group(wanted: str, conf: Path) -> tuple[str, str]:
     return "/".join(parts[:count]), "/".join(parts[count:])
 
 
-def _grammar_mend(override: str) -> str:
+def _grammar_hint(override: str) -> str:
     if "=" not in override:
         return f"Write {override}=value" if re.fullmatch(r"[\w./@-]+", override) else "Write key=value"
     return "Write key=value; quote a value with spaces, commas or brackets: \"key='a, b'\""

@@ -33,7 +33,7 @@ OmegaConf.register_new_resolver("length", length, replace=True)
 
 
 class _Loader(ConfigLoaderImpl):
-    """Remembers its last composition: to explain a fault, Hydra would have to compose anew."""
+    """Remembers its last composition: to explain a fault, Hydra would have to compose again."""
 
     def __init__(self, conf: Path) -> None:
         version.setbase(VERSION_BASE)

@@ -86,8 +86,8 @@ def shard_hashes(folder: Path) -> dict[str, list[str]]:
         splits = json.loads(path.read_text(encoding="utf-8"))["splits"]
         return {split: [str(shard["sha256"]) for shard in entry["shards"]] for split, entry in splits.items()}
     except FileNotFoundError:
-        mend = f"Make them: python -m pipelines.shard plan=build/plan/datasets/{folder.name}.yaml"
-        raise UserError(f"{path} is not there", mend) from None
+        hint = f"Make them: python -m pipelines.shard plan=build/plan/datasets/{folder.name}.yaml"
+        raise UserError(f"{path} is not there", hint) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} cannot be read: {error!r}", "Write the shards again") from error
 

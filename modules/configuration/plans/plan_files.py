@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from modules.configuration.errors import KeyFault, UserError
+from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.schema.config_check import check
 from modules.configuration.yaml_files import read_yaml
 
@@ -30,7 +30,7 @@ def read_plan(path: Path) -> dict[str, Any]:
         configuration["phases"] = {name: _without_facts(changes) for name, changes in phases.items()}
     try:
         check(configuration)
-    except KeyFault as fault:
+    except ConfigError as fault:
         raise fault.at(str(path)) from None
     return plan
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from modules.configuration.errors import KeyFault, UserError
+from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.names import check_name, suggest
 from modules.configuration.schema.phases import SETTABLE, named_phases
 from modules.configuration.schema.settings import Settings, read
@@ -15,15 +15,15 @@ def check(config: dict[str, Any], conf: Path = ROOT / "conf") -> Settings:
     """Checks a plain configuration: its targets first, then every key, type and range.
 
     Raises:
-        KeyFault: naming the key at fault.
+        ConfigError: naming the key at fault.
     """
     check_targets("", config)
     phases = config.get("phases", {})
     # What a phase sets is judged where it is merged: alone it is no configuration.
     settings = read(Settings, config | ({"phases": {}} if isinstance(phases, dict) else {}))
     if settings.allowed_targets != own_allowed_targets(conf / "config.yaml"):
-        mend = "Edit that file if you trust the code"
-        raise KeyFault("allowed_targets", "may be set in conf/config.yaml alone", mend)
+        hint = "Edit that file if you trust the code"
+        raise ConfigError("allowed_targets", "may be set in conf/config.yaml alone", hint)
     _check_phases(config)
     return settings
 
@@ -35,16 +35,16 @@ def _check_phases(config: dict[str, Any]) -> None:
         try:
             check_name("phase", name)
         except UserError as error:
-            raise KeyFault(f"phases.{name}", error.problem, error.mend) from None
+            raise ConfigError(f"phases.{name}", error.problem, error.hint) from None
         if not isinstance(changes, dict):
-            raise KeyFault(f"phases.{name}", f"{changes!r} where a mapping is expected")
+            raise ConfigError(f"phases.{name}", f"{changes!r} where a mapping is expected")
         if wrong := [key for key in changes if key not in SETTABLE]:
-            mend = suggest(wrong[0], SETTABLE) or f"It can set {', '.join(SETTABLE)}"
-            raise KeyFault(f"phases.{name}.{wrong[0]}", f"a phase cannot set {wrong[0]}", mend)
+            hint = suggest(wrong[0], SETTABLE) or f"It can set {', '.join(SETTABLE)}"
+            raise ConfigError(f"phases.{name}.{wrong[0]}", f"a phase cannot set {wrong[0]}", hint)
     if phases and "." in config["name"]:
-        raise KeyFault("name", f"{config['name']} has a dot, which stands before the name of a phase")
+        raise ConfigError("name", f"{config['name']} has a dot, which stands before the name of a phase")
     for name, phase in named_phases(config).items():
         try:
             read(Settings, phase)
-        except KeyFault as fault:
-            raise KeyFault(f"phases.{name}.{fault.key}", fault.found, fault.mend) from None
+        except ConfigError as fault:
+            raise ConfigError(f"phases.{name}.{fault.key}", fault.found, fault.hint) from None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from modules.configuration.errors import KeyFault
+from modules.configuration.errors import ConfigError
 from modules.configuration.names import suggest
 from modules.configuration.schema.ranges import at_least
 
@@ -43,12 +43,14 @@ class RuntimeSettings:
         for name in ("num_loader_workers", "cpus_per_worker", "gpus_per_worker", "max_restarts"):
             at_least(0, name, getattr(self, name))
         if self.backend == "local" and self.num_workers > 1:
-            raise KeyFault("num_workers", f"{self.num_workers} where one process trains", "Add runtime=ray")
+            raise ConfigError(
+                "num_workers", f"{self.num_workers} where one process trains", "Add runtime=ray"
+            )
         if self.gpus_per_worker > 1:
             found = f"{self.gpus_per_worker:g}, but a worker trains on one"
-            raise KeyFault("gpus_per_worker", found, "Raise num_workers instead")
+            raise ConfigError("gpus_per_worker", found, "Raise num_workers instead")
         if self.backend == "ray" and self.accelerator in ("gpu", "cuda") and not self.gpus_per_worker:
-            raise KeyFault("gpus_per_worker", f"0 for accelerator={self.accelerator}", "Set it to 1")
+            raise ConfigError("gpus_per_worker", f"0 for accelerator={self.accelerator}", "Set it to 1")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class SweepSettings:
     """How a sweep chooses its points and which of them it stops early.
 
     Attributes:
-        search: grid takes every point, random draws them, optuna learns from the results so far.
+        search: grid takes every point, random samples them, optuna learns from the results so far.
         scheduler: none trains each trial to its end, asha stops the worse early, pbt copies the better.
         num_trials: how many; null is the whole grid.
         max_concurrent: trials at a time; null is what fits.
@@ -69,7 +71,7 @@ class SweepSettings:
         reduction_factor: of asha: one in so many goes on to the next rung.
         perturb_every_epochs: epochs between two of pbt's exchanges.
         quantile: share of the population that pbt replaces, and share that it copies.
-        seed: of the search's draws.
+        seed: of the search's random numbers.
     """
 
     search: Literal["grid", "random", "optuna"]
@@ -96,7 +98,7 @@ class SweepSettings:
         at_least(2, "reduction_factor", self.reduction_factor)
         at_least(0, "max_retries", self.max_retries)
         if not 0 < self.quantile <= 0.5:
-            raise KeyFault("quantile", f"{self.quantile} is not above 0 and at most 0.5")
+            raise ConfigError("quantile", f"{self.quantile} is not above 0 and at most 0.5")
 
     def with_effect(self) -> dict[str, Any]:
         """The settings that decide which points are tried and how long; one more trial is the same sweep."""
@@ -164,6 +166,6 @@ class SpaceSettings:
         named = [("x", self.chart.x), *(("series", key) for key in self.chart.series_keys)]
         for place, key in named:
             if key not in keys:
-                raise KeyFault(f"chart.{place}", f"{key!r} is no axis of the space", suggest(key, keys))
+                raise ConfigError(f"chart.{place}", f"{key!r} is no axis of the space", suggest(key, keys))
         if self.chart.x in self.chart.series_keys:
-            raise KeyFault("chart.series", f"{self.chart.x!r} goes across already")
+            raise ConfigError("chart.series", f"{self.chart.x!r} goes across already")

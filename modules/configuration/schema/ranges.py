@@ -1,8 +1,8 @@
 """The ranges that settings keep to."""
 
-from modules.configuration.errors import KeyFault
+from modules.configuration.errors import ConfigError
 
 
 def at_least(bound: int, key: str, value: float) -> None:
     if value < bound:
-        raise KeyFault(key, f"{value} is below {bound}")
+        raise ConfigError(key, f"{value} is below {bound}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from modules.configuration.errors import KeyFault, UserError
+from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.names import check_name
 from modules.configuration.schema.execution_settings import RuntimeSettings, SweepSettings
 from modules.configuration.schema.ranges import at_least
@@ -34,7 +34,7 @@ class FieldSettings:
         axes: what each axis is.
         units: what the numbers mean.
         classes: names of the classes, where the field is a class number.
-        encoding: how one record holds it; a picture that is alone in its record may be a png or jpg.
+        encoding: how one record holds it; an image that is alone in its record may be a png or jpg.
     """
 
     dtype: Dtype
@@ -46,14 +46,14 @@ class FieldSettings:
 
     def __post_init__(self) -> None:
         if len(self.axes) != len(self.shape):
-            raise KeyFault(
+            raise ConfigError(
                 "axes", f"{len(self.axes)} axes {self.axes} for the {len(self.shape)} sizes of {self.shape}"
             )
         for size in self.shape:
             if isinstance(size, int):
                 at_least(1, "shape", size)
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
-            raise KeyFault("classes", "holds a name twice")
+            raise ConfigError("classes", "holds a name twice")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class SplitSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.fraction < 1:
-            raise KeyFault("fraction", f"{self.fraction} is not between 0 and 1")
+            raise ConfigError("fraction", f"{self.fraction} is not between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class TrainerSettings:
         log_gradient_norms: whether the norm of each layer's gradient is logged as well; costs a little time.
         gradient_clip_norm: largest norm of the gradient; null leaves it as it is.
         precision: Lightning's name of the arithmetic.
-        samples_per_class: train on so many samples of each class, drawn by the seed; null on all.
+        samples_per_class: train on so many samples of each class, sampled by the seed; null on all.
         without_classes: numbers of classes that training leaves out.
         min_steps_per_epoch: an epoch goes over the samples as often as so many steps take.
     """
@@ -141,7 +141,7 @@ class TrainerSettings:
         if self.samples_per_class is not None:
             at_least(1, "samples_per_class", self.samples_per_class)
         if self.gradient_clip_norm is not None and self.gradient_clip_norm <= 0:
-            raise KeyFault(
+            raise ConfigError(
                 "gradient_clip_norm", f"{self.gradient_clip_norm} is not above 0", "null does not clip"
             )
 
@@ -151,27 +151,27 @@ class FineTuningSettings:
     """How a model that begins from given weights goes on learning.
 
     Attributes:
-        through: builds what turns the found weights into the model's; null takes names as they are.
-        anew: beginnings of the names of weights that are drawn anew, whatever was found for them.
+        adapter: builds what turns the found weights into the model's; null takes names as they are.
+        reinit: beginnings of the names of weights that are initialised again, whatever was found for them.
         frozen_parts: so many of the lowest parts do not learn.
-        thaw_every_epochs: epochs after which the highest frozen part begins to learn, and again the next one
-            (gradual unfreezing: Howard & Ruder 2018, section 3.3, arXiv 1801.06146); null never.
+        unfreeze_every_epochs: epochs after which the highest frozen part begins to learn, and again the next
+            one (gradual unfreezing: Howard & Ruder 2018, section 3.3, arXiv 1801.06146); null never.
         lr_decay: learning rate of a part, as a factor of that of the part above it (discriminative
             fine-tuning, section 3.2 there).
     """
 
-    through: Node | None = None
-    anew: list[str] = field(default_factory=list)
+    adapter: Node | None = None
+    reinit: list[str] = field(default_factory=list)
     frozen_parts: int = 0
-    thaw_every_epochs: int | None = None
+    unfreeze_every_epochs: int | None = None
     lr_decay: float = 1.0
 
     def __post_init__(self) -> None:
         at_least(0, "frozen_parts", self.frozen_parts)
-        if self.thaw_every_epochs is not None:
-            at_least(1, "thaw_every_epochs", self.thaw_every_epochs)
+        if self.unfreeze_every_epochs is not None:
+            at_least(1, "unfreeze_every_epochs", self.unfreeze_every_epochs)
         if not 0 < self.lr_decay <= 1:
-            raise KeyFault("lr_decay", f"{self.lr_decay} is not above 0 and at most 1")
+            raise ConfigError("lr_decay", f"{self.lr_decay} is not above 0 and at most 1")
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class TrackingSettings:
         uri: MLflow's tracking URI; null tracks nothing.
         artifact_root: folder of artefacts of a database; null leaves it to the server.
         experiment: MLflow's experiment.
-        system_metrics_every_s: seconds between two looks at processor and memory; 0 takes none.
+        system_metrics_every_s: seconds between two looks at CPU and memory; 0 takes none.
         drain_timeout_s: seconds the end of a run waits for the tracker.
     """
 
@@ -216,7 +216,7 @@ class Settings:
 
     Attributes:
         name: of the recipe.
-        seed: of every random draw.
+        seed: of all random numbers.
         allowed_targets: prefixes of `_target_` allowed besides the yard's own; set in conf/config.yaml alone.
         fine_tuning: how given weights go on learning.
         phases: what is trained before, by name: see `modules.configuration.schema.phases`.
@@ -247,16 +247,16 @@ class Settings:
         _name("name", "recipe", self.name)
         for section in ("model", "task", "optimizer", "schedule"):
             if "_target_" not in getattr(self, section):
-                raise KeyFault(section, "has no _target_", "Name the class to build")
+                raise ConfigError(section, "has no _target_", "Name the class to build")
         batch_size, num_workers = self.trainer.batch_size, self.runtime.num_workers
         if rest := batch_size % num_workers:
-            raise KeyFault(
+            raise ConfigError(
                 "trainer.batch_size",
                 f"{batch_size} cannot be shared evenly by runtime.num_workers={num_workers}",
                 f"Set it to {max(batch_size - rest, num_workers)}, for example",
             )
         if not 0 <= self.seed < 2**32:
-            raise KeyFault("seed", f"{self.seed} is not between 0 and {2**32 - 1}")
+            raise ConfigError("seed", f"{self.seed} is not between 0 and {2**32 - 1}")
 
 
 def read(section: type[Section], values: dict[str, Any], key: str = "") -> Section:
@@ -268,11 +268,11 @@ def read(section: type[Section], values: dict[str, Any], key: str = "") -> Secti
         key: where the values stand in the configuration, for messages.
 
     Raises:
-        KeyFault: a key is unknown or missing, or a value is of the wrong type or out of range.
+        ConfigError: a key is unknown or missing, or a value is of the wrong type or out of range.
     """
     target = f"{section.__module__}.{section.__name__}"
     if not isinstance(values, dict):
-        raise KeyFault(key, f"{values!r} where a mapping ({section.__name__}) is expected")
+        raise ConfigError(key, f"{values!r} where a mapping ({section.__name__}) is expected")
     check_node(key, {"_target_": target, **values}, GIVEN)
     return _construct(section, values, key)
 
@@ -288,8 +288,8 @@ def _construct(section: Any, values: dict[str, Any], key: str) -> Any:
             )
     try:
         return section(**chosen)
-    except KeyFault as fault:
-        raise KeyFault(f"{key}.{fault.key}" if key else fault.key, fault.found, fault.mend) from None
+    except ConfigError as fault:
+        raise ConfigError(f"{key}.{fault.key}" if key else fault.key, fault.found, fault.hint) from None
 
 
 def _nested(hint: Any, value: Any, key: str) -> Any:
@@ -306,4 +306,4 @@ def _name(key: str, kind: str, value: str) -> None:
     try:
         check_name(kind, value)
     except UserError as error:
-        raise KeyFault(key, error.problem, error.mend) from None
+        raise ConfigError(key, error.problem, error.hint) from None

@@ -6,7 +6,7 @@ from typing import Any
 from modules.configuration.static_analysis.definitions import ROOT, Definition, define, look_up
 
 
-def measures(target: str) -> dict[str, str]:
+def validation_metrics(target: str) -> dict[str, str]:
     """The metrics that a task logs, by name, and whether "max" or "min" of each is better.
 
     Args:
@@ -15,12 +15,12 @@ def measures(target: str) -> dict[str, str]:
     Returns:
         Empty where the source shows none.
     """
-    return _attribute(target, "measures") or {}
+    return _attribute(target, "validation_metrics") or {}
 
 
-def evaluated_by(target: str) -> str | None:
+def evaluator_of(target: str) -> str | None:
     """The module that evaluates a task, given its class; None where the source names none."""
-    return _attribute(target, "evaluated_by")
+    return _attribute(target, "evaluator")
 
 
 def _attribute(target: str, name: str) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from modules.configuration.errors import KeyFault
+from modules.configuration.errors import ConfigError
 from modules.configuration.names import nearest
 from modules.configuration.static_analysis.definitions import ROOT, define, module_path, names_in, read_module
 from modules.configuration.static_analysis.value_check import check_call
@@ -23,7 +23,7 @@ def check_node(
         root: the folder of the packages modules and pipelines.
 
     Raises:
-        KeyFault: a target does not exist, or its keys do not fit it.
+        ConfigError: a target does not exist, or its keys do not fit it.
     """
     if isinstance(value, list):
         for number, item in enumerate(value):
@@ -40,22 +40,22 @@ def check_node(
         check_node(f"{key}.{name}" if key else str(name), item, given, root)
 
 
-def missing_target(key: str, target: str, root: Path = ROOT) -> KeyFault:
+def missing_target(key: str, target: str, root: Path = ROOT) -> ConfigError:
     """The fault of a target that no source defines, with the nearest name that one does."""
     parent, _, name = target.rpartition(".")
     module = read_module(parent, root)
     if module is not None:
         near = nearest(name, names_in(module, root))
-        mend = f"Did you mean {parent}.{near}?" if near else ""
-        return KeyFault(f"{key}._target_", f"{parent} defines no class or function {name!r}", mend)
+        hint = f"Did you mean {parent}.{near}?" if near else ""
+        return ConfigError(f"{key}._target_", f"{parent} defines no class or function {name!r}", hint)
     while parent and module_path(parent, root) is None:
         parent, _, name = parent.rpartition(".")
     package = module_path(parent, root) if parent else None
     if package is None or package.name != "__init__.py":
-        return KeyFault(f"{key}._target_", f"there is no {target}")
+        return ConfigError(f"{key}._target_", f"there is no {target}")
     stems = {p.stem for p in package.parent.glob("*.py")} | {
         p.parent.name for p in package.parent.glob("*/__init__.py")
     }
     near = nearest(name, stems - {"__init__"})
-    mend = f"Did you mean {parent}.{near}?" if near else ""
-    return KeyFault(f"{key}._target_", f"{target}: {parent} has no module {name!r}", mend)
+    hint = f"Did you mean {parent}.{near}?" if near else ""
+    return ConfigError(f"{key}._target_", f"{target}: {parent} has no module {name!r}", hint)

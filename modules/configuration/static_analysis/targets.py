@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from modules.configuration.errors import KeyFault, UserError
+from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.static_analysis.definitions import ROOT, Definition, define
 from modules.configuration.static_analysis.node_check import missing_target
 from modules.configuration.static_analysis.value_check import MARKS
@@ -72,18 +72,18 @@ def check_targets(key: str, value: Any, allowed: tuple[str, ...] | None = None) 
         allowed: prefixes that a target may begin with; by default `allowed_prefixes()`.
 
     Raises:
-        KeyFault: a target is not allowed, does not exist, or a mark is unknown.
+        ConfigError: a target is not allowed, does not exist, or a mark is unknown.
     """
     prefixes = allowed_prefixes() if allowed is None else allowed
     for place, node in _nodes(key, value):
         _definition(place, node, prefixes)
         for name in node:
             if str(name).startswith("_") and str(name).endswith("_") and name not in MARKS:
-                raise KeyFault(
+                raise ConfigError(
                     f"{place}.{name}", f"{name} is not allowed beside _target_", "Name each keyword"
                 )
         if not isinstance(node.get("_partial_", False), bool):
-            raise KeyFault(f"{place}._partial_", f"{node['_partial_']!r} where true or false is expected")
+            raise ConfigError(f"{place}._partial_", f"{node['_partial_']!r} where true or false is expected")
 
 
 def build(node: dict[str, Any], **extra: Any) -> Any:
@@ -135,21 +135,21 @@ def _definition(key: str, node: dict[str, Any], prefixes: tuple[str, ...]) -> De
     target = node["_target_"]
     place = f"{key}._target_" if key else "_target_"
     if not isinstance(target, str) or not all(part.isidentifier() for part in target.split(".")):
-        raise KeyFault(place, f"{target!r} is no dotted name of a class")
-    mend = f"Allowed are {', '.join(prefixes)} and what allowed_targets in conf/config.yaml adds"
+        raise ConfigError(place, f"{target!r} is no dotted name of a class")
+    hint = f"Allowed are {', '.join(prefixes)} and what allowed_targets in conf/config.yaml adds"
     if not target.startswith(prefixes):
-        raise KeyFault(place, f"{target} is not allowed", mend)
+        raise ConfigError(place, f"{target} is not allowed", hint)
     if any(part.startswith("_") for part in target.split(".")):
-        raise KeyFault(place, f"{target} is private")
+        raise ConfigError(place, f"{target} is private")
     definition = define(target)
     if definition is None or isinstance(definition.node, ast.expr):
         raise missing_target(key, target)
     if not f"{definition.module.name}.".startswith(prefixes):
         real = f"{definition.module.name}.{definition.name}"
-        raise KeyFault(place, f"{target} is really {real}: not allowed", mend)
+        raise ConfigError(place, f"{target} is really {real}: not allowed", hint)
     builders = (*WITH_FUNCTIONS, *prefixes[len(OWN_PREFIXES) :])
     if not isinstance(definition.node, ast.ClassDef) and not target.startswith(builders):
-        raise KeyFault(
+        raise ConfigError(
             place, f"{target} is a function", f"Name a class, or a function of {', '.join(builders)}"
         )
     return definition

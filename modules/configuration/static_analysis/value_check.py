@@ -9,7 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from modules.configuration.errors import KeyFault
+from modules.configuration.errors import ConfigError
 from modules.configuration.names import nearest, suggest
 from modules.configuration.static_analysis.definitions import ROOT, Definition, Module, look_up
 from modules.configuration.static_analysis.signatures import is_dataclass, signature
@@ -51,7 +51,7 @@ def check_call(
         root: the folder of the packages modules and pipelines.
 
     Raises:
-        KeyFault: a key is unknown or missing, or a value is of the wrong type.
+        ConfigError: a key is unknown or missing, or a value is of the wrong type.
     """
     known = signature(definition, root)
     if known is None:
@@ -62,10 +62,10 @@ def check_call(
         if name in MARKS:
             continue
         if name in given:
-            raise KeyFault(f"{prefix}{name}", "is set by the program", "Take the key away")
+            raise ConfigError(f"{prefix}{name}", "is set by the program", "Take the key away")
         parameter = known.parameters.get(name)
         if parameter is None and not known.takes_any:
-            raise KeyFault(
+            raise ConfigError(
                 f"{prefix}{name}", f"{definition.name} has no {name!r}", suggest(name, open_to_yaml)
             )
         if parameter is not None and parameter.annotation is not None:
@@ -73,7 +73,7 @@ def check_call(
     for name, parameter in known.parameters.items():
         if parameter.required and name not in values and name not in given and not partial:
             kind = f" ({ast.unparse(parameter.annotation)})" if parameter.annotation else ""
-            raise KeyFault(f"{prefix}{name}", f"is missing: {definition.name} needs it{kind}")
+            raise ConfigError(f"{prefix}{name}", f"is missing: {definition.name} needs it{kind}")
 
 
 def check_value(key: str, value: Any, annotation: ast.expr, module: Module, root: Path = ROOT) -> None:
@@ -87,7 +87,7 @@ def check_value(key: str, value: Any, annotation: ast.expr, module: Module, root
         root: the folder of the packages modules and pipelines.
 
     Raises:
-        KeyFault: the value does not fit.
+        ConfigError: the value does not fit.
     """
     match annotation:
         case ast.Constant(value=None):
@@ -139,7 +139,7 @@ def _check_union(
     for kind in kinds:
         try:
             check_value(key, value, kind, module, root)
-        except KeyFault as fault:
+        except ConfigError as fault:
             faults.append(fault)
         else:
             return
@@ -165,7 +165,7 @@ def _check_generic(
         if not any(type(choice) is type(value) and choice == value for choice in choices):
             spoken = ", ".join(map(str, choices))
             near = nearest(str(value), map(str, choices))
-            raise KeyFault(key, f"{value!r} is none of {spoken}", f"Did you mean {near}?" if near else "")
+            raise ConfigError(key, f"{value!r} is none of {spoken}", f"Did you mean {near}?" if near else "")
     elif base in _LISTS or base in ("tuple", "Tuple"):
         _require(isinstance(value, list), key, value, _spoken(whole))
         _check_items(key, value, base, items, whole, module, root)
@@ -183,7 +183,7 @@ def _check_items(
         len(items) == 2 and isinstance(items[1], ast.Constant) and items[1].value is ...
     )
     if fixed and len(value) != len(items):
-        raise KeyFault(key, f"{len(value)} values where {len(items)} are expected ({_spoken(whole)})")
+        raise ConfigError(key, f"{len(value)} values where {len(items)} are expected ({_spoken(whole)})")
     for number, item in enumerate(value):
         check_value(f"{key}[{number}]", item, items[number] if fixed else items[0], module, root)
 
@@ -192,14 +192,14 @@ def _require(fits: bool, key: str, value: Any, expected: str) -> None:
     if fits:
         return
     kind = "null" if value is None else f"{value!r} ({type(value).__name__})"
-    mend = ""
+    hint = ""
     if isinstance(value, str) and expected in ("int", "float", "bool"):
-        mend = f"Write {value} without quotes" if value.replace(".", "", 1).isdigit() else ""
+        hint = f"Write {value} without quotes" if value.replace(".", "", 1).isdigit() else ""
     elif expected == "str" and isinstance(value, int | float):
-        mend = f'Put it in quotes: "{value}"'
+        hint = f'Put it in quotes: "{value}"'
     elif expected == "int" and isinstance(value, float) and value.is_integer():
-        mend = f"Write {int(value)}"
-    raise KeyFault(key, f"{kind} where {expected} is expected", mend)
+        hint = f"Write {int(value)}"
+    raise ConfigError(key, f"{kind} where {expected} is expected", hint)
 
 
 def _resolve(annotation: ast.expr, module: Module, root: Path) -> Definition | Module | None:

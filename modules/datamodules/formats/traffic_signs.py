@@ -1,4 +1,4 @@
-"""Traffic signs of many countries, from the sheet of small pictures that the npm package of Mapillary
+"""Traffic signs of many countries, from the sheet of small images that the npm package of Mapillary
 carries.
 
 `sprites@2x.json` says where on `sprites@2x.png` each design lies, 48x48 pixels with alpha. A design's name
@@ -25,25 +25,23 @@ _SHEET = "package/sprites/sprites@2x"
 
 
 class TrafficSignReader:
-    """Pictures of signs, as many of each class; no design is in two splits.
+    """Images of signs, as many of each class; no design is in two splits.
 
     Args:
         groups: for each class the patterns (with * and ?) of the meanings that are its; a meaning belongs
             to the first class that it fits.
-        pictures_per_class: of each split. A class's designs are shared out in the same proportion, at least
+        images_per_class: of each split. A class's designs are shared out in the same proportion, at least
             one to each split, and photographed in turn.
-        seed: of all chance; a picture depends on it and on its own key alone.
+        seed: of all chance; an image depends on it and on its own key alone.
     """
 
-    def __init__(
-        self, groups: dict[str, list[str]], pictures_per_class: dict[str, int], seed: int = 0
-    ) -> None:
+    def __init__(self, groups: dict[str, list[str]], images_per_class: dict[str, int], seed: int = 0) -> None:
         self.groups = groups
-        self.pictures_per_class = pictures_per_class
+        self.images_per_class = images_per_class
         self.seed = seed
 
     def samples(self, raw: Path, fields: dict[str, FieldSettings]) -> dict[str, Samples]:
-        """The splits; a sample's key is its design and which picture of that design it is."""
+        """The splits; a sample's key is its design and which image of that design it is."""
         image, label = fields["image"], fields["label"]
         size = image.shape[-1]
         if not isinstance(size, int) or image.dtype != "uint8" or image.shape != [3, size, size]:
@@ -52,20 +50,20 @@ class TrafficSignReader:
             raise UserError(
                 "fields.label.classes differ from reader.groups", "Name the same, in the same order"
             )
-        if min(self.pictures_per_class.values(), default=0) < 1:
+        if min(self.images_per_class.values(), default=0) < 1:
             raise UserError(
-                f"reader.pictures_per_class is {self.pictures_per_class}", "Give each split 1 or more"
+                f"reader.images_per_class is {self.images_per_class}", "Give each split 1 or more"
             )
         designs = _read_sheet(raw)
-        splits: dict[str, list[tuple[str, int]]] = {split: [] for split in self.pictures_per_class}
+        splits: dict[str, list[tuple[str, int]]] = {split: [] for split in self.images_per_class}
         for number, (title, members) in enumerate(zip(self.groups, self._classes(designs), strict=True)):
             for split, mine in self._dealt(title, members).items():
-                for picture in range(self.pictures_per_class[split]):
-                    turn, place = divmod(picture, len(mine))
+                for image in range(self.images_per_class[split]):
+                    turn, place = divmod(image, len(mine))
                     splits[split].append((f"{mine[place]}/{turn}", number))
         return {
-            split: _SignSamples(designs, pictures, size, f"{self.seed}/{split}")
-            for split, pictures in splits.items()
+            split: _SignSamples(designs, images, size, f"{self.seed}/{split}")
+            for split, images in splits.items()
         }
 
     def _classes(self, names: Iterable[str]) -> list[list[str]]:
@@ -83,8 +81,8 @@ class TrafficSignReader:
         return members
 
     def _dealt(self, title: str, members: list[str]) -> dict[str, list[str]]:
-        """The designs of a class by split, in an order drawn by the hash of their names."""
-        shares = self.pictures_per_class
+        """The designs of a class by split, in an order given by the hash of their names."""
+        shares = self.images_per_class
         if len(members) < len(shares):
             raise UserError(
                 f"{title!r} fits {len(members)} designs, too few for {len(shares)} splits",
@@ -102,28 +100,28 @@ class TrafficSignReader:
 
 
 class _SignSamples:
-    """Pictures taken when they are asked for."""
+    """Images taken when they are asked for."""
 
     def __init__(
-        self, designs: dict[str, Image.Image], pictures: list[tuple[str, int]], size_px: int, stream: str
+        self, designs: dict[str, Image.Image], images: list[tuple[str, int]], size_px: int, stream: str
     ) -> None:
-        self.keys = [key for key, _ in pictures]
+        self.keys = [key for key, _ in images]
         self._designs = designs
-        self._labels = np.array([label for _, label in pictures], np.int64)
+        self._labels = np.array([label for _, label in images], np.int64)
         self._size_px = size_px
         self._stream = stream
 
     def read(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
-        return {"image": np.stack([self._picture(self.keys[number]) for number in numbers]),
+        return {"image": np.stack([self._image(self.keys[number]) for number in numbers]),
                 "label": self._labels[numbers]}  # fmt: skip
 
-    def _picture(self, key: str) -> np.ndarray:
-        draw = np.random.default_rng(_hash(f"{self._stream}/{key}"))
-        return photographed(self._designs[key.rpartition("/")[0]], self._size_px, draw)
+    def _image(self, key: str) -> np.ndarray:
+        rng = np.random.default_rng(_hash(f"{self._stream}/{key}"))
+        return photographed(self._designs[key.rpartition("/")[0]], self._size_px, rng)
 
 
 def _read_sheet(raw: Path) -> dict[str, Image.Image]:
-    """Every small picture of the sheet by its name, RGBA."""
+    """Every small image of the sheet by its name, RGBA."""
     path = raw_path(raw, f"{_SHEET}.json")
     try:
         places = json.loads(path.read_text())

@@ -23,7 +23,7 @@ class DeepBeliefNet(nn.Module):
     """Layers of Bernoulli units, then one linear neuron for each class.
 
     Args:
-        input_shape: (channels, height, width) of a picture.
+        input_shape: (channels, height, width) of an image.
         num_classes: number of outputs.
         hidden_sizes: units of each hidden layer, the lowest first.
         dropout: share of each hidden layer's probabilities set to zero while the perceptron is trained.
@@ -47,13 +47,13 @@ class DeepBeliefNet(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.output = DenseLayer(sizes[-1], num_classes)
         for layer in self.layers:
-            layer.visible_bias.requires_grad_(False)  # no part of the way up: what makes pictures needs it
+            layer.visible_bias.requires_grad_(False)  # no part of the way up: what makes images needs it
 
     def forward(
-        self, pictures: Float[Tensor, "batch channels height width"]
+        self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch num_classes"]:
-        """Logits, one for each class, of pictures in 0..1."""
-        features = pictures.flatten(1)
+        """Logits, one for each class, of images in 0..1."""
+        features = images.flatten(1)
         for layer in self.layers:
             features = self.dropout(layer(features).sigmoid())
         return self.output(features)

@@ -1,10 +1,10 @@
-"""The deep belief net that makes pictures: an associative memory of features and labels on directed layers.
+"""The deep belief net that makes images: an associative memory of features and labels on directed layers.
 
 Hinton, Osindero & Teh (2006), *A fast learning algorithm for deep belief nets*, Neural Computation 18, figure
 1. The two topmost layers are a restricted Boltzmann machine, in which the label is known or made up together
 with the features; below it, generative weights lead down to the pixels, and recognition weights up.
 
-Deviates: a picture goes up by the layers' probabilities when it is classified, not by samples of them.
+Deviates: an image goes up by the layers' probabilities when it is classified, not by samples of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,10 @@ from modules.bricks.boltzmann_layer import BoltzmannLayer, sample_bernoulli
 
 
 class GenerativeBeliefNet(nn.Module):
-    """Names pictures, and draws those of a given label.
+    """Classifies images, and generates those of a given label.
 
     Args:
-        input_shape: (channels, height, width) of a picture.
+        input_shape: (channels, height, width) of an image.
         num_classes: number of labels.
         hidden_sizes: units of each hidden layer, the lowest first; the last are the associative memory's own.
 
@@ -47,22 +47,22 @@ class GenerativeBeliefNet(nn.Module):
         self.top = BoltzmannLayer(sizes[-1] + num_classes, top)
 
     def forward(
-        self, pictures: Float[Tensor, "batch channels height width"]
+        self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch num_classes"]:
-        """Logits of the labels: the free energy of each of them with the picture's features, negative.
+        """Logits of the labels: the free energy of each of them with the image's features, negative.
 
         What all labels have in common is left out.
         """
-        features = self.features(pictures)
+        features = self.features(images)
         without_label = self.top(functional.pad(features, (0, self.num_classes)))
         each_label = without_label[:, None] + self.top.weights[:, -self.num_classes :].T
         return functional.softplus(each_label).sum(2) + self.top.visible_bias[-self.num_classes :]
 
     def features(
-        self, pictures: Float[Tensor, "batch channels height width"]
+        self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch features"]:
         """What the recognition weights lead up to, by probabilities."""
-        features = pictures.flatten(1)
+        features = images.flatten(1)
         for layer in self.recognition:
             features = layer(features).sigmoid()
         return features
@@ -74,7 +74,7 @@ class GenerativeBeliefNet(nn.Module):
 
         Args:
             hidden: states of its own units.
-            label: held fixed; None = drawn too, one of them from their softmax (section 6.2 of the paper).
+            label: held fixed; None = sampled too, one of them from their softmax (section 6.2 of the paper).
 
         Returns:
             new states of features and label, one after the other, and of its own units given these.
@@ -92,7 +92,7 @@ class GenerativeBeliefNet(nn.Module):
         """Visible states of the associative memory: features, then the label as one of many."""
         return torch.cat([features, functional.one_hot(label, self.num_classes).to(features.dtype)], dim=1)
 
-    def drawn(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch pixels"]:
+    def decode(self, features: Float[Tensor, "batch features"]) -> Float[Tensor, "batch pixels"]:
         """The pixels that features lead down to, by means."""
         for layer in reversed(self.generation):
             features = layer(features).sigmoid()

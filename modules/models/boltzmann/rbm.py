@@ -1,4 +1,4 @@
-"""The restricted Boltzmann machine as a model of pictures.
+"""The restricted Boltzmann machine as a model of images.
 
 Hinton (2002), *Training products of experts by minimizing contrastive divergence*, Neural Computation 14; the
 machine itself, its symbols and deviations: `modules.bricks.boltzmann_layer`.
@@ -18,7 +18,7 @@ class RBM(nn.Module):
     """One hidden layer that models the pixels.
 
     Args:
-        input_shape: (channels, height, width) of a picture.
+        input_shape: (channels, height, width) of an image.
         hidden_size: number of hidden units.
         visible_units: `bernoulli` for pixels in 0..1, `gaussian` for any.
         visible_std: standard deviation of a Gaussian pixel, given the hidden units.
@@ -37,7 +37,7 @@ class RBM(nn.Module):
         )
 
     def forward(
-        self, pictures: Float[Tensor, "batch channels height width"]
+        self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch hidden_size"]:
         """Probabilities of the hidden units."""
-        return self.layers[0](pictures.flatten(1)).sigmoid()
+        return self.layers[0](images.flatten(1)).sigmoid()

@@ -22,10 +22,10 @@ class ConvolutionalAutoencoder(nn.Module):
     """A convolution of stride 2 for each entry of `num_filters`, dense layers, and the mirror of it all.
 
     Args:
-        input_shape: (channels, height, width) of a picture; odd sizes come back odd.
+        input_shape: (channels, height, width) of an image; odd sizes come back odd.
         code_size: numbers in a code.
-        num_filters: filters of each convolution, from the picture to the code.
-        kernel_size: side of every filter, in pixels; a multiple of 2 draws without checkerboards.
+        num_filters: filters of each convolution, from the image to the code.
+        kernel_size: side of every filter, in pixels; a multiple of 2 decodes without checkerboards.
         hidden_sizes: neurons in each dense layer between the convolutions and the code.
         activation: nonlinearity of the hidden layers (see `modules.bricks.activation`); code and output are
             linear.
@@ -68,17 +68,17 @@ class ConvolutionalAutoencoder(nn.Module):
         )
 
     def encode(
-        self, pictures: Float[Tensor, "batch channels height width"]
+        self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch code_size"]:
-        """The codes of pictures in 0..1: any real numbers."""
-        return self.encoder(pictures)
+        """The codes of images in 0..1: any real numbers."""
+        return self.encoder(images)
 
     def decode(self, codes: Float[Tensor, "batch code_size"]) -> Float[Tensor, "batch channels height width"]:
-        """Pixels drawn from codes, before the nonlinearity of the pixels: the task says what they mean."""
+        """Pixels decoded from codes, before the nonlinearity of the pixels: the task says what they mean."""
         return self.decoder(codes)
 
     def forward(
-        self, pictures: Float[Tensor, "batch channels height width"]
+        self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
-        """The pictures drawn again from their codes, as `decode` gives them."""
-        return self.decode(self.encode(pictures))
+        """The images reconstructed from their codes, as `decode` gives them."""
+        return self.decode(self.encode(images))

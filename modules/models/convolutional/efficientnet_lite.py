@@ -2,7 +2,7 @@
 
 Tan & Le (2019), *EfficientNet: rethinking model scaling for convolutional neural networks*, table 1, arXiv
 1905.11946; the Lite nets (Liu 2020, in TensorFlow's blog and models) leave out squeeze-and-excitation, use
-ReLU6 in place of swish, and never scale the first and last convolution. Pictures are standardised as for
+ReLU6 in place of swish, and never scale the first and last convolution. Images are standardised as for
 its weights trained on ImageNet; `modules.weights.efficientnet_lite0` brings these under the names used
 here. Deviates: no stochastic depth.
 """
@@ -33,18 +33,18 @@ class EfficientNetLite(nn.Module):
     """A strided convolution, sixteen inverted residuals, a 1x1 convolution; the mean of each map; classes.
 
     Args:
-        input_shape: (channels, height, width) of a picture; one channel is shown as three equal ones.
+        input_shape: (channels, height, width) of an image; one channel is shown as three equal ones.
         num_classes: number of outputs.
         dropout: share of the pooled features set to zero during training.
 
     Raises:
-        ValueError: if a picture is neither grey nor of three channels.
+        ValueError: if an image is neither grey nor of three channels.
     """
 
     def __init__(self, input_shape: Sequence[int], num_classes: int, dropout: float = 0.2) -> None:
         super().__init__()
         if input_shape[0] not in (1, 3):
-            raise ValueError(f"pictures of {input_shape[0]} channels: EfficientNet-Lite takes 1 or 3")
+            raise ValueError(f"images of {input_shape[0]} channels: EfficientNet-Lite takes 1 or 3")
         self.standardise = Standardisation((127 / 255,) * 3, spread=128 / 255)
         layers: list[nn.Module] = [NormalisedConvolution(3, 32, 3, stride=2, activation="relu6")]
         channels = 32
@@ -59,8 +59,8 @@ class EfficientNetLite(nn.Module):
         self.output = DenseLayer(1280, num_classes)
 
     def forward(
-        self, pictures: Float[Tensor, "batch channels height width"]
+        self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch num_classes"]:
-        """Logits, one for each class, of pictures in 0..1."""
-        maps = self.features(self.standardise(pictures))
+        """Logits, one for each class, of images in 0..1."""
+        maps = self.features(self.standardise(images))
         return self.output(self.dropout(maps.mean(dim=(2, 3))))

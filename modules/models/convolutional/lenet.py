@@ -21,7 +21,7 @@ class LeNet(nn.Module):
     """A pair of convolution and pooling for each entry of `num_filters`, then dense layers.
 
     Args:
-        input_shape: (channels, height, width) of a picture.
+        input_shape: (channels, height, width) of an image.
         num_classes: number of outputs.
         num_filters: filters of each convolution.
         kernel_size: side of every filter, in pixels.
@@ -61,8 +61,8 @@ class LeNet(nn.Module):
         self.output = DenseLayer(sizes[-1], num_classes)
 
     def forward(
-        self, pictures: Float[Tensor, "batch channels height width"]
+        self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch num_classes"]:
-        """Logits, one for each class, of pictures in 0..1."""
-        maps = self.features(pictures)
+        """Logits, one for each class, of images in 0..1."""
+        maps = self.features(images)
         return self.output(self.hidden(maps.flatten(1)))

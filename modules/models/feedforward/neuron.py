@@ -17,7 +17,7 @@ class Neuron(nn.Module):
     """Each class weighs every pixel.
 
     Args:
-        input_shape: (channels, height, width) of a picture.
+        input_shape: (channels, height, width) of an image.
         num_classes: number of neurons.
     """
 
@@ -26,7 +26,7 @@ class Neuron(nn.Module):
         self.output = DenseLayer(prod(input_shape), num_classes)
 
     def forward(
-        self, pictures: Float[Tensor, "batch channels height width"]
+        self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch num_classes"]:
-        """Logits, one for each class, of pictures in 0..1."""
-        return self.output(pictures.flatten(1))
+        """Logits, one for each class, of images in 0..1."""
+        return self.output(images.flatten(1))

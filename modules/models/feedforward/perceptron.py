@@ -18,7 +18,7 @@ class Perceptron(nn.Module):
     """Hidden layers of `hidden_sizes` neurons, then one linear neuron for each class.
 
     Args:
-        input_shape: (channels, height, width) of a picture.
+        input_shape: (channels, height, width) of an image.
         num_classes: number of outputs.
         hidden_sizes: neurons in each hidden layer; none makes it a single layer.
         activation: nonlinearity of the hidden layers (see `modules.bricks.activation`).
@@ -41,7 +41,7 @@ class Perceptron(nn.Module):
         self.output = DenseLayer(sizes[-1], num_classes)
 
     def forward(
-        self, pictures: Float[Tensor, "batch channels height width"]
+        self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch num_classes"]:
-        """Logits, one for each class, of pictures in 0..1."""
-        return self.output(self.hidden(pictures.flatten(1)))
+        """Logits, one for each class, of images in 0..1."""
+        return self.output(self.hidden(images.flatten(1)))

@@ -46,7 +46,7 @@ def write_best(sweep: Sweep, ledger: Ledger) -> Path | None:
     if best is None:
         return None
     point = point_of(events, best["trial"])
-    # What it begins from is looked up anew when it is trained: a plan names it, and holds no file of it.
+    # What it begins from is looked up again when it is trained: a plan names it, and holds no file of it.
     plan = {key: value for key, value in sweep.plan_of(point).items() if key != "origins"}
     num_trials = sum(event["event"] == "asked" for event in events)
     value = f"{sweep.metric} {best['value']:.6g} ({sweep.mode})"

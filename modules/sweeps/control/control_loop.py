@@ -10,7 +10,7 @@ from modules.sweeps.control.best_trial import write_best
 from modules.sweeps.control.live_table import LiveTable
 from modules.sweeps.control.trial import Trial
 from modules.sweeps.control.trial_history import Trials
-from modules.sweeps.control.trial_queue import STACKED_AHEAD, WaitingLine
+from modules.sweeps.control.trial_queue import STACKED_AHEAD, TrialQueue
 from modules.sweeps.schedulers.decisions import Exploit
 from modules.sweeps.workers.trial_worker import TAKEN_OVER, Assignment, Event
 from modules.sweeps.workers.worker_deaths import why_died
@@ -50,7 +50,7 @@ class ControlLoop:
         self._interruption = interruption
         self._trial_function = trial_function
         self._pool: Pool | None = None  # a sweep of runs that are all trained needs no cluster
-        self._waiting = WaitingLine(trials)
+        self._waiting = TrialQueue(trials)
         self._twins: dict[int, list[Trial]] = {}
         self._faults: dict[int, str] = {}
         self._space_left = True

@@ -112,6 +112,6 @@ def _event(line: bytes, place: str) -> Event:
         event = None
     if not isinstance(event, dict) or "event" not in event:
         raise UserError(
-            f"{place}: no event of a sweep", "The file was damaged: take the folder away to sweep anew"
+            f"{place}: no event of a sweep", "The file was damaged: take the folder away to sweep again"
         )
     return event

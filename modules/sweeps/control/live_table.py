@@ -52,7 +52,7 @@ class LiveTable:
             self._say(Text.assemble("best ", self._line(self._trials.best)))
 
     def refresh(self) -> None:
-        """Draws the table anew, now and then."""
+        """Draws the table again, now and then."""
         if self._live is not None and time.monotonic() - self._refreshed_s >= _REFRESH_EVERY_S:
             self._refreshed_s = time.monotonic()
             self._live.update(self._table(), refresh=True)

@@ -7,7 +7,7 @@ from modules.configuration.errors import UserError
 from modules.configuration.names import suggest
 from modules.configuration.plans.identity import WITHOUT_EFFECT
 from modules.configuration.schema.execution_settings import SweepSettings
-from modules.configuration.static_analysis.class_attributes import measures
+from modules.configuration.static_analysis.class_attributes import validation_metrics
 from modules.sweeps.schedulers.asha import SuccessiveHalving
 from modules.sweeps.search.point_plans import is_choice, section
 from modules.sweeps.search.search_algorithms import Mode
@@ -99,12 +99,12 @@ def metric_of(
     """
     metric = settings.metric or f"validation/{config['expected']['metric']}"
     for target in dict.fromkeys(one["task"]["_target_"] for one in [config, *configs]):
-        measured = measures(target)
+        measured = validation_metrics(target)
         if metric not in measured:
             raise UserError(
                 f"sweep.metric: {target.rpartition('.')[2]} logs no {metric!r}", suggest(metric, measured)
             )
-    return metric, settings.mode or cast(Mode, measures(config["task"]["_target_"])[metric])
+    return metric, settings.mode or cast(Mode, validation_metrics(config["task"]["_target_"])[metric])
 
 
 def check_schedule(space: Space, settings: SweepSettings, configs: list[dict[str, Any]], mode: Mode) -> None:

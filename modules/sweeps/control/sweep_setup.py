@@ -32,6 +32,15 @@ from modules.sweeps.search.search_space import Point, Space, from_points, overri
 MAX_CORNERS = 256
 """Of a space whose points are not known before: so many of its corners have their shapes checked."""
 MAX_NAMED = 12
+CHOOSING = (
+    "modules.sweeps.search.search_space",
+    "modules.sweeps.search.search_algorithms",
+    "modules.sweeps.schedulers.scheduler",
+    "modules.sweeps.schedulers.decisions",
+    "modules.sweeps.schedulers.asha",
+    "modules.sweeps.schedulers.pbt",
+)
+"""The modules that choose points and stop trials."""
 
 
 @dataclass(frozen=True)
@@ -192,10 +201,10 @@ class _Origins:
             return plan
         asked = json.dumps([plan["init_from"], plan["teacher"], plan["data"]], sort_keys=True)
         if asked not in self._found:
-            from modules.registry.pretrained import with_origins
+            from modules.registry.pretrained import with_pretrained
 
             shards = self._storage / "data" / "shards" / plan["data"]["name"]
-            self._found[asked] = with_origins(plan, shards)["origins"]
+            self._found[asked] = with_pretrained(plan, shards)["origins"]
         return plan | {"origins": self._found[asked]}
 
 
@@ -239,7 +248,7 @@ def _check_shards(
         if metric.startswith("validation/") and not splits.get("validation"):
             raise UserError(
                 f"{name} has no validation split, so nothing logs {metric}",
-                "Cut one off: splits: {validation: {from: train, fraction: 0.1}}, then shard anew",
+                "Cut one off: splits: {validation: {from: train, fraction: 0.1}}, then shard again",
             )
     return found
 
@@ -250,9 +259,9 @@ def _with_effect(config: dict[str, Any]) -> dict[str, Any]:
 
 def _sweeping_code() -> dict[str, str]:
     """What chooses the points and stops them: under other code a ledger would be played back otherwise."""
-    names = ("space", "search", "scheduler", "asha", "pbt")
-    files = code_fingerprint([f"modules.sweeps.{name}" for name in names])["files"]
-    return {name: files[f"modules/sweeps/{name}.py"] for name in names}
+    files = code_fingerprint(list(CHOOSING))["files"]
+    paths = [f"{name.replace('.', '/')}.py" for name in CHOOSING]
+    return {path: files[path] for path in paths}
 
 
 def check_points(drafted: Draft) -> dict[str, Any]:
@@ -279,9 +288,9 @@ def _refusal(impossible: list[tuple[Point, UserError]], num_points: int) -> User
     (first, error), *others = impossible
     said = f"{' '.join(overrides_of(first)) or 'the point'}: {error.problem}"
     if num_points == 1:
-        return UserError(said, error.mend)
+        return UserError(said, error.hint)
     named = "; ".join(" ".join(overrides_of(point)) for point, _ in others[:MAX_NAMED])
     more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
     also = f"; likewise {named}{more}" if others else ""
-    mend = "" if len(impossible) == num_points else "sweep.impossible=skip trains the others"
-    return UserError(f"{len(impossible)} of {num_points} points are impossible: {said}{also}", mend)
+    hint = "" if len(impossible) == num_points else "sweep.impossible=skip trains the others"
+    return UserError(f"{len(impossible)} of {num_points} points are impossible: {said}{also}", hint)

@@ -239,5 +239,5 @@ class Trials:
     def _other_ledger(self) -> UserError:
         return UserError(
             f"{self.ledger.path} is another sweep's",
-            f"Take the folder {self.sweep.folder} away to sweep anew",
+            f"Take the folder {self.sweep.folder} away to sweep again",
         )

@@ -11,7 +11,7 @@ STACKED_AHEAD = 32
 """Trials to have waiting for each worker, where they may be stacked."""
 
 
-class WaitingLine:
+class TrialQueue:
     """
     Args:
         trials: the books.

@@ -2,14 +2,14 @@
 
 All members train at once. Every `perturb_every_epochs` a member among the worst `quantile` copies weights and
 point of one among the best (the paper's *exploit*, truncation selection) and moves away from that point a
-little (*explore*): numbers of an interval times 0.8 or 1.2, listed values drawn anew one time in four.
+little (*explore*): numbers of an interval times 0.8 or 1.2, listed values sampled again one time in four.
 Members are compared at equal age where they have come so far, otherwise by their last value.
 """
 
 import random
 
 from modules.sweeps.schedulers.decisions import Decision, Exploit
-from modules.sweeps.search.search_algorithms import Mode, draw
+from modules.sweeps.search.search_algorithms import Mode, sample
 from modules.sweeps.search.search_space import Axis, Point, Space
 
 FACTORS = (0.8, 1.2)
@@ -22,7 +22,7 @@ class Population:
         space: within which points move.
         perturb_every_epochs: between two exchanges of a member.
         quantile: share of the population that is replaced, and share that is copied.
-        seed: of all draws.
+        seed: of all samples.
         mode: whether more or less is better.
         max_epochs: of every member: after the last there is no exchange.
     """
@@ -82,4 +82,4 @@ def explore(axis: Axis, text: str, generator: random.Random) -> str:
     """A value near another: within the interval, or now and then another of the listed ones."""
     if axis.values is None:
         return axis.text(float(text) * generator.choice(FACTORS))
-    return draw(axis, generator) if generator.random() < RESAMPLE_PROBABILITY else text
+    return sample(axis, generator) if generator.random() < RESAMPLE_PROBABILITY else text

@@ -124,7 +124,7 @@ class PointPlans:
                 self._reports[key] = error
         found = self._reports[key]
         if isinstance(found, UserError):
-            raise UserError(found.problem, found.mend) from found
+            raise UserError(found.problem, found.hint) from found
         return found
 
     def _phases(self, point: Point) -> "dict[str, ShapeReport]":

@@ -64,14 +64,14 @@ class ListedSearch:
 
 
 def random_points(space: Space, seed: int) -> Iterator[Point]:
-    """Points drawn at random; from a finite space each but once.
+    """Points sampled at random; from a finite space each but once.
 
     Every axis has a generator of its own: one more axis leaves the others' values as they were.
     """
     generators = [(axis, random.Random(f"{seed} {axis.key}")) for axis in space.axes]
     seen: set[tuple[str, ...]] = set()
     while space.size is None or len(seen) < space.size:
-        point = {axis.key: draw(axis, generator) for axis, generator in generators}
+        point = {axis.key: sample(axis, generator) for axis, generator in generators}
         if space.size is None:
             yield point
         elif (values := tuple(point.values())) not in seen:
@@ -79,7 +79,7 @@ def random_points(space: Space, seed: int) -> Iterator[Point]:
             yield point
 
 
-def draw(axis: Axis, generator: random.Random) -> str:
+def sample(axis: Axis, generator: random.Random) -> str:
     """A value of an axis, each as likely as any other; of a log interval each order of magnitude."""
     if axis.values is not None:
         return generator.choice(axis.values)
@@ -98,7 +98,7 @@ class TreeParzenSearch:
     Args:
         space: to search.
         num_trials: how many points; None = no end.
-        seed: of its draws.
+        seed: of its samples.
         mode: whether more or less is better.
     """
 
@@ -150,14 +150,14 @@ def _rounding_sampler(axes: dict[str, Axis], seed: int) -> "BaseSampler":
         return value if axes[key].values is not None else axes[key].rounded(value)
 
     class RoundingSampler(TPESampler):
-        """Draws the numbers that the trials are really given."""
+        """Samples the numbers that the trials are really given."""
 
         def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
-            drawn = super().sample_relative(study, trial, search_space)
-            return {key: rounded(key, value) for key, value in drawn.items()}
+            sampled = super().sample_relative(study, trial, search_space)
+            return {key: rounded(key, value) for key, value in sampled.items()}
 
         def sample_independent(self, study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:
-            drawn = super().sample_independent(study, trial, param_name, param_distribution)
-            return rounded(param_name, drawn)
+            sampled = super().sample_independent(study, trial, param_name, param_distribution)
+            return rounded(param_name, sampled)
 
     return RoundingSampler(seed=seed)

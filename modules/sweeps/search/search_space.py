@@ -3,7 +3,7 @@
 optimizer=sgd,adamw  model.num_filters=[8,16],[16,32]  seed=range(3)  model=glob(feedforward/*)
 optimizer.lr=tag(log,interval(1e-4,1e-1))  model.kernel_size=int(interval(3,7))
 
-A *point* gives each axis one value as override text: {"optimizer.lr": "0.0031"}. A number drawn from an
+A *point* gives each axis one value as override text: {"optimizer.lr": "0.0031"}. A number sampled from an
 interval is written with six significant digits, and means just what is written.
 """
 
@@ -30,7 +30,7 @@ class Axis:
         values: as override text; None for an interval.
         low: least value of an interval.
         high: greatest value of an interval.
-        log: whether the interval is drawn from by its logarithm.
+        log: whether the interval is sampled from by its logarithm.
         integer: whether the interval holds whole numbers alone.
     """
 
@@ -181,7 +181,9 @@ def _axis(key: str, override: "Override") -> Axis:
             f"{given}: of tags there is log alone, on an interval", "tag(log, interval(1e-4, 1e-1))"
         )
     if getattr(swept, "shuffle", False):
-        raise UserError(f"{given}: shuffle would be another order each time", "Draw points with sweep=random")
+        raise UserError(
+            f"{given}: shuffle would be another order each time", "Sample points with sweep=random"
+        )
     if isinstance(swept, IntervalSweep):
         low, high = swept.start, swept.end
         if low is None or high is None or not low < high or not math.isfinite(high - low):

@@ -25,5 +25,5 @@ def open_shards(folder: Path, data: dict[str, Any]) -> ShardSet:
 
 @functools.lru_cache(maxsize=4)
 def _opened(folder: Path, digest: str, data: str) -> ShardSet:
-    """Another digest is another dataset: the shards have been written anew."""
+    """Another digest is another dataset: the shards have been written again."""
     return ShardSet.open(folder, read(DataSettings, json.loads(data), "data"))

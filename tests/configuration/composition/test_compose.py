@@ -1,4 +1,4 @@
-"""Composition: every file of conf/ is reached, and every mistake is one line with file, key and mend."""
+"""Composition: every file of conf/ is reached, and every mistake is one line with file, key and hint."""
 
 import subprocess
 import sys
@@ -134,7 +134,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("override", "parts"), MISTAKES, ids=[override for override, _ in MISTAKES])
-def test_mistake_is_one_line_with_a_mend(override: str, parts: list[str]) -> None:
+def test_mistake_is_one_line_with_a_hint(override: str, parts: list[str]) -> None:
     with pytest.raises(UserError) as caught:
         compose([override])
     message = str(caught.value)

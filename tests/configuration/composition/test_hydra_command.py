@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modules.configuration.composition.completion import candidates
-from modules.configuration.composition.hydra_command import compose_and_run, job_origins
+from modules.configuration.composition.hydra_command import compose_and_run, job_key_locations
 from modules.configuration.errors import UserError
 from modules.configuration.static_analysis.definitions import ROOT
 
@@ -32,7 +32,7 @@ def test_a_sweep_runs_every_point(capsys: pytest.CaptureFixture[str]) -> None:
     seen: list[tuple[str, int, str]] = []
 
     def task(config: dict[str, Any]) -> None:
-        seen.append((config["name"], config["seed"], job_origins().of("seed")))
+        seen.append((config["name"], config["seed"], job_key_locations().of("seed")))
 
     compose_and_run(task, ["recipe=lenet,neuron", "-m", "seed=1,2"])
     points = [("lenet", 1), ("lenet", 2), ("neuron", 1), ("neuron", 2)]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.configuration.composition.compose import compose
-from modules.configuration.errors import KeyFault
+from modules.configuration.errors import ConfigError
 from modules.configuration.schema import settings
 from modules.configuration.schema.settings import (
     DataSettings,
@@ -67,11 +67,11 @@ def test_read_names_the_key_from_the_root() -> None:
         ({"epochs": 1}, "trainer.epochs"),
         ({"gradient_clip_norm": -1.0}, "trainer.gradient_clip_norm"),
     ):
-        with pytest.raises(KeyFault) as caught:
+        with pytest.raises(ConfigError) as caught:
             read(TrainerSettings, trainer | change, "trainer")
         assert caught.value.key == key
     del trainer["batch_size"]
-    with pytest.raises(KeyFault, match=r"trainer\.batch_size: is missing"):
+    with pytest.raises(ConfigError, match=r"trainer\.batch_size: is missing"):
         read(TrainerSettings, trainer, "trainer")
 
 
@@ -128,7 +128,7 @@ def test_values_of_a_type_fit_it(annotation: str, data: st.DataObject) -> None:
     ],
 )
 def test_other_values_do_not(annotation: str, value: Any, key: str) -> None:
-    with pytest.raises(KeyFault) as caught:
+    with pytest.raises(ConfigError) as caught:
         check_value("key", value, ast.parse(annotation, mode="eval").body, MODULE)
     assert caught.value.key == key
 
@@ -152,7 +152,7 @@ def test_other_values_do_not(annotation: str, value: Any, key: str) -> None:
     ],
 )
 def test_constructors_are_checked_without_import(node: Any, message: str) -> None:
-    with pytest.raises(KeyFault, match=message):
+    with pytest.raises(ConfigError, match=message):
         check_node("model", node)
 
 

@@ -1,19 +1,21 @@
-"""What a task measures, read from source."""
+"""What a task validation_metrics, read from source."""
 
 import pytest
 
 from modules.configuration.static_analysis import class_attributes as module
-from modules.configuration.static_analysis.class_attributes import evaluated_by, measures
+from modules.configuration.static_analysis.class_attributes import evaluator_of, validation_metrics
 from modules.configuration.static_analysis.definitions import ROOT
 from modules.tasks.classification import Classification
 
 
 def test_source_says_what_the_class_says() -> None:
-    assert measures("modules.tasks.classification.Classification") == Classification.measures
-    assert measures("modules.tasks.nothing.Nothing") == {}
-    assert measures("torch.nn.Linear") == {}
-    assert evaluated_by("modules.tasks.classification.Classification") == Classification.evaluated_by
-    assert evaluated_by("torch.nn.Linear") is None
+    assert (
+        validation_metrics("modules.tasks.classification.Classification") == Classification.validation_metrics
+    )
+    assert validation_metrics("modules.tasks.nothing.Nothing") == {}
+    assert validation_metrics("torch.nn.Linear") == {}
+    assert evaluator_of("modules.tasks.classification.Classification") == Classification.evaluator
+    assert evaluator_of("torch.nn.Linear") is None
 
 
 def test_a_task_inherits_what_it_measures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,4 +28,4 @@ def test_a_task_inherits_what_it_measures(monkeypatch: pytest.MonkeyPatch) -> No
     (_, node) = made.tree.body
     assert isinstance(node, ast.ClassDef)
     monkeypatch.setattr(module, "define", lambda target: Definition("Own", made, node))
-    assert measures("made.Own") == Classification.measures
+    assert validation_metrics("made.Own") == Classification.validation_metrics

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from modules.configuration.composition.compose import compose
-from modules.configuration.errors import KeyFault, UserError
+from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.static_analysis import targets
 from modules.configuration.static_analysis.targets import build, check_targets, own_allowed_targets
 from modules.configuration.yaml_files import read_yaml, to_yaml
@@ -99,7 +99,7 @@ def test_an_object_that_is_not_what_its_source_shows_is_refused(monkeypatch: pyt
 
 @pytest.mark.parametrize("mark", ["_args_", "_recursive_", "_convert_", "_mode_"])
 def test_other_marks_are_refused(mark: str) -> None:
-    with pytest.raises(KeyFault, match=mark):
+    with pytest.raises(ConfigError, match=mark):
         check_targets("model", {**LINEAR, mark: [1]})
 
 
@@ -115,7 +115,7 @@ def test_a_hostile_node_is_found_wherever_it_hides(surroundings: Any, depth: int
     node: Any = {"_target_": "os.system", "command": "true"}
     for level in range(depth):
         node = [surroundings, node] if level % 2 else {"other": surroundings, "inner": node}
-    with pytest.raises(KeyFault, match=r"is not allowed|dotted name"):
+    with pytest.raises(ConfigError, match=r"is not allowed|dotted name"):
         check_targets("model", node)
 
 

@@ -19,10 +19,10 @@ def net(*hidden_sizes: int) -> DeepBeliefNet:
 
 
 def test_layers_pass_on_their_probabilities() -> None:
-    model, pictures = net(7, 5), torch.rand(6, *SHAPE)
+    model, images = net(7, 5), torch.rand(6, *SHAPE)
     first, second = model.layers
-    expected = second.hidden_probabilities(first.hidden_probabilities(pictures.flatten(1)))
-    torch.testing.assert_close(model(pictures), model.output(expected))
+    expected = second.hidden_probabilities(first.hidden_probabilities(images.flatten(1)))
+    torch.testing.assert_close(model(images), model.output(expected))
 
 
 def test_no_layer_is_refused() -> None:
@@ -31,12 +31,12 @@ def test_no_layer_is_refused() -> None:
 
 
 def test_unrolled_it_goes_up_and_down_as_the_machines_do() -> None:
-    model, pictures = net(9, 7, 5), torch.rand(6, *SHAPE)
+    model, images = net(9, 7, 5), torch.rand(6, *SHAPE)
     autoencoder = Autoencoder(SHAPE, code_size=5, hidden_sizes=[9, 7], activation="sigmoid")
     autoencoder.load_state_dict(Unrolling()(model.state_dict()))
     first, second, top = model.layers
-    features = second.hidden_probabilities(first.hidden_probabilities(pictures.flatten(1)))
-    codes = autoencoder.encode(pictures)
+    features = second.hidden_probabilities(first.hidden_probabilities(images.flatten(1)))
+    codes = autoencoder.encode(images)
     torch.testing.assert_close(codes, top(features))
     # Near 0 the line and the sigmoid are alike, and the decoder draws what the machines do.
     small = 0.01 * codes

@@ -20,12 +20,12 @@ def net(*hidden_sizes: int) -> GenerativeBeliefNet:
 
 
 def test_a_labels_probability_is_that_of_the_memory() -> None:
-    model, pictures = net(7, 5, 4), torch.rand(6, *SHAPE)
-    features = model.features(pictures)
+    model, images = net(7, 5, 4), torch.rand(6, *SHAPE)
+    features = model.features(images)
     labels = [torch.full((6,), label) for label in range(3)]
     free_energies = [model.top.free_energy(model.memorised(features, label)) for label in labels]
     torch.testing.assert_close(
-        model(pictures).softmax(1), (-torch.stack(free_energies, dim=1)).softmax(1), rtol=1e-4, atol=1e-6
+        model(images).softmax(1), (-torch.stack(free_energies, dim=1)).softmax(1), rtol=1e-4, atol=1e-6
     )
 
 
@@ -54,13 +54,13 @@ def test_it_begins_as_the_belief_net_does() -> None:
     stack = DeepBeliefNet(SHAPE, num_classes=3, hidden_sizes=[7, 5])
     for parameter in stack.parameters():
         torch.nn.init.normal_(parameter)
-    model, pictures = net(7, 5, 4), torch.rand(6, *SHAPE)
+    model, images = net(7, 5, 4), torch.rand(6, *SHAPE)
     missing, unknown = model.load_state_dict(Untied()(stack.state_dict()), strict=False)
     assert not unknown and all(name.startswith("top.") for name in missing)
     first, second = stack.layers
-    features = second.hidden_probabilities(first.hidden_probabilities(pictures.flatten(1)))
-    torch.testing.assert_close(model.features(pictures), features)
-    torch.testing.assert_close(model.drawn(features), first.visible_mean(second.visible_mean(features)))
+    features = second.hidden_probabilities(first.hidden_probabilities(images.flatten(1)))
+    torch.testing.assert_close(model.features(images), features)
+    torch.testing.assert_close(model.decode(features), first.visible_mean(second.visible_mean(features)))
     assert Untied()(torch.nn.Linear(2, 2).state_dict()) == {}
 
 

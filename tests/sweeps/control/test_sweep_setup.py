@@ -296,7 +296,7 @@ def test_what_trials_begin_from_is_looked_up_once(tmp_path: Path, monkeypatch: p
         asked.append(plan["init_from"])
         return plan | {"origins": {"weights": {"file": f"{len(asked)}.pt", "sha256": str(len(asked))}}}
 
-    monkeypatch.setattr("modules.registry.pretrained.with_origins", moving)
+    monkeypatch.setattr("modules.registry.pretrained.with_pretrained", moving)
     origins_of = _Origins(tmp_path)
     plan = {"init_from": "lenet@champion", "teacher": [], "data": {"name": "d"}, "optimizer": {"lr": 0.1}}
     first, second = origins_of.added_to(plan), origins_of.added_to(plan | {"optimizer": {"lr": 0.2}})

@@ -1,8 +1,8 @@
-"""Dropout of stacked trials: each member draws the very masks that it would draw alone.
+"""Dropout of stacked trials: each member samples the very masks that it would sample alone.
 
-A lone run on the CPU draws the mask of each dropout, in the order of the calls, from the global generator
+A lone run on the CPU samples the mask of each dropout, in the order of the calls, from the global generator
 that `RandomState` seeds at the start of each epoch. Here each member has a generator of its own with that
-seed; the masks are drawn before the step and given to the program.
+seed; the masks are sampled before the step and given to the program.
 """
 
 from collections.abc import Sequence
@@ -61,7 +61,7 @@ class _Recorder(MaskedDropout):
     def _dropout(self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
         if training:
             if not input.is_contiguous():
-                raise RuntimeError("the mask of a dropout over a permuted tensor is drawn in another order")
+                raise RuntimeError("the mask of a dropout over a permuted tensor is sampled in another order")
             self.calls.append(Dropout(input.shape, p))
         return input
 
@@ -99,13 +99,15 @@ class Masks:
         for seed, generator in zip(self.seeds, self.generators, strict=True):
             generator.manual_seed(stream_seed(seed, epoch + 1))
 
-    def draw(self) -> list[Tensor]:
+    def sample(self) -> list[Tensor]:
         """The masks of the next step, [...] where all members share them, else [members, ...]."""
-        drawn = [
+        sampled = [
             [_mask(call, generator) for call, thins in zip(own, self.thins, strict=True) if thins]
             for own, generator in zip(self._calls, self.generators, strict=True)
         ]
-        return drawn[0] if self.axis is None else [torch.stack(masks) for masks in zip(*drawn, strict=True)]
+        return (
+            sampled[0] if self.axis is None else [torch.stack(masks) for masks in zip(*sampled, strict=True)]
+        )
 
     def keep(self, members: Sequence[int]) -> None:
         """Forgets all other members."""
@@ -127,7 +129,7 @@ class Masks:
 
 
 def _mask(call: Dropout, generator: torch.Generator) -> Tensor:
-    # As at::dropout does it, so that generator and rounding agree: 0 and 1 draw nothing.
+    # As at::dropout does it, so that generator and rounding agree: 0 and 1 sample nothing.
     mask = torch.empty(call.shape)
     if call.probability in (0.0, 1.0):
         return mask.fill_(1.0 - call.probability)

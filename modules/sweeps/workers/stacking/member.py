@@ -1,7 +1,8 @@
 """One of the trials that are trained as one program: its run folder, curves, tracker and outcome.
 
 It leaves what a lone run leaves, so every command finds it under its identity. Only its place to go on is
-kept otherwise, in checkpoints/stacked.pt, which a stack alone reads: a lone run of the same plan starts anew.
+kept otherwise, in checkpoints/stacked.pt, which a stack alone reads: a lone run of the same plan starts
+again.
 """
 
 import pickle

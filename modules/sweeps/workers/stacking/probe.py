@@ -93,7 +93,7 @@ def _check_settings(settings: TrainerSettings, runtime: RuntimeSettings) -> None
         runtime.accelerator == "auto" and not torch.accelerator.is_available()
     )
     if not on_processor or runtime.num_workers > 1 or settings.precision != "32-true":
-        raise Unstackable("a stack trains in one process, on a processor, in 32 bits")
+        raise Unstackable("a stack trains in one process, on a CPU, in 32 bits")
 
 
 def _check_task(task: Task) -> None:

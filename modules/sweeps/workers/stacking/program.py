@@ -70,9 +70,9 @@ class StackedProgram:
 
         Args:
             batch: fields of one step.
-            masks: what the model's dropouts draw.
+            masks: what the model's dropouts sample.
         """
-        given = (self._parameters, self._numbers_now, masks.draw(), batch)
+        given = (self._parameters, self._numbers_now, masks.sample(), batch)
         if self._traced is None:
             axes = (0, 0, masks.axis, self._batch_axis)
             self._thins = masks.thins

@@ -36,7 +36,7 @@ class Stack:
         return self._optimizer.initial_rates
 
     def start_epoch(self, epoch: int) -> None:
-        """Seeds each member's draws; epochs count from 0."""
+        """Seeds each member's samples; epochs count from 0."""
         self._masks.start_epoch(epoch)
 
     def train(self, blocks: dict[int, Batch], first_step: int) -> Tensor:
