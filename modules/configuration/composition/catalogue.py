@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from modules.configuration.composition.key_locations import CONF, shown
+from modules.configuration.composition.recipes import recipe_files
 from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.names import check_name, suggest
 from modules.configuration.schema.execution_settings import SpaceSettings
@@ -26,6 +27,8 @@ def names(group: str, conf: Path = CONF) -> list[str]:
     Raises:
         UserError: a file's name could not be a folder's.
     """
+    if group == "recipe":
+        return list(recipe_files(conf))
     return [check_name(group, path.stem) for path in sorted((conf / group).glob("*.yaml"))]
 
 
@@ -37,7 +40,7 @@ def groups(conf: Path = CONF) -> list[Path]:
 
 def describe(recipe: str, conf: Path = CONF) -> str:
     """The first sentence of a recipe's header."""
-    for line in (conf / "recipe" / f"{recipe}.yaml").read_text(encoding="utf-8").splitlines():
+    for line in recipe_files(conf)[recipe].read_text(encoding="utf-8").splitlines():
         if line.startswith("# ") and not line.startswith("# @"):
             return line.removeprefix("# ")
     return ""

@@ -13,6 +13,7 @@ from modules.configuration.composition.catalogue import groups
 from modules.configuration.composition.hydra_errors import HYDRA_ERRORS
 from modules.configuration.composition.hydra_loader import load
 from modules.configuration.composition.key_locations import CONF
+from modules.configuration.composition.recipes import recipe_files
 
 _INSTALL = r"""
 _trainyard_complete() {
@@ -69,7 +70,8 @@ def candidates(word: str, before: list[str], conf: Path = CONF) -> list[str]:
     name, equals, _ = word.lstrip("+~").partition("=")
     if equals and (conf / name).is_dir():
         files = sorted((conf / name).rglob("*.yaml"))
-        found = [f"{name}={file.relative_to(conf / name).with_suffix('').as_posix()}" for file in files]
+        paths = [file.relative_to(conf / name).with_suffix("").as_posix() for file in files]
+        found = [f"{name}={path}" for path in (recipe_files(conf) if name == "recipe" else paths)]
     else:
         config = _composed([w for w in before if not w.startswith("-")], conf)
         found = _groups(conf) + _keys(config, name.rpartition(".")[0])

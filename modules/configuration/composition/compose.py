@@ -59,8 +59,3 @@ def _placed(fault: ConfigError, overrides: list[str], conf: Path) -> UserError:
         hint = f"The recipe sets it for another {section}: take it away with ~{fault.key}"
         return UserError(f"{place}: {fault.problem}", hint)
     return fault.at(place)
-
-
-def recipes(conf: Path = CONF) -> list[str]:
-    """The names of all recipes."""
-    return sorted(path.stem for path in (conf / "recipe").glob("*.yaml"))

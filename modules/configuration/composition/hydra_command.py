@@ -15,6 +15,7 @@ from typing import Any
 from modules.configuration.command import one_line
 from modules.configuration.composition.catalogue import describe, groups, names
 from modules.configuration.composition.key_locations import CONF, Origins
+from modules.configuration.composition.recipes import with_families
 from modules.configuration.errors import UserError
 
 _FLAGS = """\
@@ -62,8 +63,10 @@ def compose_and_run(
     parser = get_args_parser()
     parser.error = _refuse
     chosen = parser.parse_intermixed_args(argv)
+    argv = [word for word in argv if word not in chosen.overrides]
+    chosen.overrides = with_families(chosen.overrides)
     # Hydra itself wants all overrides side by side.
-    argv = [*(word for word in argv if word not in chosen.overrides), *chosen.overrides]
+    argv += chosen.overrides
     if chosen.shell_completion and complete(chosen.overrides):
         return
     answers = (chosen.cfg, chosen.info, chosen.hydra_help, chosen.shell_completion)

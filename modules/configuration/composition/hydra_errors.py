@@ -102,6 +102,8 @@ def _missing_file(error: MissingConfigException, conf: Path) -> UserError:
         path.relative_to(conf / group).with_suffix("").as_posix() for path in (conf / group).rglob("*.yaml")
     ]
     options = options or list(error.options or [])
+    if group == "recipe":
+        options = [path.rpartition("/")[2] for path in options]
     if not group or not options:
         return UserError(f"{where}there is no file conf/{wanted}.yaml")
     return UserError(f"{where}there is no {group} {name!r}", suggest(name, options))

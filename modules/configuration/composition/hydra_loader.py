@@ -17,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from modules.configuration.composition.key_locations import Origins, layers_of
+from modules.configuration.composition.recipes import with_families
 
 VERSION_BASE = "1.3"
 ROOT_CONFIG = "config"
@@ -78,7 +79,7 @@ def load(overrides: list[str], conf: Path, root: str = ROOT_CONFIG) -> DictConfi
     Raises:
         Exception: Hydra's and OmegaConf's own; see `modules.configuration.composition.hydra_errors`.
     """
-    config = _loader(conf).compose(root, list(overrides))
+    config = _loader(conf).compose(root, with_families(overrides, conf))
     OmegaConf.set_struct(config, False)
     del config["hydra"]
     return config
@@ -115,7 +116,7 @@ def changed(config: bytes, overrides: list[str]) -> DictConfig:
 
 def origins(overrides: list[str], conf: Path) -> Origins:
     """The files and overrides that a composition is made of."""
-    return Origins(layers_of(_loader(conf).defaults(list(overrides)), conf), tuple(overrides))
+    return Origins(layers_of(_loader(conf).defaults(with_families(overrides, conf)), conf), tuple(overrides))
 
 
 def before_overrides(conf: Path) -> dict[str, Any]:
