@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -29,14 +29,15 @@ from sklearn.neural_network import BernoulliRBM
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from benchmarks.plans import planned
 from benchmarks.training import Stopwatch
 from modules.configuration.command import arguments, run
-from modules.configuration.composition.compose import compose
+from modules.configuration.plans.run_plan import Plan
 from modules.configuration.static_analysis.targets import build
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.tasks.task import Optimisation
-from modules.training.fit import build_task, fit
+from modules.training.fit import fit, initial_task
 from modules.training.freed_memory import keep_freed_memory
 
 CASES = (("32-true", 10, 8.0), ("32-true", 100, 3.0), ("64-true", 10, 8.0), ("64-true", 100, 3.0))
@@ -69,7 +70,7 @@ def scikit_learn(images: Tensor, batch_size: int, clock: Callable[[], float]) ->
     return clock() - started
 
 
-def yard(plan: dict[str, Any], loader: TrainingLoader, clock: Callable[[], float]) -> float:
+def yard(plan: Plan, loader: TrainingLoader, clock: Callable[[], float]) -> float:
     """One epoch, in seconds."""
     stopwatch = Stopwatch(clock)
     with tempfile.TemporaryDirectory() as folder:
@@ -77,10 +78,10 @@ def yard(plan: dict[str, Any], loader: TrainingLoader, clock: Callable[[], float
     return stopwatch.seconds
 
 
-def step(plan: dict[str, Any], images: Tensor, batch_size: int, clock: Callable[[], float]) -> float:
+def step(plan: Plan, images: Tensor, batch_size: int, clock: Callable[[], float]) -> float:
     """One pass by hand, in seconds."""
-    task = build_task(plan)
-    optimizer = build(plan["optimizer"], params=task.parameters())
+    task = initial_task(plan)
+    optimizer = build(plan.optimizer, params=task.parameters())
     task.optimise_with(Optimisation(lambda parameters: optimizer, lambda progress: 1.0, num_steps=1))
     batches = images.reshape(-1, batch_size, 1, 28, 28)
     started = clock()
@@ -118,11 +119,11 @@ def main(argv: list[str]) -> None:
     for precision, batch_size, target in CASES:
         dtype = torch.float64 if precision == "64-true" else torch.float32
         images = image.flatten(1).to(dtype) / 255
-        plan = compose(["recipe=rbm", "task.binarise=false", "schedule=constant", "trainer.max_epochs=1",
+        plan = planned(["recipe=rbm", "task.binarise=false", "schedule=constant", "trainer.max_epochs=1",
                         "optimizer={_target_: torch.optim.SGD, lr: 0.01}", f"trainer.batch_size={batch_size}",
                         f"trainer.precision={precision}", "trainer.checkpoint_every_steps=100000",
                         "runtime.accelerator=cpu", "task.units=0..1"])  # fmt: skip
-        loader = TrainingLoader(split, batch_size, plan["trainer"]["block_steps"], seed=0)
+        loader = TrainingLoader(split, batch_size, plan.trainer.block_steps, seed=0)
         sides: dict[str, Callable[[], float]] = {
             "scikit-learn": partial(scikit_learn, images, batch_size, clock),
             "yard": partial(yard, plan, loader, clock),

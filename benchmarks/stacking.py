@@ -28,19 +28,18 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from benchmarks.plans import planned
 from modules.configuration.command import arguments, run
-from modules.configuration.composition.compose import compose
-from modules.configuration.static_analysis.code_fingerprint import code_fingerprint
+from modules.configuration.plans.run_plan import Plan
 from modules.configuration.static_analysis.targets import build
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.sweeps.workers.stacking import train_stacked
-from modules.training.fit import build_task
+from modules.training.fit import initial_task
 from modules.training.freed_memory import keep_freed_memory
 from modules.training.run import train
 from modules.training.run_folder import RunFolder
 
-Plan = dict[str, Any]
 CASES = (("[16]", 32), ("[64]", 32), ("[256]", 32), ("[256,128]", 128), ("[512,256]", 128))
 """Hidden sizes and batch size; the last are the recipe's own."""
 TARGET = 4.0
@@ -76,9 +75,7 @@ def plans(hidden: str, batch_size: int, differing: str, num_trials: int, num_thr
     made = []
     for number in range(num_trials):
         value = f"seed={number}" if differing == "seed" else f"optimizer.lr={0.0005 * 1.1**number:.6f}"
-        plan = compose([*base, value])
-        plan["code"] = code_fingerprint([plan["model"]["_target_"]])
-        plan["cost"] = {"num_parameters": 0, "multiply_adds": 0}
+        plan = planned([*base, value])
         made.append(plan)
     return made
 
@@ -109,11 +106,11 @@ def loop(trials: list[Plan], shards: Path, num_samples: int) -> None:
     """One after another, by hand."""
     split = open_part(shards, num_samples).split("train")
     for plan in trials:
-        torch.set_num_threads(plan["runtime"]["num_threads"])
-        task = build_task(plan).train()
-        optimizer = build(plan["optimizer"], params=task.model.parameters())
-        schedule, rate = build(plan["schedule"]), plan["optimizer"]["lr"]
-        loader = TrainingLoader(split, plan["trainer"]["batch_size"], 50, plan["seed"])
+        torch.set_num_threads(plan.runtime.num_threads or 1)
+        task = initial_task(plan).train()
+        optimizer = build(plan.optimizer, params=task.model.parameters())
+        schedule, rate = build(plan.schedule), plan.optimizer["lr"]
+        loader = TrainingLoader(split, plan.trainer.batch_size, 50, plan.seed)
         step = 0
         for block in loader:
             for image, label in zip(block["image"], block["label"], strict=True):
@@ -145,7 +142,7 @@ def stack(trials: list[Plan], shards: Path, num_samples: int) -> None:
 
 def halves(pool: ProcessPoolExecutor, side: Callable[..., None], trials: list[Plan], *rest: Any) -> None:
     """Each process takes every other trial, with one thread."""
-    trials = [{**plan, "runtime": {**plan["runtime"], "num_threads": 1}} for plan in trials]
+    trials = [plan.changed(runtime={**plan.configuration["runtime"], "num_threads": 1}) for plan in trials]
     for done in [pool.submit(side, trials[first::2], *rest) for first in (0, 1)]:
         done.result()
 

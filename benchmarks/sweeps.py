@@ -17,13 +17,14 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning  # noqa: F401 (so that our workers import it as they start, as for trainings)
 from rich.console import Console
 
+from benchmarks.plans import planned
 from modules.cluster.connection import connect
 from modules.configuration.command import arguments, run
 from modules.configuration.schema.execution_settings import RuntimeSettings, SweepSettings
@@ -87,25 +88,19 @@ def sweep_of(storage: Path, points: list[dict[str, str]]) -> Sweep:
     shards = storage / "data" / "shards" / "nothing"
     shards.mkdir(parents=True)
     (shards / "shards.json").write_text('{"splits": {}}')
-    tracking = {"uri": None, "artifact_root": None, "experiment": "", "system_metrics_every_s": 0.0}
-    base = {
-        "name": "benchmark",
-        "data": {"name": "nothing"},
-        "tracking": {**tracking, "drain_timeout_s": 0.0},
-        "code": {"fingerprint": ""},
-    }
+    base = planned(["recipe=neuron", "tracking=none"])
     return Sweep(
         identity="0" * 64,
         folder=storage / "sweeps" / "0",
         space=Space(axes=(), fixed=(), points=tuple(points)),
         settings=SweepSettings("grid", "none", None, None, None, None, "refuse", 0, False, 1, 2, 1, 0.25, 0),
-        runtime=RuntimeSettings("ray", "cpu", 1, 0, None, 1, 1, 0, 0, str(storage)),
+        runtime=RuntimeSettings("ray", "cpu", 1, 0, None, 1, 1, 0, 0, str(storage), "check"),
         metric="validation/score",
         mode="max",
         base=base,
         overrides=[],
         max_epochs=1,
-        plan_of=lambda point: {**base, "point": point},
+        plan_of=lambda point: replace(base, model={"point": point}),
     )
 
 

@@ -24,13 +24,14 @@ from rich.console import Console
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.plans import planned
 from modules.configuration.command import arguments, run
-from modules.configuration.composition.compose import compose
+from modules.configuration.plans.run_plan import Plan
 from modules.configuration.static_analysis.targets import build
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.tracking.tracker import Tracker
-from modules.training.fit import BlockLoader, build_task, fit
+from modules.training.fit import BlockLoader, fit, initial_task
 from modules.training.freed_memory import keep_freed_memory
 
 CASES = (("lenet", 128, 0.95), ("perceptron", 32, 0.85))
@@ -100,18 +101,18 @@ class Stopwatch(Callback):
         self.seconds += self.clock()
 
 
-def by_hand(plan: dict[str, Any], fields: dict[str, Tensor], clock: Callable[[], float]) -> float:
+def by_hand(plan: Plan, fields: dict[str, Tensor], clock: Callable[[], float]) -> float:
     """The loop that one writes without any framework."""
-    model = build_task(plan).model.train()
-    optimizer = build(plan["optimizer"], params=model.parameters())
-    schedule = build(plan["schedule"])
-    learning_rate, batch_size = plan["optimizer"]["lr"], plan["trainer"]["batch_size"]
+    model = initial_task(plan).model.train()
+    optimizer = build(plan.optimizer, params=model.parameters())
+    schedule = build(plan.schedule)
+    learning_rate, batch_size = plan.optimizer["lr"], plan.trainer.batch_size
     images, labels = fields["image"], fields["label"]
     steps_per_epoch = len(labels) // batch_size
-    num_steps = steps_per_epoch * plan["trainer"]["max_epochs"]
+    num_steps = steps_per_epoch * plan.trainer.max_epochs
     started = clock()
     step = 0
-    for _ in range(plan["trainer"]["max_epochs"]):
+    for _ in range(plan.trainer.max_epochs):
         order = torch.randperm(len(labels))
         for rows in order[: steps_per_epoch * batch_size].split(batch_size):
             optimizer.param_groups[0]["lr"] = learning_rate * schedule(step / num_steps)
@@ -123,7 +124,7 @@ def by_hand(plan: dict[str, Any], fields: dict[str, Tensor], clock: Callable[[],
     return clock() - started
 
 
-def by_yard(plan: dict[str, Any], loader: BlockLoader, tracker: Tracker, clock: Callable[[], float]) -> float:
+def by_yard(plan: Plan, loader: BlockLoader, tracker: Tracker, clock: Callable[[], float]) -> float:
     """The yard's training without validation, in a folder of its own."""
     stopwatch = Stopwatch(clock)
     with tempfile.TemporaryDirectory() as folder:
@@ -147,7 +148,7 @@ def main(argv: list[str]) -> None:
     print("|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         settings = {
-            **compose([])["tracking"],
+            **planned([]).configuration["tracking"],
             "uri": f"sqlite:///{folder}/mlflow.db",
             "artifact_root": folder,
         }
@@ -155,9 +156,9 @@ def main(argv: list[str]) -> None:
             Path(folder) / "tracking", settings, {"name": "benchmark", "identity": "0", "tags": {}}
         )
         for recipe, batch_size, target in CASES:
-            plan = compose([f"recipe={recipe}", f"trainer.batch_size={batch_size}",
+            plan = planned([f"recipe={recipe}", f"trainer.batch_size={batch_size}",
                             f"trainer.max_epochs={chosen.epochs}", "runtime.accelerator=cpu"])  # fmt: skip
-            block_steps = plan["trainer"]["block_steps"]
+            block_steps = plan.trainer.block_steps
             sides: dict[str, Callable[[], float]] = {
                 "hand": lambda plan=plan: by_hand(plan, fields, clock),
                 "shards": lambda plan=plan, size=batch_size, steps=block_steps: by_yard(

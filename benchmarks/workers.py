@@ -20,10 +20,9 @@ from typing import Any
 from pytorch_lightning import Callback
 from rich.console import Console
 
+from benchmarks.plans import planned
 from modules.cluster.connection import connect
 from modules.configuration.command import arguments, run
-from modules.configuration.composition.compose import compose
-from modules.configuration.schema.settings import RuntimeSettings, read
 from modules.training.data_parallel import rank
 from modules.training.ray_training import train_on_workers
 from modules.training.run_folder import RunFolder
@@ -77,7 +76,7 @@ class StepTime(Callback):
 
 def measured(chosen: Arguments, batch_size: int, num_workers: int) -> dict[str, float]:
     """Trains once; the figures of its summary, and `step_s`."""
-    plan = compose(
+    plan = planned(
         [
             f"recipe={chosen.recipe}",
             f"trainer.batch_size={batch_size}",
@@ -89,7 +88,6 @@ def measured(chosen: Arguments, batch_size: int, num_workers: int) -> dict[str, 
             "tracking=none",
         ]
     )
-    plan |= {"code": {"fingerprint": ""}, "cost": {"num_parameters": 0, "multiply_adds": 0}}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         stopwatch, console = StepTime(folder / "step_s"), Console(quiet=True)
@@ -101,8 +99,8 @@ def measured(chosen: Arguments, batch_size: int, num_workers: int) -> dict[str, 
 def main(argv: list[str]) -> None:
     """Measures every batch size and prints a table in Markdown."""
     chosen = arguments(argv, Arguments, __doc__ or "")
-    runtime = compose(["runtime=ray", f"runtime.num_workers={chosen.workers}"])["runtime"]
-    connect(read(RuntimeSettings, runtime, "runtime"))
+    runtime = planned(["runtime=ray", f"runtime.num_workers={chosen.workers}"]).runtime
+    connect(runtime)
     load = os.getloadavg()[0]
     print(f"{chosen.recipe}, {chosen.rounds} rounds, {os.cpu_count()} cores, load of others {load:.1f}\n")
     print(f"| batch | 1 worker, ms a step | {chosen.workers} workers, ms a step | speed-up "

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.configuration.command import arguments, run
+from modules.configuration.plans.run_plan import Plan
 
 NUM_EXAMPLES = 64
 
@@ -38,7 +39,7 @@ def main(argv: list[str]) -> None:
     from modules.tracking.tracker import Tracker
 
     plan = read_plan(Path(chosen.plan))
-    trained = Path(chosen.build) / "train" / plan["name"]
+    trained = Path(chosen.build) / "train" / plan.name
     try:
         summary = json.loads((trained / "summary.json").read_text())
         tracking = Path(summary["run_folder"]) / "tracking"
@@ -48,32 +49,31 @@ def main(argv: list[str]) -> None:
     # Opened before torch is imported: the process that talks to MLflow starts up meanwhile.
     tracker = Tracker.reopen(tracking) if (tracking / "run.json").is_file() else None
     try:
-        data = Path(chosen.data or Path(plan["runtime"]["storage"]) / "data" / "shards")
+        data = Path(chosen.data or plan.storage / "data" / "shards")
         metrics = _evaluate(plan, summary, trained, data, Path(chosen.build) / "evaluate", tracker)
     finally:
         if tracker is not None:
             tracker.finish()
-    metric, num_samples = plan["expected"]["metric"], int(metrics["num_samples"])
-    print(f"{plan['name']}: {metric} {metrics[metric]:.4f} on {num_samples:,} test samples")
+    metric, num_samples = plan.expected.metric, int(metrics["num_samples"])
+    print(f"{plan.name}: {metric} {metrics[metric]:.4f} on {num_samples:,} test samples")
 
 
 def _evaluate(
-    plan: dict[str, Any], summary: dict[str, Any], trained: Path, data: Path, out: Path, tracker: Any
+    plan: Plan, summary: dict[str, Any], trained: Path, data: Path, out: Path, tracker: Any
 ) -> dict[str, float]:
     import numpy
     import torch
 
     from modules.configuration.plans.identity import shard_hashes
-    from modules.configuration.schema.settings import DataSettings, read
-    from modules.configuration.static_analysis.targets import build
     from modules.datamodules.shard_set import ShardSet
     from modules.evaluation.evaluator import evaluate, expected_score
     from modules.registry.outcome import Provenance, file_hash, split_hashes, write_outcome
     from modules.registry.stored_weights import load_weights
     from modules.sources.replacement import replaced_folder
+    from modules.tasks.build_task import build_task
 
-    settings = read(DataSettings, plan["data"], "data")
-    task = build(plan["task"], model=build(plan["model"]))
+    settings = plan.data
+    task = build_task(plan.model, plan.task)
     load_weights(task.model, trained / "weights.pt")
     shards = ShardSet.open(data / settings.name, settings)
     findings = evaluate(task, shards, settings, plan)
@@ -82,7 +82,7 @@ def _evaluate(
     first = split.read(numpy.arange(min(NUM_EXAMPLES, split.num_samples)))
     examples = task.inputs({name: torch.from_numpy(array) for name, array in first.items()}).numpy()
     provenance = Provenance(
-        recipe=plan["name"],
+        recipe=plan.name,
         identity=summary["identity"],
         weights=file_hash(trained / "weights.pt"),
         data=split_hashes(shard_hashes(data / settings.name)),
@@ -90,7 +90,7 @@ def _evaluate(
         outputs=task.output_names(settings),
         output_kind=task.output_kind,
     )
-    with replaced_folder(out / plan["name"]) as folder:
+    with replaced_folder(out / plan.name) as folder:
         kept = write_outcome(folder, findings, provenance, examples)
         if tracker is not None:
             tracker.metrics(

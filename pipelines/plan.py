@@ -8,23 +8,12 @@ python -m pipelines.plan --catalogue    write conf/catalogue.yaml, which dvc.yam
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from modules.configuration.command import run
 from modules.configuration.errors import UserError
 from modules.configuration.names import suggest
-from modules.shapes.make_plan import named_targets, with_costs
-
-if TYPE_CHECKING:
-    from modules.configuration.composition.key_locations import Origins
-    from modules.sweeps.control.sweep_setup import Draft
-
-Composed = tuple[dict[str, Any], "Origins"]
-"""A recipe's configuration, and the files that it comes from."""
 
 FLAGS = ("--all", "--list", "--catalogue", "--help")
-SHARDING = ("modules.datamodules.shard_writer",)
-VERBS = ("promote", "report")
 
 
 def main(argv: list[str]) -> None:
@@ -59,7 +48,7 @@ def _list() -> None:
 
 def _show(overrides: list[str]) -> None:
     from modules.configuration.composition.compose import compose
-    from modules.configuration.composition.hydra_loader import origins
+    from modules.configuration.composition.hydra_loader import key_locations
     from modules.configuration.composition.key_locations import CONF
 
     config = compose(overrides)
@@ -69,7 +58,7 @@ def _show(overrides: list[str]) -> None:
     from modules.shapes.shape_check import check_phases, check_shapes
     from modules.shapes.shape_table import shape_table
 
-    places = origins(overrides, CONF)
+    places = key_locations(overrides, CONF)
     phases = check_phases(config, places)
     report = check_shapes(config, places)
     begins = ""
@@ -88,124 +77,16 @@ def _show(overrides: list[str]) -> None:
         console.print(begins, highlight=False, markup=False)
 
 
-def _compose_recipes() -> dict[str, Composed]:
-    from modules.configuration.composition.catalogue import names
-    from modules.configuration.composition.compose import compose
-    from modules.configuration.composition.hydra_loader import origins
-    from modules.configuration.composition.key_locations import CONF
-
-    recipes = {}
-    for recipe in names("recipe"):
-        config = compose([f"recipe={recipe}"])
-        if config["name"] != recipe:
-            raise UserError(
-                f"conf/recipe/{recipe}.yaml: its name is {config['name']!r}", f"Write name: {recipe}"
-            )
-        recipes[recipe] = config, origins([f"recipe={recipe}"], CONF)
-    return recipes
-
-
-def _draft_spaces() -> dict[str, "Draft"]:
-    from modules.configuration.composition.catalogue import names, space_overrides
-    from modules.sweeps.control.sweep_setup import draft
-
-    return {name: draft(space_overrides(name)) for name in names("space")}
-
-
-def _catalogue(
-    recipes: dict[str, Composed], datasets: dict[str, dict[str, Any]], spaces: dict[str, "Draft"]
-) -> str:
-    from modules.configuration.composition.catalogue import catalogue, names
-
-    configs = {recipe: config for recipe, (config, _) in recipes.items()}
-    for recipe, config in configs.items():
-        name = config["data"]["name"]
-        if config["data"] != datasets.get(name):
-            hint = "Recipes share its shards: give the changed one a file and name of its own in conf/data"
-            raise UserError(f"conf/recipe/{recipe}.yaml: data differs from conf/data/{name}.yaml", hint)
-    of_spaces = {name: space.config for name, space in spaces.items()}
-    return catalogue(configs, datasets, names("source"), of_spaces)
-
-
-def _datasets() -> dict[str, dict[str, Any]]:
-    from modules.configuration.composition.catalogue import dataset, names
-
-    return {name: dataset(name) for name in names("data")}
-
-
 def _write_catalogue() -> None:
-    from modules.configuration.composition.key_locations import CONF
-    from modules.configuration.yaml_files import write_if_changed
+    from modules.planning.plan_all import write_catalogue
 
-    written = write_if_changed(
-        CONF / "catalogue.yaml", _catalogue(_compose_recipes(), _datasets(), _draft_spaces())
-    )
-    print("conf/catalogue.yaml: " + ("written" if written else "unchanged"))
+    print("conf/catalogue.yaml: " + ("written" if write_catalogue() else "unchanged"))
 
 
 def _write_all(out: Path) -> None:
-    """Writes every plan, once all of them are known to be right."""
-    from modules.configuration.composition.catalogue import HINT, names, source, space_chart
-    from modules.configuration.composition.key_locations import CONF
-    from modules.configuration.static_analysis.class_attributes import evaluator_of, validation_metrics
-    from modules.configuration.static_analysis.code_fingerprint import code_fingerprint
-    from modules.configuration.yaml_files import to_yaml
-    from modules.sweeps.control.sweep_setup import as_plain, check_points
+    from modules.planning.plan_all import plan_all
 
-    recipes, datasets, spaces = _compose_recipes(), _datasets(), _draft_spaces()
-    known = CONF / "catalogue.yaml"
-    if not known.is_file() or known.read_text(encoding="utf-8") != _catalogue(recipes, datasets, spaces):
-        raise UserError("conf/catalogue.yaml does not show what conf/ holds", HINT)
-    files: dict[str, str] = {}
-    for name in names("source"):
-        node = source(name)
-        files[f"sources/{name}.yaml"] = to_yaml(node | {"code": code_fingerprint(named_targets(node))})
-    for name, data in datasets.items():
-        code = code_fingerprint([*named_targets(data["reader"]), *SHARDING])
-        files[f"datasets/{name}.yaml"] = to_yaml(data | {"code": code})
-    for name, space in spaces.items():
-        check_points(space)
-        plan = {"name": name, "overrides": space.overrides, "search": as_plain(space.search)}
-        files[f"spaces/{name}.yaml"] = to_yaml(plan)
-        # Beside the plan: another caption is no other sweep.
-        if chart := space_chart(name, validation_metrics(space.config["task"]["_target_"])):
-            files[f"charts/{name}.yaml"] = to_yaml(chart)
-    for verb in VERBS:
-        files[f"verbs/{verb}.yaml"] = to_yaml({"code": code_fingerprint([f"pipelines.{verb}"])})
-    for recipe, (config, _) in recipes.items():
-        # Tasks know by name alone what evaluates them: an edit of it evaluates again, and trains nothing.
-        evaluator = evaluator_of(config["task"]["_target_"])
-        code = code_fingerprint(["pipelines.evaluate", *([evaluator] if evaluator else [])])
-        files[f"verbs/evaluate/{recipe}.yaml"] = to_yaml({"code": code})
-    files |= _recipe_files(recipes)
-    _write(out, files)
-
-
-def _recipe_files(recipes: dict[str, Composed]) -> dict[str, str]:
-    from modules.configuration.yaml_files import to_yaml
-    from modules.shapes.network_diagram import network_svg
-    from modules.shapes.shape_check import check_phases, check_shapes
-
-    files = {}
-    for recipe, (config, places) in recipes.items():
-        report = check_shapes(config, places)
-        files[f"{recipe}.yaml"] = to_yaml(with_costs(config, report, check_phases(config, places)))
-        files[f"{recipe}.svg"] = network_svg(report)
-        cost = report.cost
-        print(f"{recipe}: {cost.num_parameters:,} parameters, {cost.multiply_adds:,} multiply-adds")
-    return files
-
-
-def _write(out: Path, files: dict[str, str]) -> None:
-    from modules.configuration.yaml_files import write_if_changed
-
-    written = [name for name, text in files.items() if write_if_changed(out / name, text)]
-    gone = [
-        path for path in out.rglob("*") if path.is_file() and path.relative_to(out).as_posix() not in files
-    ]
-    for path in gone:
-        path.unlink()
-    print(f"{out}: {len(files)} files, {len(written)} written, {len(gone)} removed")
+    plan_all(out)
 
 
 if __name__ == "__main__":

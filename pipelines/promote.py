@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.configuration.command import arguments, run
+from modules.configuration.plans.run_plan import Plan
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def main(argv: list[str]) -> None:
     from modules.registry.versions import Registry
 
     plan = read_plan(Path(chosen.plan))
-    build, name = Path(chosen.build), plan["name"]
+    build, name = Path(chosen.build), plan.name
     outcome = read_outcome(build / "evaluate" / name)
     weights = build / "train" / name / "weights.pt"
     if outcome.provenance.recipe != name or outcome.provenance.weights != file_hash(weights):
@@ -48,10 +49,10 @@ def main(argv: list[str]) -> None:
             f"{build / 'evaluate' / name} is of other weights than {weights}",
             f"Evaluate again: python -m pipelines.evaluate plan={chosen.plan}",
         )
-    registry = Registry(plan["tracking"])
+    registry = Registry(plan.configuration["tracking"])
     promotion = decided(registry, name, outcome.provenance.identity)
     if promotion is None:
-        data = Path(chosen.data or Path(plan["runtime"]["storage"]) / "data" / "shards")
+        data = Path(chosen.data or plan.storage / "data" / "shards")
         promotion = _promote(registry, plan, weights, outcome, data)
     result = {
         "recipe": name,
@@ -67,42 +68,38 @@ def main(argv: list[str]) -> None:
     _show(promotion)
 
 
-def _promote(registry: Any, plan: dict[str, Any], weights: Path, outcome: Any, data: Path) -> Any:
+def _promote(registry: Any, plan: Plan, weights: Path, outcome: Any, data: Path) -> Any:
     from modules.configuration.errors import UserError
     from modules.registry.promotion import promote
     from modules.registry.stored_weights import load_weights
+    from modules.tasks.build_task import build_task
 
     run_id = registry.find_run(outcome.provenance.identity)
     if run_id is None:
         raise UserError(
-            f"the tracker {registry.uri} does not know the run of {plan['name']}",
+            f"the tracker {registry.uri} does not know the run of {plan.name}",
             "Send what waits on disk: python -m pipelines.track drain. Then promote again.",
         )
-    task = _build_task(plan)
+    task = build_task(plan.model, plan.task)
     load_weights(task.model, weights)
     return promote(registry, plan, task, outcome, run_id, lambda version: _score(plan, version, data))
 
 
-def _score(plan: dict[str, Any], version: Path, data: Path) -> float:
+def _score(plan: Plan, version: Path, data: Path) -> float:
     """The expected metric of a registered version on the whole test split: an earlier champion, new data."""
-    from modules.configuration.schema.settings import DataSettings, read
-    from modules.configuration.yaml_files import read_yaml
+    from modules.configuration.plans.old_plans import read_trained
     from modules.datamodules.shard_set import ShardSet
     from modules.evaluation.evaluator import evaluate, expected_score
     from modules.registry.stored_weights import load_version
     from modules.registry.versions import PLAN
+    from modules.tasks.build_task import build_task
 
-    settings = read(DataSettings, plan["data"], "data")
-    task = _build_task(read_yaml(version / PLAN))
+    settings = plan.data
+    trained = read_trained(version / PLAN)
+    task = build_task(trained["model"], trained["task"])
     load_version(task.model, version)
     shards = ShardSet.open(data / settings.name, settings)
     return expected_score(evaluate(task, shards, settings, plan).metrics, plan)
-
-
-def _build_task(plan: dict[str, Any]) -> Any:
-    from modules.configuration.static_analysis.targets import build
-
-    return build(plan["task"], model=build(plan["model"]))
 
 
 def _show(promotion: Any) -> None:

@@ -120,7 +120,7 @@ def check(line: CommandLine, cluster: Cluster) -> list[dict[str, Any]]:
         UserError: as pipelines.train says it.
     """
     from modules.configuration.composition.compose import compose
-    from modules.configuration.composition.hydra_loader import origins
+    from modules.configuration.composition.hydra_loader import key_locations
     from modules.configuration.composition.key_locations import CONF
 
     kinds = [] if any(o.startswith("runtime=") for o in line.overrides) else _runtime(cluster)
@@ -131,7 +131,7 @@ def check(line: CommandLine, cluster: Cluster) -> list[dict[str, Any]]:
 
         own = [override for override in overrides if not override.startswith("hydra/")]
         sweep = set_up([*own, "runtime.address=auto", f"runtime.storage={visible}"])
-        configs = [sweep.base]
+        configs = [sweep.base.configuration]
     else:
         configs = [compose(overrides)]
         check_capacity(cluster, configs[0]["runtime"])
@@ -139,7 +139,7 @@ def check(line: CommandLine, cluster: Cluster) -> list[dict[str, Any]]:
         from modules.shapes.shape_check import check_shapes
 
         shard_hashes(visible / DATA / configs[0]["data"]["name"])
-        check_shapes(configs[0], origins(overrides, CONF))
+        check_shapes(configs[0], key_locations(overrides, CONF))
     return configs
 
 
@@ -251,7 +251,7 @@ def _visible_storage(cluster: Cluster) -> Path:
 def _check_tracked(configs: list[dict[str, Any]], package: Package) -> None:
     from modules.shapes.make_plan import training_code
 
-    reached = training_code(configs[0])["files"]
+    reached = training_code(configs[0]).files
     missing = [name for name in reached if name not in package.files]
     if missing:
         raise UserError(f"git does not track {', '.join(missing)}, so the job would miss it", "git add it")

@@ -11,9 +11,15 @@ folder. With a plan it writes build/train/<recipe>/ as well.
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modules.configuration.command import arguments, run
+
+if TYPE_CHECKING:
+    from modules.configuration.plans.run_plan import Plan
+    from modules.training.run_folder import RunFolder
+    from modules.training.train_phases import TrainOne
+from modules.configuration.plans.run_plan import Plan
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ def main(argv: list[str]) -> None:
 
         given = arguments(argv, Arguments, __doc__ or "")
         plan = read_plan(given.plan)
-        _train(plan, given.out / plan["name"])
+        _train(plan, given.out / plan.name, shapes_checked=False)
     else:
         _train_overrides(argv)
 
@@ -46,75 +52,68 @@ def _train_overrides(argv: list[str]) -> None:
     def job(config: dict[str, Any]) -> None:
         from modules.shapes.make_plan import make_plan
 
-        _train(make_plan(config, job_key_locations()), publish=None)
+        _train(make_plan(config, job_key_locations()))
 
     def check(config: dict[str, Any], overrides: list[str]) -> None:
-        from modules.configuration.composition.hydra_loader import origins
+        from modules.configuration.composition.hydra_loader import key_locations
         from modules.configuration.composition.key_locations import CONF
-        from modules.shapes.shape_check import check_phases, check_shapes
+        from modules.shapes.shape_check import check_all_shapes
 
-        check_phases(config, origins(overrides, CONF))
-        check_shapes(config, origins(overrides, CONF))
+        check_all_shapes(config, key_locations(overrides, CONF))
 
     compose_and_run(job, argv, __doc__ or "", check)
 
 
-def _train(plan: dict[str, Any], publish: Path | None) -> None:
-    from rich.console import Console
-
+def _train(plan: "Plan", publish: Path | None = None, shapes_checked: bool = True) -> None:
     from modules.configuration.plans.identity import identities
-    from modules.configuration.schema.settings import RuntimeSettings, read
     from modules.training.run_folder import RunFolder
-    from modules.training.train_phases import after_phases
+    from modules.training.train_runs import train_runs
 
-    console = Console(stderr=True)
-    storage = Path(read(RuntimeSettings, plan["runtime"], "runtime").storage)
-    shards = storage / "data" / "shards" / plan["data"]["name"]
-    if plan["init_from"] or plan["teacher"]:
+    if plan.init_from or plan.teacher:
         from modules.registry.pretrained import with_pretrained
 
-        plan = with_pretrained(plan, shards)
-    *earlier, number = identities(plan, shards)
-    folder = RunFolder(storage / "runs" / number[:16])
-    with folder.held():
-        if folder.finished():
-            print(f"{plan['name']}: already trained, nothing to do")
-        else:
-
-            def start(plan: dict[str, Any], number: str, folder: RunFolder) -> None:
-                _start(plan, number, shards, folder, console)
-
-            start(after_phases(plan, shards, storage / "runs", start), number, folder)
+        plan = with_pretrained(plan, plan.shards)
+    numbers = identities(plan, plan.shards)
+    folders = [RunFolder(plan.storage / "runs" / number[:16]) for number in numbers]
+    last = folders[-1]
+    with last.held():
+        train_runs(plan, numbers, folders, _checked(plan, shapes_checked))
         if publish is not None:
-            runs = [RunFolder(folder.path.parent / one[:16]) for one in earlier]
-            folder.publish(publish, dict(zip(plan["phases"] or {}, runs, strict=True)))
-    summary = folder.read("summary.json") or {}
-    where = folder.path if publish is None else publish
-    print(f"{plan['name']}: {summary['steps']} steps in {summary['seconds_total']:.1f} s, weights in {where}")
+            last.publish(publish, dict(zip(plan.before, folders, strict=False)))
+    summary = last.read("summary.json") or {}
+    where = last.path if publish is None else publish
+    print(f"{plan.name}: {summary['steps']} steps in {summary['seconds_total']:.1f} s, weights in {where}")
 
 
-def _start(plan: dict[str, Any], number: str, shards: Path, folder: Any, console: Any) -> None:
-    from modules.shapes.shape_check import check_shapes
-    from modules.training.interruption import Interrupted
+def _checked(whole: "Plan", shapes_checked: bool) -> "TrainOne":
+    """Trains a run of a plan; before the first one the shapes of all of them are checked, unless they
+    were."""
+    checked = shapes_checked
 
-    verb = "going on with" if folder.checkpoint.exists() else "training"
-    print(f"{plan['name']}: {verb} {folder.path}", flush=True)
-    check_shapes(plan)
-    try:
-        if plan["runtime"]["backend"] == "ray":
-            from modules.training.ray_training import train_on_workers
+    def train_one(plan: "Plan", number: str, folder: "RunFolder") -> None:
+        from rich.console import Console
 
-            train_on_workers(plan, number, shards, folder, console)
-        else:
-            from modules.training.run import train
+        from modules.training.interruption import Interrupted
+        from modules.training.start import start
 
-            train(plan, number, shards, folder, console)
-    except Interrupted as interrupted:
-        print(
-            f"interrupted by {interrupted}: the same command goes on from {folder.checkpoint}",
-            file=sys.stderr,
-        )
-        sys.exit(interrupted.exit_status)
+        nonlocal checked
+        if not checked:
+            from modules.shapes.shape_check import check_all_shapes
+
+            check_all_shapes(whole.configuration)
+            checked = True
+        verb = "going on with" if folder.checkpoint.exists() else "training"
+        print(f"{plan.name}: {verb} {folder.path}", flush=True)
+        try:
+            start(plan, number, folder, Console(stderr=True))
+        except Interrupted as interrupted:
+            print(
+                f"interrupted by {interrupted}: the same command goes on from {folder.checkpoint}",
+                file=sys.stderr,
+            )
+            sys.exit(interrupted.exit_status)
+
+    return train_one
 
 
 if __name__ == "__main__":

@@ -18,6 +18,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is not there, is no mapping, or names a target that is not allowed.
     """
+    return checked(parse_yaml(path), path)
+
+
+def parse_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file of plain values; what its targets name is not looked at.
+
+    Raises:
+        UserError: the file is not there or is no mapping.
+    """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
@@ -26,6 +35,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no mapping")
+    return content
+
+
+def checked(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The content of a file, if all its targets may be built.
+
+    Raises:
+        UserError: one may not.
+    """
     try:
         check_targets("", content)
     except ConfigError as fault:

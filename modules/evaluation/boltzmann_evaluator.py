@@ -6,12 +6,12 @@ the classes that the training has seen.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from modules.configuration.plans.run_plan import Plan
 from modules.configuration.schema.settings import DataSettings
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet, ShardSplit
@@ -28,14 +28,12 @@ NUM_SAMPLE_CHAINS = 10
 
 
 @torch.no_grad()
-def evaluate(
-    task: ContrastiveDivergence, data: ShardSet, settings: DataSettings, plan: dict[str, Any]
-) -> Findings:
+def evaluate(task: ContrastiveDivergence, data: ShardSet, settings: DataSettings, plan: Plan) -> Findings:
     """The figures and images of the layer that the task trains."""
     label = next((name for name, field in settings.fields.items() if field.classes), None)
-    left_out = {label: plan["trainer"]["without_classes"]} if label is not None else {}
+    left_out = {label: plan.trainer.without_classes} if label is not None else {}
     with torch.random.fork_rng():
-        torch.manual_seed(plan["seed"])
+        torch.manual_seed(plan.seed)
         figures = _figures(task, data, left_out)
         return Findings(metrics=figures, images=_images(task, data.split("test"), label))
 

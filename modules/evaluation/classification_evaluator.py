@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy
 import torch
@@ -23,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from modules.configuration.errors import UserError
+from modules.configuration.plans.run_plan import Plan
 from modules.configuration.schema.settings import DataSettings, FieldSettings
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
@@ -70,9 +70,7 @@ class ClassificationFindings(Findings):
         return kept
 
 
-def evaluate(
-    task: Task, data: ShardSet, settings: DataSettings, plan: dict[str, Any]
-) -> ClassificationFindings:
+def evaluate(task: Task, data: ShardSet, settings: DataSettings, plan: Plan) -> ClassificationFindings:
     """Runs what is served over the test split.
 
     Raises:

@@ -6,12 +6,12 @@ the class, far too low, is raised.
 """
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from modules.configuration.plans.run_plan import Plan
 from modules.configuration.schema.settings import DataSettings
 from modules.datamodules.shard_set import ShardSet
 from modules.evaluation import classification_evaluator
@@ -22,14 +22,12 @@ from modules.tasks.task import Task
 _BIASES = [step / 4 for step in range(49)]
 
 
-def evaluate(
-    task: Task, data: ShardSet, settings: DataSettings, plan: dict[str, Any]
-) -> ClassificationFindings:
+def evaluate(task: Task, data: ShardSet, settings: DataSettings, plan: Plan) -> ClassificationFindings:
     """As for any classifier; where training left classes out, also what raising their biases does."""
     found = classification_evaluator.evaluate(task, data, settings, plan)
     probabilities, truth = found.predictions.probabilities, found.predictions.truth
     # Of a class without a test sample there is nothing to recognise.
-    omitted = [number for number in plan["trainer"]["without_classes"] if (truth == number).any()]
+    omitted = [number for number in plan.trainer.without_classes if (truth == number).any()]
     if not omitted:
         return found
     curve = [_accuracies(probabilities, truth, omitted, bias) for bias in _BIASES]

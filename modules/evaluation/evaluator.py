@@ -7,9 +7,10 @@ trained weights, the dataset with all its splits, the dataset's settings and the
 import math
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modules.configuration.errors import UserError
+from modules.configuration.plans.run_plan import Plan
 from modules.evaluation.findings import Findings
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from modules.tasks.task import Task
 
 
-def evaluate(task: "Task", data: "ShardSet", settings: "DataSettings", plan: dict[str, Any]) -> Findings:
+def evaluate(task: "Task", data: "ShardSet", settings: "DataSettings", plan: Plan) -> Findings:
     """What there is to find on the test split.
 
     Raises:
@@ -34,13 +35,13 @@ def evaluate(task: "Task", data: "ShardSet", settings: "DataSettings", plan: dic
     return findings
 
 
-def expected_score(metrics: Mapping[str, float], plan: dict[str, Any]) -> float:
+def expected_score(metrics: Mapping[str, float], plan: Plan) -> float:
     """The figure that the recipe is judged by; larger is better.
 
     Raises:
         UserError: it was not measured.
     """
-    metric = plan["expected"]["metric"]
+    metric = plan.expected.metric
     if metric not in metrics:
         raise UserError(
             f"expected.metric={metric} is not among the evaluation's figures",

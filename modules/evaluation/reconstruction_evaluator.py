@@ -15,12 +15,12 @@ noise_removed, pca_noise_removed                   the share by which that error
 """
 
 from collections import defaultdict
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from modules.configuration.plans.run_plan import Plan
 from modules.configuration.schema.settings import DataSettings
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet, ShardSplit
@@ -38,7 +38,7 @@ NUM_GRID = 15
 
 
 @torch.no_grad()
-def evaluate(task: Reconstruction, data: ShardSet, settings: DataSettings, plan: dict[str, Any]) -> Findings:
+def evaluate(task: Reconstruction, data: ShardSet, settings: DataSettings, plan: Plan) -> Findings:
     """The figures, images and charts of an autoencoder."""
     train, test = data.split("train"), data.split("test")
     code_size = len(task.output_names(settings))
@@ -47,7 +47,7 @@ def evaluate(task: Reconstruction, data: ShardSet, settings: DataSettings, plan:
     )
     label = next((name for name, field in settings.fields.items() if field.classes), None)
     with torch.random.fork_rng():
-        torch.manual_seed(plan["seed"])
+        torch.manual_seed(plan.seed)
         metrics = _errors(task, components, test)
         images = _images(task, components, test, label)
     charts = []

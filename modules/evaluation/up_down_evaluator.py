@@ -4,12 +4,12 @@ Hinton, Osindero & Teh (2006), Neural Computation 18, section 7, *Looking into t
 """
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from modules.configuration.plans.run_plan import Plan
 from modules.configuration.schema.settings import DataSettings
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
@@ -23,9 +23,7 @@ from modules.tasks.up_down import UpDown
 NUM_DREAMS, NUM_GIBBS_STEPS = 10, 1000
 
 
-def evaluate(
-    task: UpDown, data: ShardSet, settings: DataSettings, plan: dict[str, Any]
-) -> ClassificationFindings:
+def evaluate(task: UpDown, data: ShardSet, settings: DataSettings, plan: Plan) -> ClassificationFindings:
     """As for any classifier, and a row of dreams for each label."""
     found = classification_evaluator.evaluate(task, data, settings, plan)
     (first, *_) = EvaluationLoader(data.split("test"), 1)
@@ -33,7 +31,7 @@ def evaluate(
     if shape[0] not in (1, 3):
         return found
     with torch.random.fork_rng():
-        torch.manual_seed(plan["seed"])
+        torch.manual_seed(plan.seed)
         assert isinstance(task.model, GenerativeBeliefNet)
         dreamt = dreams(task.model, NUM_DREAMS, NUM_GIBBS_STEPS)
     image = ReportImage(

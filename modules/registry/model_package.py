@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy
 import torch
@@ -18,6 +17,7 @@ import yaml
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from modules.configuration.plans.run_plan import Plan
 from modules.registry.export import Description, save_program
 from modules.registry.versions import PLAN, PROGRAM, WEIGHTS, file_hashes
 
@@ -27,7 +27,7 @@ def package(
     weights: Mapping[str, Tensor],
     description: Description,
     example: numpy.ndarray,
-    plan: dict[str, Any],
+    plan: Plan,
     run_id: str,
     model_id: str,
     folder: Path,
@@ -72,7 +72,7 @@ def package(
     )
     save_program(program, description, folder / PROGRAM)
     torch.save(dict(weights), folder / WEIGHTS)
-    (folder / PLAN).write_text(yaml.safe_dump(plan, sort_keys=False, allow_unicode=True))
+    (folder / PLAN).write_text(yaml.safe_dump(plan.to_plain(), sort_keys=False, allow_unicode=True))
     return file_hashes(folder)
 
 

@@ -2,8 +2,8 @@
 
 `init_from` and `teacher` name registered models (`lenet@champion`, `lenet@3`) or files. Both are fetched
 before the run's identity is known and pinned there by their content: an alias may move, the run it began does
-not. Copies are kept in `<storage>/origins/`, each under a name made of its content, so that all trials of a
-sweep share them.
+not. Copies are kept in `<storage>/pretrained/`, each under a name made of its content, so that all trials of
+a sweep share them.
 """
 
 import hashlib
@@ -20,16 +20,18 @@ from torch import nn
 
 from modules.configuration.errors import UserError
 from modules.configuration.plans.identity import shard_hashes
-from modules.configuration.schema.phases import chain
+from modules.configuration.plans.old_plans import read_trained
+from modules.configuration.plans.run_plan import Plan, Pretrained
+from modules.configuration.schema.phases import trainings
 from modules.configuration.schema.settings import DataSettings, read
 from modules.configuration.static_analysis.targets import build
-from modules.configuration.yaml_files import read_yaml
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.registry.export import load_program
 from modules.registry.outcome import file_hash
 from modules.registry.stored_weights import load_weights, version_weights
 from modules.registry.versions import PROGRAM, Registry, Version
+from modules.tasks.build_task import build_task
 from modules.tasks.task import Task
 from modules.training.initial_weights import nothing_fits, read_weights
 from modules.weights.fitting import compare
@@ -39,8 +41,8 @@ Load = Callable[[], tuple[Task, nn.Module | None]]
 _BATCH_SIZE = 500
 
 
-def with_pretrained(plan: dict[str, Any], shards: Path) -> dict[str, Any]:
-    """The plan with `origins`, the files that it begins from and their hashes; as it is where it names none.
+def with_pretrained(plan: Plan, shards: Path) -> Plan:
+    """The plan with the files that it begins from; as it is where it names none.
 
     Args:
         plan: of a run.
@@ -49,17 +51,17 @@ def with_pretrained(plan: dict[str, Any], shards: Path) -> dict[str, Any]:
     Raises:
         UserError: a model or file is not there or cannot be read, or a teacher has other classes.
     """
-    if not plan["init_from"] and not plan["teacher"]:
+    if not plan.init_from and not plan.teacher:
         return plan
-    kept = shards.parents[2].absolute() / "origins"
-    origins: dict[str, Any] = {}
-    if plan["init_from"]:
-        file = _weights(plan["init_from"], plan, kept)
-        origins["weights"] = {"file": str(file), "sha256": file_hash(file)}
-    if plan["teacher"]:
-        file, digest = _soft_targets(plan, shards, kept)
-        origins["teachers"] = {"file": str(file), "sha256": digest}
-    return plan | {"origins": origins}
+    return plan.with_pretrained(find_pretrained(plan.configuration, shards))
+
+
+def find_pretrained(config: dict[str, Any], shards: Path) -> Pretrained:
+    """The files that a configuration begins from, and their hashes; see `with_pretrained`."""
+    kept = shards.parents[2].absolute() / "pretrained"
+    weights = _weights(config["init_from"], config, kept) if config["init_from"] else None
+    answers, digest = _soft_targets(config, shards, kept) if config["teacher"] else (None, "")
+    return Pretrained(weights, file_hash(weights) if weights else "", answers, digest)
 
 
 def check_pretrained(config: dict[str, Any]) -> str:
@@ -75,7 +77,7 @@ def check_pretrained(config: dict[str, Any]) -> str:
         _teacher(reference, config)
     if not config["init_from"]:
         return ""
-    first = chain(config)[0]
+    first = trainings(config)[0]
     adapter, reinit = first["fine_tuning"]["adapter"], first["fine_tuning"]["reinit"]
     with tempfile.TemporaryDirectory(prefix="trainyard-") as scratch:
         file = _weights(config["init_from"], config, Path(scratch))
@@ -93,11 +95,11 @@ def is_registered(reference: str) -> bool:
     return "@" in reference and "/" not in reference
 
 
-def _weights(reference: str, plan: dict[str, Any], kept: Path) -> Path:
+def _weights(reference: str, config: dict[str, Any], kept: Path) -> Path:
     """The file of weights behind a reference."""
     if not is_registered(reference):
         return _trained(reference, "init_from")
-    registry, version = _registered(reference, plan)
+    registry, version = _registered(reference, config)
     file = kept / f"{version.name}-{_digest(version.tags['files'])}.pt"
     if not file.exists():
         with registry.fetched(version) as folder:
@@ -106,34 +108,34 @@ def _weights(reference: str, plan: dict[str, Any], kept: Path) -> Path:
     return file
 
 
-def _soft_targets(plan: dict[str, Any], shards: Path, kept: Path) -> tuple[Path, str]:
+def _soft_targets(config: dict[str, Any], shards: Path, kept: Path) -> tuple[Path, str]:
     """A file with the log-probability of each class for every training sample, [samples, num_classes] as
     float32: the mean of what the teachers say (Hinton, Vinyals & Dean 2015, section 1). And its hash."""
-    teachers = [_teacher(reference, plan) for reference in plan["teacher"]]
+    teachers = [_teacher(reference, config) for reference in config["teacher"]]
     content = {"teachers": [digest for digest, _ in teachers], "shards": shard_hashes(shards)}
     digest = _digest(json.dumps(content, sort_keys=True))
     file = kept / f"teachers-{digest}.npy"
     if not file.exists():
-        answers = [_log_probabilities(load, plan, shards) for _, load in teachers]
+        answers = [_log_probabilities(load, config, shards) for _, load in teachers]
         mean = numpy.logaddexp.reduce(answers) - numpy.log(len(answers))
         _write(file, lambda opened: numpy.save(opened, mean.astype(numpy.float32)))
     return file, digest
 
 
-def _teacher(reference: str, plan: dict[str, Any]) -> tuple[str, Load]:
+def _teacher(reference: str, config: dict[str, Any]) -> tuple[str, Load]:
     """The hash of a teacher, and how to load it.
 
     Raises:
         UserError: it is not there, names no classes, or its classes are not the student's.
     """
-    own = _classes(plan)
+    own = _classes(config)
     if is_registered(reference):
-        registry, version = _registered(reference, plan)
+        registry, version = _registered(reference, config)
 
         def load() -> tuple[Task, nn.Module | None]:
             with registry.fetched(version) as folder:
                 program, _ = load_program(folder / PROGRAM)
-                return _task(read_yaml(folder / "plan.yaml")), program
+                return _task(read_trained(folder / "plan.yaml")), program
 
         classes, digest = list(version.signature.outputs), _digest(version.tags["files"])
     else:
@@ -164,10 +166,10 @@ def _teacher(reference: str, plan: dict[str, Any]) -> tuple[str, Load]:
     return digest, load
 
 
-def _log_probabilities(load: Load, plan: dict[str, Any], shards: Path) -> numpy.ndarray:
+def _log_probabilities(load: Load, config: dict[str, Any], shards: Path) -> numpy.ndarray:
     """What a teacher says of every sample of the training split, as it is, without augmentation."""
     task, program = load()
-    split = ShardSet.open(shards, read(DataSettings, plan["data"], "data")).split("train")
+    split = ShardSet.open(shards, read(DataSettings, config["data"], "data")).split("train")
     found = []
     with torch.inference_mode():
         for batch in EvaluationLoader(split, _BATCH_SIZE):
@@ -177,8 +179,8 @@ def _log_probabilities(load: Load, plan: dict[str, Any], shards: Path) -> numpy.
     return torch.cat(found).double().numpy()
 
 
-def _task(plan: dict[str, Any]) -> Task:
-    return build(plan["task"], model=build(plan["model"])).eval()
+def _task(config: dict[str, Any]) -> Task:
+    return build_task(config["model"], config["task"]).eval()
 
 
 def _plan_of(weights: Path) -> dict[str, Any]:
@@ -187,7 +189,7 @@ def _plan_of(weights: Path) -> dict[str, Any]:
     places = (folder / "plan.yaml", folder.parent.parent / "plan" / f"{folder.name}.yaml")
     for place in places:
         if place.is_file():
-            return read_yaml(place)
+            return read_trained(place)
     raise UserError(f"there is no plan to {weights}", "Name a folder of runs/ or of build/train/")
 
 
@@ -205,8 +207,8 @@ def _trained(reference: str, key: str) -> Path:
     return file.absolute()
 
 
-def _registered(reference: str, plan: dict[str, Any]) -> tuple[Registry, Version]:
-    registry = Registry(plan["tracking"])
+def _registered(reference: str, config: dict[str, Any]) -> tuple[Registry, Version]:
+    registry = Registry(config["tracking"])
     version = registry.resolve(reference)
     if not {"files", "input_shape"} <= version.tags.keys():
         raise UserError(
@@ -216,8 +218,8 @@ def _registered(reference: str, plan: dict[str, Any]) -> tuple[Registry, Version
     return registry, version
 
 
-def _classes(plan: dict[str, Any]) -> list[str]:
-    return next((field["classes"] for field in plan["data"]["fields"].values() if field.get("classes")), [])
+def _classes(config: dict[str, Any]) -> list[str]:
+    return next((field["classes"] for field in config["data"]["fields"].values() if field.get("classes")), [])
 
 
 def _some(names: list[str]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.configuration.errors import UserError
+from modules.configuration.plans.run_plan import Plan
 from modules.evaluation.evaluator import expected_score
 from modules.registry.gates import (
     Gate,
@@ -68,7 +69,7 @@ def decided(registry: Registry, name: str, identity: str) -> Promotion | None:
 
 def promote(
     registry: Registry,
-    plan: dict[str, Any],
+    plan: Plan,
     task: "Task",
     outcome: Outcome,
     run_id: str,
@@ -87,7 +88,7 @@ def promote(
     Raises:
         UserError: if the model cannot be exported or the tracker does not answer.
     """
-    name, identity, metric = plan["name"], outcome.provenance.identity, plan["expected"]["metric"]
+    name, identity, metric = plan.name, outcome.provenance.identity, plan.expected.metric
     score = Score(metric, expected_score(outcome.metrics, plan), outcome.provenance.data["test"])
     version = registry.find(name, identity) or _register(registry, plan, task, outcome, run_id)
     champion = registry.champion(name)
@@ -101,7 +102,7 @@ def promote(
         beats_champion(score, known_score, why_no_champion=why_not),
         _served(registry, version, task, outcome),
         signature,
-        reaches_expected(score, plan["expected"]["at_least"]),
+        reaches_expected(score, plan.expected.at_least),
     ]
     previous = None
     if champion is not None:
@@ -111,16 +112,14 @@ def promote(
     return Promotion(version, new=True, champion=becomes_champion(gates), previous=previous, gates=gates)
 
 
-def _register(
-    registry: Registry, plan: dict[str, Any], task: "Task", outcome: Outcome, run_id: str
-) -> Version:
+def _register(registry: Registry, plan: Plan, task: "Task", outcome: Outcome, run_id: str) -> Version:
     import torch
 
     from modules.registry.export import Description, export_program
     from modules.registry.model_package import package
 
     provenance = outcome.provenance
-    name, identity = plan["name"], provenance.identity
+    name, identity = plan.name, provenance.identity
     description = Description(
         name, identity, tuple(provenance.input_shape), tuple(provenance.outputs), provenance.output_kind
     )
@@ -139,7 +138,7 @@ def _register(
             "files": files,
             "input_shape": json.dumps(provenance.input_shape),
             "outputs": json.dumps(provenance.outputs, ensure_ascii=False),
-            "dataset": plan["data"]["name"],
+            "dataset": plan.dataset,
             **{f"data.{split}": value for split, value in provenance.data.items()},
             **{f"test.{figure}": repr(value) for figure, value in outcome.metrics.items()},
             **{tag: run_tags[tag] for tag in ("git_commit", "git_dirty") if tag in run_tags},

@@ -7,13 +7,13 @@ operations, the data that wait in the loader, the program itself. Mixed precisio
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from modules.configuration.errors import UserError
+from modules.configuration.plans.training_cost import Cost
 from modules.configuration.static_analysis.targets import build
 from modules.shapes.memory_estimate import working_bytes
 from modules.shapes.shape_failure import FAULTS
@@ -22,44 +22,6 @@ from modules.shapes.symbols import per_sample
 from modules.shapes.trace import Trace, tensors
 
 _PROBE_SIZE = 512
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Totals of a network and what a step of training takes.
-
-    Attributes:
-        num_parameters: all parameters.
-        num_trainable: those with a gradient.
-        multiply_adds: of one sample, forward.
-        backward_multiply_adds: of one sample, backward.
-        activation_bytes: kept by one sample's forward pass for the backward pass.
-        weight_bytes: parameters and buffers.
-        optimizer_bytes: the optimizer's state; None where it cannot be told without data.
-        working_bytes: the most that a step of `batch_size` holds beside these: activations, gradients and
-            what is between them.
-        batch_size: samples in a step.
-    """
-
-    num_parameters: int
-    num_trainable: int
-    multiply_adds: int
-    backward_multiply_adds: int
-    activation_bytes: int
-    weight_bytes: int
-    optimizer_bytes: int | None
-    working_bytes: int
-    batch_size: int
-
-    @property
-    def memory_bytes(self) -> int:
-        """Estimate of the memory that tensors take at the height of a step."""
-        return self.weight_bytes + (self.optimizer_bytes or 0) + self.working_bytes
-
-    @property
-    def step_multiply_adds(self) -> int:
-        """Multiply-adds of one optimizer step, forward and backward."""
-        return self.batch_size * (self.multiply_adds + self.backward_multiply_adds)
 
 
 def estimate_cost(config: dict[str, Any], first: Trace, second: Trace) -> Cost:

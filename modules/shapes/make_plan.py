@@ -1,47 +1,41 @@
-"""The plan of a run: its resolved configuration, the code that it reaches, and what it will cost."""
+"""Makes the plan of a run of its resolved configuration: shapes checked, code fingerprinted, costs
+estimated."""
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from modules.configuration.plans.identity import pinned_environment
-from modules.configuration.schema.phases import named_phases, with_phases
-from modules.configuration.static_analysis.code_fingerprint import code_fingerprint
-from modules.configuration.static_analysis.definitions import ROOT
+from modules.configuration.plans.code_rings import deciding_code
+from modules.configuration.plans.run_plan import Code, Plan, make_plan_of
+from modules.configuration.schema.phases import named_phases
 
 if TYPE_CHECKING:
-    from modules.configuration.composition.key_locations import Origins
+    from modules.configuration.composition.key_locations import KeyLocations
     from modules.shapes.shape_check import ShapeReport
 
 BUILT = ("model", "task", "optimizer", "schedule", "fine_tuning")
-TRAINING = ("modules.training.fit", "modules.datamodules.shard_loader")
 
 
-def make_plan(config: dict[str, Any], origins: "Origins | None" = None) -> dict[str, Any]:
+def make_plan(config: dict[str, Any], locations: "KeyLocations | None" = None) -> Plan:
     """The plan of a resolved configuration.
 
     Args:
         config: from `compose`.
-        origins: what it was composed of, so that an error of shape names file and line.
-
-    Returns:
-        The configuration without `sweep`, and with it `code`, what it runs, and `cost`, what it takes.
+        locations: what it was composed of, so that an error of shape names file and line.
 
     Raises:
         UserError: a shape does not agree, or code cannot be read.
     """
     from modules.shapes.shape_check import check_phases, check_shapes
 
-    return with_costs(config, check_shapes(config, origins), check_phases(config, origins))
+    return with_costs(config, check_shapes(config, locations), check_phases(config, locations))
 
 
 def with_costs(
     config: dict[str, Any],
     report: "ShapeReport",
     phases: "dict[str, ShapeReport]",
-    code_of: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
-) -> dict[str, Any]:
+    code_of: Callable[[dict[str, Any]], Code] | None = None,
+) -> Plan:
     """The plan of a resolved configuration whose shapes have been checked, and those of its phases.
 
     Args:
@@ -51,26 +45,16 @@ def with_costs(
         code_of: says what `training_code` says, for one that remembers.
     """
     code_of = code_of or training_code
-    own = {key: value for key, value in config.items() if key != "sweep"}
-    facts = {
-        name: {"code": code_of(phase), "cost": cost_of(phases[name])}
+    before = {
+        name: make_plan_of(phase, code_of(phase), phases[name].cost)
         for name, phase in named_phases(config).items()
     }
-    return with_phases(own, facts) | {"code": code_of(config), "cost": cost_of(report)}
+    return make_plan_of(config, code_of(config), report.cost, before)
 
 
-def cost_of(report: "ShapeReport") -> dict[str, Any]:
-    """What a plan says of the cost."""
-    cost = report.cost
-    totals = {"memory_bytes": cost.memory_bytes, "step_multiply_adds": cost.step_multiply_adds}
-    return asdict(cost) | totals
-
-
-def training_code(config: dict[str, Any]) -> dict[str, Any]:
-    """The fingerprint of the code that may change a training's result, and of the pinned environment."""
-    pins = "\n".join(pinned_environment(ROOT / "constraints.txt"))
-    code = code_fingerprint([*named_targets([config[section] for section in BUILT]), *TRAINING])
-    return code | {"environment": hashlib.sha256(pins.encode()).hexdigest()}
+def training_code(config: dict[str, Any]) -> Code:
+    """The code that decides the result of a configuration's training."""
+    return deciding_code(named_targets([config[section] for section in BUILT]))
 
 
 def named_targets(value: Any) -> list[str]:

@@ -15,7 +15,7 @@ from itertools import count
 from math import log
 from typing import Any
 
-from modules.configuration.composition.key_locations import COMMAND_LINE, Origins
+from modules.configuration.composition.key_locations import COMMAND_LINE, KeyLocations
 from modules.configuration.errors import UserError
 from modules.shapes.shape_failure import FAULTS, Failure
 from modules.shapes.symbolic import run
@@ -74,19 +74,19 @@ class Trial:
     touches: bool
 
 
-def explain(config: dict[str, Any], failure: Failure, origins: Origins | None = None) -> ShapeError:
+def explain(config: dict[str, Any], failure: Failure, locations: KeyLocations | None = None) -> ShapeError:
     """The error that a user is shown for `failure`.
 
     Args:
         config: the resolved configuration that failed.
         failure: where and how.
-        origins: the files and overrides it was composed of, to name the place of a key.
+        locations: the files and overrides it was composed of, to name the place of a key.
     """
-    trials = list(_trials(config, failure, origins))
+    trials = list(_trials(config, failure, locations))
     fitting = [trial for trial in trials if trial.failure is None]
     if fitting:
-        best = min(fitting, key=lambda trial: _rank(trial, origins))
-        hint = f"With {_written(config, best, origins)} the whole network fits (tried)"
+        best = min(fitting, key=lambda trial: _rank(trial, locations))
+        hint = f"With {_written(config, best, locations)} the whole network fits (tried)"
     else:
         furthest = max((t.failure.progress for t in trials if t.failure), default=failure.progress)
         if furthest <= failure.progress:
@@ -94,21 +94,21 @@ def explain(config: dict[str, Any], failure: Failure, origins: Origins | None = 
                 str(failure), f"None of {len(trials)} changes of one size in model or task fixes it"
             )
         further = [trial for trial in trials if trial.failure and trial.failure.progress == furthest]
-        best = min(further, key=lambda trial: _rank(trial, origins))
+        best = min(further, key=lambda trial: _rank(trial, locations))
         hint = (
-            f"With {_written(config, best, origins)} it gets further, then {best.failure}: "
+            f"With {_written(config, best, locations)} it gets further, then {best.failure}: "
             "more than one size is wrong"
         )
-    name = _name(best.setting, origins)
-    return ShapeError(f"{failure}; {name}={best.setting.value} {_place(best.setting, origins)}", hint, name)
+    name = _name(best.setting, locations)
+    return ShapeError(f"{failure}; {name}={best.setting.value} {_place(best.setting, locations)}", hint, name)
 
 
-def _trials(config: dict[str, Any], failure: Failure, origins: Origins | None) -> Iterator[Trial]:
+def _trials(config: dict[str, Any], failure: Failure, locations: KeyLocations | None) -> Iterator[Trial]:
     """Tries other values for the settings nearest to the user's hand, then for those further off."""
     stop = time.monotonic() + _SEARCH_S
     order: dict[int, list[Setting]] = {}
     for setting in [*_settings(config), *_defaults(config)]:
-        order.setdefault(_distance(setting, origins), []).append(setting)
+        order.setdefault(_distance(setting, locations), []).append(setting)
     for distance in sorted(order):
         found = False
         for trial in _rounds(config, failure, order[distance]):
@@ -205,28 +205,28 @@ def _change(old: Sizes, new: Sizes) -> float:
     return sum(abs(log((abs(after) + 1) / (abs(before) + 1))) for before, after in pairs)
 
 
-def _rank(trial: Trial, origins: Origins | None) -> tuple:
+def _rank(trial: Trial, locations: KeyLocations | None) -> tuple:
     """What the user set last comes first, then what concerns the broken brick, then the smallest change."""
     setting = trial.setting
-    return _distance(setting, origins), not trial.touches, _change(setting.value, trial.value)
+    return _distance(setting, locations), not trial.touches, _change(setting.value, trial.value)
 
 
-def _distance(setting: Setting, origins: Origins | None) -> int:
+def _distance(setting: Setting, locations: KeyLocations | None) -> int:
     """How far from the user's own hand a setting was made."""
-    place = _place(setting, origins)
+    place = _place(setting, locations)
     return 0 if COMMAND_LINE in place else 1 if "conf/recipe/" in place else 3 if setting.is_default else 2
 
 
-def _name(setting: Setting, origins: Origins | None) -> str:
-    return str(setting) if origins is None else origins.override_of(str(setting))
+def _name(setting: Setting, locations: KeyLocations | None) -> str:
+    return str(setting) if locations is None else locations.override_of(str(setting))
 
 
-def _place(setting: Setting, origins: Origins | None) -> str:
+def _place(setting: Setting, locations: KeyLocations | None) -> str:
     if setting.is_default:
         return "is the default of the model's constructor"
-    if origins is None:
+    if locations is None:
         return "is what does not fit"
-    place = origins.of(str(setting))
+    place = locations.of(str(setting))
     return f"is set on the {COMMAND_LINE}" if place.startswith(COMMAND_LINE) else f"is set in {place}"
 
 
@@ -240,7 +240,7 @@ def _changed(config: dict[str, Any], key: Key, value: Sizes) -> dict[str, Any]:
     return changed
 
 
-def _written(config: dict[str, Any], trial: Trial, origins: Origins | None) -> str:
+def _written(config: dict[str, Any], trial: Trial, locations: KeyLocations | None) -> str:
     """The change as an override, or as a line of YAML where an override cannot reach into a list of nodes."""
     *parents, last = trial.setting.key
     if isinstance(last, int):
@@ -251,4 +251,4 @@ def _written(config: dict[str, Any], trial: Trial, origins: Origins | None) -> s
     text = str(trial.value).replace(" ", "")
     if any(isinstance(part, int) for part in trial.setting.key):
         return f"`{trial.setting.key[-1]}: {text}`"
-    return f"{_name(trial.setting, origins)}={text}"
+    return f"{_name(trial.setting, locations)}={text}"

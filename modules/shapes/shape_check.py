@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from modules.configuration.composition.key_locations import Origins
+from modules.configuration.composition.key_locations import KeyLocations
 from modules.configuration.errors import UserError
-from modules.configuration.schema.phases import chain, named_phases
+from modules.configuration.plans.training_cost import Cost
+from modules.configuration.schema.phases import named_phases, trainings
 from modules.configuration.static_analysis.targets import build
 from modules.models.parts import parts
-from modules.shapes.cost import Cost, estimate_cost
+from modules.shapes.cost import estimate_cost
 from modules.shapes.mismatch import ShapeError, explain
 from modules.shapes.shape_failure import Failure
 from modules.shapes.symbolic import run
@@ -71,12 +72,12 @@ class ShapeReport:
     cost: Cost
 
 
-def check_shapes(config: dict[str, Any], origins: Origins | None = None) -> ShapeReport:
+def check_shapes(config: dict[str, Any], locations: KeyLocations | None = None) -> ShapeReport:
     """Runs one symbolic batch of the data's schema through model, loss and backward.
 
     Args:
         config: a resolved configuration; `data.fields`, `model`, `task`, `optimizer`, `trainer` are read.
-        origins: the files and overrides it was composed of; with them an error names file and line.
+        locations: the files and overrides it was composed of; with them an error names file and line.
 
     Raises:
         ShapeError: sizes do not agree, or a parameter is never trained.
@@ -85,7 +86,7 @@ def check_shapes(config: dict[str, Any], origins: Origins | None = None) -> Shap
     try:
         first, second = (run(config, batch_size) for batch_size in BATCH_SIZES)
     except Failure as failure:
-        raise explain(config, failure, origins) from failure
+        raise explain(config, failure, locations) from failure
     _check_gradients(first)
     _check_parts(config, first.task.get_submodule("model"))
     rows = tuple(_rows(first, second))
@@ -97,7 +98,7 @@ def check_shapes(config: dict[str, Any], origins: Origins | None = None) -> Shap
     )
 
 
-def check_phases(config: dict[str, Any], origins: Origins | None = None) -> dict[str, ShapeReport]:
+def check_phases(config: dict[str, Any], locations: KeyLocations | None = None) -> dict[str, ShapeReport]:
     """Checks every phase of a configuration as a training of its own, and that each fits the one before.
 
     Raises:
@@ -108,13 +109,22 @@ def check_phases(config: dict[str, Any], origins: Origins | None = None) -> dict
     reports = {}
     for name, phase in named_phases(config).items():
         try:
-            reports[name] = check_shapes(phase, origins and replace(origins, phase=name))
+            reports[name] = check_shapes(phase, locations and replace(locations, phase=name))
         except ShapeError as error:
             raise ShapeError(f"phase {name}: {error.problem}", error.hint) from error
-    trainings = chain(config)
-    for before, after in pairwise(trainings):
+    for before, after in pairwise(trainings(config)):
         _check_succession(before, after)
     return reports
+
+
+def check_all_shapes(config: dict[str, Any], locations: KeyLocations | None = None) -> None:
+    """Checks the shapes of a configuration and of its phases.
+
+    Raises:
+        ShapeError: as `check_shapes` and `check_phases`.
+    """
+    check_phases(config, locations)
+    check_shapes(config, locations)
 
 
 def _check_succession(before: dict[str, Any], after: dict[str, Any]) -> None:

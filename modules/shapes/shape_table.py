@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from modules.shapes.cost import Cost
+from modules.configuration.plans.training_cost import Cost
 from modules.shapes.shape_check import ShapeReport
 
 _BYTES = ("B", "kB", "MB", "GB", "TB")

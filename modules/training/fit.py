@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from modules.configuration.errors import UserError
-from modules.configuration.schema.settings import FineTuningSettings, RuntimeSettings, TrainerSettings, read
+from modules.configuration.plans.run_plan import Plan
 from modules.configuration.static_analysis.targets import build
+from modules.tasks.build_task import build_task
 from modules.tasks.task import Optimisation, Task
 from modules.training.checkpoint import AtomicCheckpointIO, CheckpointSaver
 from modules.training.communication import Communication
@@ -65,14 +66,14 @@ class EpochOrder(Callback):
         self.loader.set_epoch(trainer.current_epoch)
 
 
-def build_task(plan: dict[str, Any]) -> Task:
+def initial_task(plan: Plan) -> Task:
     """Builds the plan's model inside its task, with the initial weights that its seed gives."""
-    seed_all(plan["seed"], stream=0)
-    return build(plan["task"], model=build(plan["model"]))
+    seed_all(plan.seed, stream=0)
+    return build_task(plan.model, plan.task)
 
 
 def fit(
-    plan: dict[str, Any],
+    plan: Plan,
     training: BlockLoader,
     validation: Iterable[dict[str, Tensor]] | None,
     checkpoint: Path,
@@ -102,18 +103,18 @@ def fit(
         UserError: the training diverged, and the last good checkpoint is kept; or Lightning cannot train so.
         Interrupted: a signal asked to stop; the state is in the checkpoint.
     """
-    settings = read(TrainerSettings, plan["trainer"], "trainer")
-    runtime = read(RuntimeSettings, plan["runtime"], "runtime")
+    settings = plan.trainer
+    runtime = plan.runtime
     num_steps = training.steps_per_epoch * settings.max_epochs
     keep_freed_memory()
-    task = build_task(plan)
+    task = initial_task(plan)
     console = console or Console(stderr=True)
     begun = _begin(task, plan, console)
-    fine_tuning = read(FineTuningSettings, plan["fine_tuning"], "fine_tuning")
+    fine_tuning = plan.fine_tuning
     task.optimise_with(
         Optimisation(
-            build_optimizer=_optimizer_builder(task, plan["optimizer"], fine_tuning.lr_decay),
-            schedule=build(plan["schedule"]),
+            build_optimizer=_optimizer_builder(task, plan.optimizer, fine_tuning.lr_decay),
+            schedule=build(plan.schedule),
             num_steps=num_steps,
             block_steps=settings.block_steps,
             gradient_clip_norm=settings.gradient_clip_norm,
@@ -153,7 +154,7 @@ def fit(
                 ),
                 callbacks=[
                     EpochOrder(training),
-                    RandomState(plan["seed"]),
+                    RandomState(plan.seed),
                     losses,
                     *chosen,
                     *shared,
@@ -193,15 +194,14 @@ def fit(
     return task, curves, figures
 
 
-def _begin(task: Task, plan: dict[str, Any], console: Console) -> dict[str, Any]:
+def _begin(task: Task, plan: Plan, console: Console) -> dict[str, Any]:
     """Fills the model with the weights that the plan begins from; says what of them fits."""
-    origin = (plan.get("origins") or {}).get("weights")
-    if origin is None:
+    file, adapter = plan.pretrained.weights, plan.fine_tuning.adapter
+    if file is None:
         return {}
-    adapter, reinit = plan["fine_tuning"]["adapter"], plan["fine_tuning"]["reinit"]
-    fit = begin_from(task.model, Path(origin["file"]), build(adapter) if adapter else None, reinit)
-    console.print(f"begins from {origin['file']}: {fit}", highlight=False, soft_wrap=True, markup=False)
-    return {"file": origin["file"], **asdict(fit)}
+    fit = begin_from(task.model, file, build(adapter) if adapter else None, plan.fine_tuning.reinit)
+    console.print(f"begins from {file}: {fit}", highlight=False, soft_wrap=True, markup=False)
+    return {"file": str(file), **asdict(fit)}
 
 
 def _optimizer_builder(

@@ -21,7 +21,8 @@ from rich.console import Console
 from modules.cluster.capacity import room_for_workers
 from modules.cluster.connection import connect
 from modules.configuration.errors import UserError
-from modules.configuration.schema.settings import RuntimeSettings, read
+from modules.configuration.plans.run_plan import Plan
+from modules.configuration.schema.settings import RuntimeSettings
 from modules.tracking.store import absolute_settings
 from modules.training.interruption import Interrupted, Interruption
 from modules.training.run_folder import RunFolder
@@ -35,7 +36,7 @@ _ANSWER_S = 90.0  # a driver that has lost its subscription to Ray would wait fo
 
 
 def train_on_workers(
-    plan: dict[str, Any],
+    plan: Plan,
     identity: str,
     shards: Path,
     folder: RunFolder,
@@ -56,14 +57,15 @@ def train_on_workers(
         UserError: the training failed, or workers died too often; the last good checkpoint is kept.
         Interrupted: a signal asked to stop; the state is in the checkpoint.
     """
-    runtime = read(RuntimeSettings, plan["runtime"], "runtime")
+    runtime = plan.runtime
     connect(runtime)
     _check_nodes(runtime)
-    sent = plan | {"tracking": absolute_settings(plan["tracking"])}
+    sections = {"tracking": absolute_settings(plan.configuration["tracking"])}
     if runtime.accelerator == "auto" and not runtime.gpus_per_worker:
-        sent["runtime"] = plan["runtime"] | {"accelerator": "cpu"}  # the node's GPUs are others'
+        # The node's GPUs are others'.
+        sections["runtime"] = plan.configuration["runtime"] | {"accelerator": "cpu"}
     job = {
-        "plan": sent,
+        "plan": plan.changed(**sections),
         "identity": identity,
         "shards": str(shards.absolute()),
         "folder": str(folder.path.absolute()),
@@ -224,9 +226,7 @@ def _what_died(error: BaseException) -> str:
     raise error
 
 
-def _record_failure(
-    plan: dict[str, Any], identity: str, shards: Path, folder: RunFolder, fault: UserError
-) -> None:
+def _record_failure(plan: Plan, identity: str, shards: Path, folder: RunFolder, fault: UserError) -> None:
     """Says in folder and tracker how the run ended, where no worker is left to say it."""
     from modules.training.run import end_run, open_tracker
 

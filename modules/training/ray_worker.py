@@ -49,7 +49,7 @@ def work(job: dict[str, Any]) -> int | None:
     """
     mailbox = job["mailbox"]
     mailbox.write.remote("")  # here we are
-    _meet("nccl" if job["plan"]["runtime"]["gpus_per_worker"] else "gloo")
+    _meet("nccl" if job["plan"].runtime.gpus_per_worker else "gloo")
     folder, shards = RunFolder(Path(job["folder"])), Path(job["shards"])
     console = Console(quiet=True)
     if get_context().get_world_rank() == 0:

@@ -12,8 +12,9 @@ from pytorch_lightning import Callback
 from rich.console import Console
 
 from modules.configuration.errors import UserError
+from modules.configuration.plans.code_rings import carrying_code
 from modules.configuration.plans.identity import shard_hashes
-from modules.configuration.schema.settings import DataSettings, RuntimeSettings, TrainerSettings, read
+from modules.configuration.plans.run_plan import Plan
 from modules.configuration.static_analysis.definitions import ROOT
 from modules.configuration.yaml_files import to_yaml, write_if_changed
 from modules.datamodules.chosen_samples import choose
@@ -25,6 +26,7 @@ from modules.training.checkpoint import save_tensors
 from modules.training.curves import Curves
 from modules.training.data_parallel import rank, world_size
 from modules.training.environment import environment, git_state
+from modules.training.first_steps import KeepFirstSteps
 from modules.training.fit import fit
 from modules.training.interruption import Interrupted, Interruption
 from modules.training.run_folder import RunFolder
@@ -37,7 +39,7 @@ _KILLED_WAIT_S = 5.0
 
 
 def train(
-    plan: dict[str, Any],
+    plan: Plan,
     identity: str,
     shards: Path,
     folder: RunFolder,
@@ -70,17 +72,17 @@ def train(
         UserError: the training failed; the last good checkpoint is kept.
         Interrupted: a signal asked to stop; the state is in the checkpoint.
     """
-    settings = read(TrainerSettings, plan["trainer"], "trainer")
-    runtime = read(RuntimeSettings, plan["runtime"], "runtime")
+    settings = plan.trainer
+    runtime = plan.runtime
     if runtime.num_threads is not None:
         torch.set_num_threads(runtime.num_threads)
-    data = data or ShardSet.open(shards, read(DataSettings, plan["data"], "data"))
+    data = data or ShardSet.open(shards, plan.data)
     _check_shares(settings.batch_size, data)
     training = TrainingLoader(
-        choose(data.split("train"), settings, plan["seed"], _soft_targets(plan)),
+        choose(data.split("train"), settings, plan.seed, _soft_targets(plan)),
         settings.batch_size // world_size(),
         settings.block_steps,
-        plan["seed"],
+        plan.seed,
         rank(),
         world_size(),
         num_workers=runtime.num_loader_workers,
@@ -93,8 +95,9 @@ def train(
             fit(plan, training, validation, folder.checkpoint, None, console, callbacks, interruption)
         return {}
     facts = {**git_state(ROOT), **environment()}
+    callbacks = [KeepFirstSteps(folder, carrying_code()), *callbacks]
     with explained(settings.batch_size):
-        write_if_changed(folder.plan, to_yaml(plan))
+        write_if_changed(folder.plan, to_yaml(plan.to_plain()))
         tracker = open_tracker(plan, identity, shards, folder, facts, deliver)
     try:
         with explained(settings.batch_size):
@@ -124,16 +127,15 @@ def _check_shares(batch_size: int, data: ShardSet) -> None:
         raise UserError(f"the validation split has fewer samples than the {world_size()} processes")
 
 
-def _soft_targets(plan: dict[str, Any]) -> dict[str, numpy.ndarray]:
+def _soft_targets(plan: Plan) -> dict[str, numpy.ndarray]:
     """What the plan's teachers say of every sample of the training split."""
-    if not plan["teacher"]:
-        return {}
-    return {"teacher": numpy.load(plan["origins"]["teachers"]["file"], allow_pickle=False)}
+    file = plan.pretrained.teacher_answers
+    return {} if file is None else {"teacher": numpy.load(file, allow_pickle=False)}
 
 
 def write_results(
     folder: RunFolder,
-    plan: dict[str, Any],
+    plan: Plan,
     identity: str,
     task: Task,
     curves: Curves,
@@ -142,14 +144,14 @@ def write_results(
 ) -> dict[str, Any]:
     """Writes weights, history and summary of a run that ended well; returns the summary."""
     summary = {
-        "recipe": plan["name"],
+        "recipe": plan.name,
         "identity": identity,
         "run_folder": str(folder.path),
-        "seed": plan["seed"],
+        "seed": plan.seed,
         "status": status,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "num_parameters": plan["cost"]["num_parameters"],
-        "multiply_adds": plan["cost"]["multiply_adds"],
+        "num_parameters": plan.cost.num_parameters,
+        "multiply_adds": plan.cost.multiply_adds,
         **figures,
     }
     save_tensors(task.model.state_dict(), folder.weights)
@@ -159,7 +161,7 @@ def write_results(
 
 
 def open_tracker(
-    plan: dict[str, Any],
+    plan: Plan,
     identity: str,
     shards: Path,
     folder: RunFolder,
@@ -168,12 +170,12 @@ def open_tracker(
 ) -> Tracker:
     """The tracker of a run, told all that is known before its first step."""
     hashes = {f"data.{split}": " ".join(values) for split, values in shard_hashes(shards).items()}
-    code = {"code_fingerprint": plan["code"]["fingerprint"]}
-    tags = {"recipe": plan["name"], "dataset": plan["data"]["name"], **code, **hashes, **facts}
-    run = {"name": plan["name"], "identity": identity, "tags": tags}
-    tracker = Tracker(folder.tracking, plan["tracking"], run, deliver)
+    code = {"code_fingerprint": plan.code.fingerprint}
+    tags = {"recipe": plan.name, "dataset": plan.dataset, **code, **hashes, **facts}
+    run = {"name": plan.name, "identity": identity, "tags": tags}
+    tracker = Tracker(folder.tracking, plan.configuration["tracking"], run, deliver)
     tracked = ("name", "seed", "model", "task", "optimizer", "schedule", "trainer", "runtime")
-    tracker.parameters({key: plan[key] for key in tracked})
+    tracker.parameters({key: plan.configuration[key] for key in tracked})
     tracker.artifact(folder.plan)
     return tracker
 

@@ -4,6 +4,7 @@ there.
     plan.yaml               what is trained
     checkpoints/last.ckpt   where to go on; see `modules.training.checkpoint`
     tracking/               the spool of its metrics
+    first_steps.json        a digest of the weights after the first block; see `modules.training.replay`
     weights.pt              the trained model's state_dict, nothing else
     history.json            {name of a curve: [[step, value], ...]}
     summary.json            figures of the training
@@ -25,6 +26,7 @@ from modules.configuration.errors import UserError
 from modules.configuration.yaml_files import write_if_changed
 
 RESULTS = ("weights.pt", "history.json", "summary.json")
+FIRST_STEPS = "first_steps.json"
 HELD_WAIT_S = 60.0
 """For the worker of a driver that was killed to be gone."""
 

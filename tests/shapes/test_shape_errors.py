@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from modules.configuration.composition.compose import compose
-from modules.configuration.composition.hydra_loader import origins
-from modules.configuration.composition.key_locations import CONF, Layer, Origins
+from modules.configuration.composition.hydra_loader import key_locations
+from modules.configuration.composition.key_locations import CONF, KeyLocations, Layer
 from modules.shapes.mismatch import ShapeError
 from modules.shapes.shape_check import check_phases, check_shapes
 from tests.shapes.own_networks import chain, own
@@ -59,7 +59,7 @@ def fault(config, where=None) -> ShapeError:
 )
 def test_overrides_of_lenet(override, problem, hint):
     overrides = ["recipe=lenet", "model.num_filters=[32,64]", override]
-    error = fault(compose(overrides), origins(overrides, CONF))
+    error = fault(compose(overrides), key_locations(overrides, CONF))
     assert problem in error.problem
     assert f"{override.partition('=')[0]}=" in error.problem
     assert "is set on the command line" in error.problem
@@ -71,7 +71,7 @@ def test_a_key_in_a_file_is_named_with_its_line(tmp_path: Path, configure):
     file = tmp_path / "own.yaml"
     model = chain(FLATTEN, linear(784, 100), RELU, linear(128, 10))
     file.write_text(yaml.safe_dump(model, sort_keys=False))
-    error = fault(configure(model), Origins((Layer(file, "model"),)))
+    error = fault(configure(model), KeyLocations((Layer(file, "model"),)))
     line = 1 + file.read_text().splitlines().index("  in_features: 128")
     assert error.problem == (
         "model.3 (Linear) gets batch×100 but takes batch×128; "
@@ -141,7 +141,7 @@ def test_nothing_that_fits_is_said_honestly(configure):
 def test_a_fault_of_a_phase_names_the_key_as_the_command_line_does() -> None:
     overrides = ["recipe=dbn", "phases.layer1.task.layer=7"]
     with pytest.raises(ShapeError) as caught:
-        check_phases(compose(overrides), origins(overrides, CONF))
+        check_phases(compose(overrides), key_locations(overrides, CONF))
     assert "phase layer1: " in str(caught.value)
     assert "phases.layer1.task.layer=7 is set on the command line" in str(caught.value)
     assert "With phases.layer1.task.layer=1 the whole network fits" in str(caught.value)

@@ -130,35 +130,29 @@ def space_chart(name: str, measured: Collection[str], conf: Path = CONF) -> dict
     return asdict(chart)
 
 
-def catalogue(
-    recipes: dict[str, dict[str, Any]],
-    datasets: dict[str, dict[str, Any]],
+def catalogue_text(
     sources: list[str],
+    datasets: dict[str, dict[str, Any]],
+    recipes: dict[str, dict[str, Any]],
     spaces: dict[str, dict[str, Any]],
 ) -> str:
     """The text of conf/catalogue.yaml.
 
     Args:
-        recipes: resolved configurations by name.
-        datasets: data sections by name.
         sources: names.
-        spaces: resolved configurations of one point of each space, by the space's name.
+        datasets: {"source"} by name.
+        recipes: what `inputs_of` says of each, by name.
+        spaces: likewise of one point of each.
     """
-    content = {
-        "sources": sources,
-        "datasets": {name: {"source": data["source"]["name"]} for name, data in datasets.items()},
-        "recipes": {name: _inputs(config) for name, config in recipes.items()},
-        "spaces": {name: _inputs(config) for name, config in spaces.items()},
-    }
-    lines = [f"sources: [{', '.join(content['sources'])}]"]
-    for group in ("datasets", "recipes", "spaces"):
-        lines.append(f"{group}:" if content[group] else f"{group}: {{}}")
-        lines += [f"  {name}: {_flow(entry)}" for name, entry in content[group].items()]
+    lines = [f"sources: [{', '.join(sources)}]"]
+    for group, entries in {"datasets": datasets, "recipes": recipes, "spaces": spaces}.items():
+        lines.append(f"{group}:" if entries else f"{group}: {{}}")
+        lines += [f"  {name}: {_flow(entry)}" for name, entry in entries.items()]
     return HEADER + "\n".join(lines) + "\n"
 
 
-def _inputs(config: dict[str, Any]) -> dict[str, Any]:
-    """The dataset of a training, and what else it begins from.
+def inputs_of(config: dict[str, Any]) -> dict[str, Any]:
+    """The dataset of a training, and what else it begins from: `upstream`.
 
     DVC loops over entries of one form: a training that begins from nothing needs its dataset once more.
     """
@@ -171,7 +165,7 @@ def _inputs(config: dict[str, Any]) -> dict[str, Any]:
             f"{config['name']} begins from {' and '.join(made)}, and a recipe's stage knows one such folder",
             "Name the others by their registered models: name@champion",
         )
-    return {"dataset": dataset, "begins": made[0] if made else f"data/shards/{dataset}/shards.json"}
+    return {"dataset": dataset, "upstream": made[0] if made else f"data/shards/{dataset}/shards.json"}
 
 
 def _flow(entry: dict[str, Any]) -> str:

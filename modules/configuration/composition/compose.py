@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from modules.configuration.composition.hydra_errors import HYDRA_ERRORS, explain
-from modules.configuration.composition.hydra_loader import load, origins
+from modules.configuration.composition.hydra_loader import key_locations, load
 from modules.configuration.composition.key_locations import CONF
 from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.schema.config_check import check
@@ -53,7 +53,7 @@ def resolve(config: DictConfig, overrides: list[str], conf: Path = CONF) -> dict
 
 
 def _placed(fault: ConfigError, overrides: list[str], conf: Path) -> UserError:
-    place = origins(overrides, conf).of(fault.key)
+    place = key_locations(overrides, conf).of(fault.key)
     section = fault.key.partition(".")[0]
     if "recipe/" in place and any(override.startswith(f"{section}=") for override in overrides):
         hint = f"The recipe sets it for another {section}: take it away with ~{fault.key}"

@@ -14,7 +14,7 @@ from typing import Any
 
 from modules.configuration.command import one_line
 from modules.configuration.composition.catalogue import describe, groups, names
-from modules.configuration.composition.key_locations import CONF, Origins
+from modules.configuration.composition.key_locations import CONF, KeyLocations
 from modules.configuration.composition.recipes import with_families
 from modules.configuration.errors import UserError
 
@@ -144,11 +144,11 @@ def _run(
         raise refused[0]
 
 
-def job_key_locations() -> Origins:
+def job_key_locations() -> KeyLocations:
     """What the running task's configuration was composed of; for errors that name file and line."""
-    from modules.configuration.composition.hydra_loader import origins
+    from modules.configuration.composition.hydra_loader import key_locations
 
-    return origins(_job_overrides(), CONF)
+    return key_locations(_job_overrides(), CONF)
 
 
 def _job_overrides() -> list[str]:

@@ -16,10 +16,11 @@ from omegaconf.errors import (
     UnsupportedInterpolationType,
 )
 
-from modules.configuration.composition.hydra_loader import before_overrides, load, origins
+from modules.configuration.composition.hydra_loader import before_overrides, key_locations, load
 from modules.configuration.composition.key_locations import shown
 from modules.configuration.errors import UserError
 from modules.configuration.names import nearest_key, suggest
+from modules.configuration.renamed import hint_for_choice, hint_for_key
 
 # Hydra lets a bare ValueError through for an override such as model=null.
 HYDRA_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, RecursionError, ValueError)
@@ -69,6 +70,8 @@ def _refused_override(error: Exception, key: str, overrides: list[str], conf: Pa
     if text.startswith("Could not override"):
         if name.startswith("hydra"):
             return UserError(f"{where}Hydra has no {name!r}", "Show its keys: --cfg hydra")
+        if hint := hint_for_key(name):
+            return UserError(f"{where}there is no {name!r} to override", hint)
         keys = [*_groups(conf), *_keys(overrides, conf)]
         near = nearest_key(name, keys)
         if near and near != name:
@@ -106,7 +109,8 @@ def _missing_file(error: MissingConfigException, conf: Path) -> UserError:
         options = [path.rpartition("/")[2] for path in options]
     if not group or not options:
         return UserError(f"{where}there is no file conf/{wanted}.yaml")
-    return UserError(f"{where}there is no {group} {name!r}", suggest(name, options))
+    hint = hint_for_choice(group, name) or suggest(name, options)
+    return UserError(f"{where}there is no {group} {name!r}", hint)
 
 
 def _chosen_in(group: str, name: str, conf: Path) -> str:
@@ -134,7 +138,7 @@ def _grammar_hint(override: str) -> str:
 
 def _origin(key: str, overrides: list[str], conf: Path) -> str:
     try:
-        return origins(overrides, conf).of(key)
+        return key_locations(overrides, conf).of(key)
     except HYDRA_ERRORS:
         return "configuration"
 

@@ -16,7 +16,7 @@ from hydra.core.utils import JobRuntime
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from modules.configuration.composition.key_locations import Origins, layers_of
+from modules.configuration.composition.key_locations import KeyLocations, layers_of
 from modules.configuration.composition.recipes import with_families
 
 VERSION_BASE = "1.3"
@@ -114,9 +114,11 @@ def changed(config: bytes, overrides: list[str]) -> DictConfig:
     return copied
 
 
-def origins(overrides: list[str], conf: Path) -> Origins:
+def key_locations(overrides: list[str], conf: Path) -> KeyLocations:
     """The files and overrides that a composition is made of."""
-    return Origins(layers_of(_loader(conf).defaults(with_families(overrides, conf)), conf), tuple(overrides))
+    return KeyLocations(
+        layers_of(_loader(conf).defaults(with_families(overrides, conf)), conf), tuple(overrides)
+    )
 
 
 def before_overrides(conf: Path) -> dict[str, Any]:

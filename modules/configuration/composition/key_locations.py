@@ -22,7 +22,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Origins:
+class KeyLocations:
     """The files and overrides that a configuration was composed of, in the order they were applied.
 
     Attributes:

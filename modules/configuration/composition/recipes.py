@@ -29,7 +29,7 @@ def recipe_files(conf: Path = ROOT / "conf") -> dict[str, Path]:
 
 
 def with_families(overrides: list[str], conf: Path = ROOT / "conf") -> list[str]:
-    """Overrides as Hydra takes them: `recipe=lenet,perceptron` with the family of each recipe that there is."""
+    """Overrides as Hydra takes them: `recipe=lenet,perceptron` with the family of each."""
     return [_with_families(override, conf) for override in overrides]
 
 

@@ -1,34 +1,29 @@
 """The identity of a run: what its result depends on, in one hash.
 
-It covers the resolved configuration, the shards' hashes, the fingerprint of the code and the pinned
-environment, and what the run begins from: the identity of the phase before it, the content of weights and
-teachers. Where a run happens and where it is tracked do not change its result, nor does the score
-expected of it; so `runtime`, `sweep`, `tracking`, `allowed_targets` and `expected` are left out, and so is
-every path.
+It covers the resolved configuration, the shards' hashes, the fingerprint of the code that decides the weights
+(`modules.configuration.plans.code_rings`), the pinned environment, and what the run begins from: the identity
+of the phase before it, the content of weights and teachers. Where a run happens and where it is tracked do
+not change its result, nor does the score expected of it; so `runtime`, `sweep`, `tracking`,
+`allowed_targets` and `expected` are left out, and so is every path.
 """
 
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 from modules.configuration.errors import UserError
-from modules.configuration.names import check_name
-from modules.configuration.schema.phases import chain
+from modules.configuration.plans.run_plan import Plan
 from modules.configuration.static_analysis.definitions import ROOT
 
-WITHOUT_EFFECT = ("runtime", "sweep", "tracking", "allowed_targets", "expected", "code", "cost")
-_BY_CONTENT = ("phases", "init_from", "teacher", "origins")
+WITHOUT_EFFECT = ("runtime", "sweep", "tracking", "allowed_targets", "expected")
+_BY_CONTENT = ("phases", "init_from", "teacher")
 
 
-def identity(
-    plan: dict[str, Any], shards: Path | None = None, constraints: Path = ROOT / "constraints.txt"
-) -> str:
+def identity(plan: Plan, shards: Path | None = None, constraints: Path = ROOT / "constraints.txt") -> str:
     """The identity of the run that a plan describes.
 
     Args:
-        plan: a plan, or a resolved configuration with `code`; with `origins` if it names weights or teachers
-            (see `modules.registry.pretrained`).
+        plan: with `pretrained` if it names weights or teachers (see `modules.registry.pretrained`).
         shards: the folder of its dataset's shards; by default data/shards/<dataset>.
         constraints: the file that pins the environment.
 
@@ -42,20 +37,19 @@ def identity(
 
 
 def identities(
-    plan: dict[str, Any], shards: Path | None = None, constraints: Path = ROOT / "constraints.txt"
+    plan: Plan, shards: Path | None = None, constraints: Path = ROOT / "constraints.txt"
 ) -> list[str]:
     """The identities of the runs of a plan: of its phases in their order, then its own; see `identity`."""
-    folder = shards or Path("data/shards") / check_name("dataset", plan["data"]["name"])
-    hashes, pins = shard_hashes(folder), pinned_environment(constraints)
+    hashes = shard_hashes(shards or Path("data/shards") / plan.dataset)
+    pins = pinned_environment(constraints)
     found: list[str] = []
-    for one in chain(plan):
+    for one in plan.all_runs:
+        ignored = (*WITHOUT_EFFECT, *_BY_CONTENT)
         parts = {
-            "configuration": {
-                key: value for key, value in one.items() if key not in (*WITHOUT_EFFECT, *_BY_CONTENT)
-            },
+            "configuration": {key: value for key, value in one.configuration.items() if key not in ignored},
             "begins": _beginning(one, found[-1] if found else None),
             "shards": hashes,
-            "code": one["code"]["fingerprint"],
+            "code": one.code.fingerprint,
             "environment": pins,
         }
         text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
@@ -63,15 +57,15 @@ def identities(
     return found
 
 
-def _beginning(plan: dict[str, Any], phase: str | None) -> dict[str, str]:
+def _beginning(plan: Plan, phase: str | None) -> dict[str, str]:
     """What a run begins from, by content: an earlier phase's identity, or hashes of files."""
     begins = {}
     if phase is not None:
         begins["phase"] = phase
-    elif plan.get("init_from"):
-        begins["weights"] = plan["origins"]["weights"]["sha256"]
-    if plan.get("teacher"):
-        begins["teachers"] = plan["origins"]["teachers"]["sha256"]
+    elif plan.init_from:
+        begins["weights"] = plan.pretrained.weights_sha256
+    if plan.teacher:
+        begins["teachers"] = plan.pretrained.teacher_answers_sha256
     return begins
 
 

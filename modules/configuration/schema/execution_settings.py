@@ -23,6 +23,9 @@ class RuntimeSettings:
         gpus_per_worker: GPUs that Ray sets aside for each of them.
         max_restarts: times that a run goes on from its checkpoint after a worker or node has died.
         storage: folder that holds runs, sweeps and shards; every node must see it.
+        replay: what becomes of a run that is there when code which carries trainings, but should change no
+            bit, has changed since: check computes its first steps again and compares the weights, skip keeps
+            it unseen, retrain trains it again.
     """
 
     backend: Literal["local", "ray"]
@@ -35,6 +38,7 @@ class RuntimeSettings:
     gpus_per_worker: float
     max_restarts: int
     storage: str
+    replay: Literal["check", "skip", "retrain"]
 
     def __post_init__(self) -> None:
         if self.num_threads is not None:

@@ -16,40 +16,30 @@ from typing import Any
 
 from modules.configuration.schema.settings import FineTuningSettings
 
-Plan = dict[str, Any]
+Configuration = dict[str, Any]
 
 SETTABLE = ("model", "task", "optimizer", "schedule", "trainer", "fine_tuning", "seed")
-_NEUTRAL: Plan = {"fine_tuning": asdict(FineTuningSettings()), "teacher": []}
+_NEUTRAL: Configuration = {"fine_tuning": asdict(FineTuningSettings()), "teacher": []}
 """Of sections that are the last training's alone."""
-_FACTS = ("code", "cost")
-"""What a plan says of a phase, rather than what the phase sets."""
 
 
-def chain(plan: Plan) -> list[Plan]:
-    """All that a plan or configuration trains, in that order: its phases, then itself.
+def trainings(configuration: Configuration) -> list[Configuration]:
+    """All that a configuration trains, in that order: its phases, then itself.
 
-    A phase is a plan of the same kind, named `<recipe>.<phase>`, with no phases of its own.
+    A phase is a configuration of the same kind, named `<recipe>.<phase>`, with no phases of its own.
     """
-    phases = plan.get("phases") or {}
-    return [*(_phase(plan, name, changes) for name, changes in phases.items()), plan]
+    phases = configuration.get("phases") or {}
+    return [*(_phase(configuration, name, changes) for name, changes in phases.items()), configuration]
 
 
-def named_phases(plan: Plan) -> dict[str, Plan]:
-    """The plan of each phase by its name, in order."""
-    return dict(zip(plan.get("phases") or {}, chain(plan)[:-1], strict=True))
+def named_phases(configuration: Configuration) -> dict[str, Configuration]:
+    """The configuration of each phase by its name, in order."""
+    return dict(zip(configuration.get("phases") or {}, trainings(configuration)[:-1], strict=True))
 
 
-def with_phases(plan: Plan, facts: dict[str, Plan]) -> Plan:
-    """The plan with more keys of its phases, such as their `code` and `cost`."""
-    phases = {name: changes | facts[name] for name, changes in (plan.get("phases") or {}).items()}
-    return plan | {"phases": phases}
-
-
-def _phase(plan: Plan, name: str, changes: Plan) -> Plan:
-    own = plan | _NEUTRAL | {"phases": {}, "name": f"{plan['name']}.{name}"}
-    return own | {
-        key: value if key in _FACTS else _merged(own.get(key), value) for key, value in changes.items()
-    }
+def _phase(whole: Configuration, name: str, changes: Configuration) -> Configuration:
+    own = whole | _NEUTRAL | {"phases": {}, "name": f"{whole['name']}.{name}"}
+    return own | {key: _merged(own.get(key), value) for key, value in changes.items()}
 
 
 def _merged(base: Any, changes: Any) -> Any:

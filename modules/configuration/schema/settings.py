@@ -6,7 +6,7 @@ A section such as model, which names its class by `_target_`, is checked against
 
 from dataclasses import dataclass, field, fields, is_dataclass
 from types import UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.names import check_name
@@ -274,13 +274,18 @@ def read(section: type[Section], values: dict[str, Any], key: str = "") -> Secti
     if not isinstance(values, dict):
         raise ConfigError(key, f"{values!r} where a mapping ({section.__name__}) is expected")
     check_node(key, {"_target_": target, **values}, GIVEN)
-    return _construct(section, values, key)
+    return construct(section, values, key)
 
 
-def _construct(section: Any, values: dict[str, Any], key: str) -> Any:
+def construct(section: type[Section], values: dict[str, Any], key: str = "") -> Section:
+    """Makes a section of values whose keys and types were checked before; ranges are checked here.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
     hints = get_type_hints(section)
     chosen = {}
-    for keyword in fields(section):
+    for keyword in fields(section):  # pyright: ignore[reportArgumentType]
         name = keyword.name.removesuffix("_")
         if name in values:
             chosen[keyword.name] = _nested(
@@ -296,9 +301,9 @@ def _nested(hint: Any, value: Any, key: str) -> Any:
     if isinstance(hint, UnionType) and isinstance(value, dict):
         hint = next((kind for kind in get_args(hint) if is_dataclass(kind)), hint)
     if is_dataclass(hint) and isinstance(value, dict):
-        return _construct(hint, value, key)
+        return construct(cast(type, hint), value, key)
     if get_origin(hint) is dict and is_dataclass(get_args(hint)[1]):
-        return {name: _construct(get_args(hint)[1], item, f"{key}.{name}") for name, item in value.items()}
+        return {name: construct(get_args(hint)[1], item, f"{key}.{name}") for name, item in value.items()}
     return value
 
 

@@ -2,8 +2,8 @@
 
 Imports are read from source (those inside functions too, those for type checkers not), so nothing runs. A
 module counts by its syntax tree without docstrings: comments, layout and documentation change nothing. Other
-files in a package's folder, such as templates, count byte by byte. Trees are compared as this Python prints
-them: under another minor version a fingerprint may differ.
+files in a package's folder, such as templates, count byte by byte; documents do not count. Trees are
+compared as this Python prints them: under another minor version a fingerprint may differ.
 """
 
 import ast
@@ -24,6 +24,9 @@ from modules.configuration.static_analysis.definitions import (
     parse,
 )
 
+DOCUMENTS = (".md", ".rst", ".txt")
+"""Endings of files that are read by people alone."""
+
 
 def code_fingerprint(names: list[str], root: Path = ROOT) -> dict[str, Any]:
     """The fingerprint of all code that these modules, classes or functions reach.
@@ -38,15 +41,26 @@ def code_fingerprint(names: list[str], root: Path = ROOT) -> dict[str, Any]:
     Raises:
         UserError: a name leads to no source, or a source is no valid Python.
     """
+    files = code_files(names, root)
+    return {"fingerprint": fingerprint_of(files), "files": files}
+
+
+def code_files(names: list[str], root: Path = ROOT) -> dict[str, str]:
+    """The sha256 of every file that these names reach, by its path below root; see `code_fingerprint`."""
     files = {
         path.relative_to(root).as_posix(): digest
         for name in reached_modules(names, root)
         for path, digest in _digests(name, root)
     }
+    return dict(sorted(files.items()))
+
+
+def fingerprint_of(files: dict[str, str]) -> str:
+    """One sha256 over files by their paths and hashes."""
     whole = hashlib.sha256()
     for path, digest in sorted(files.items()):
         whole.update(f"{digest}  {path}\n".encode())
-    return {"fingerprint": whole.hexdigest(), "files": dict(sorted(files.items()))}
+    return whole.hexdigest()
 
 
 def reached_modules(names: list[str], root: Path = ROOT) -> list[str]:
@@ -123,15 +137,21 @@ def _digests(name: str, root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _beside(folder: Path) -> Iterator[Path]:
-    """The files of a package that are not Python, in folders that are no packages too."""
+    """The files of a package that are neither Python nor documents, in folders that are no packages too."""
     for path in sorted(folder.iterdir()):
         if path.name.startswith((".", "__pycache__")):
             continue
         if path.is_dir():
             if not (path / "__init__.py").exists():
                 yield from _beside(path)
-        elif path.suffix not in (".py", ".pyc"):
+        elif path.suffix not in (".py", ".pyc", *DOCUMENTS):
             yield path
+
+
+def code_digest(path: Path) -> str:
+    """The sha256 of a Python file's syntax tree without docstrings."""
+    status = path.stat()
+    return _code_digest(path, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=1024)

@@ -7,6 +7,7 @@ from typing import Any
 
 from modules.configuration.errors import ConfigError
 from modules.configuration.names import nearest
+from modules.configuration.renamed import hint_for_target
 from modules.configuration.static_analysis.definitions import ROOT, define, module_path, names_in, read_module
 from modules.configuration.static_analysis.value_check import check_call
 
@@ -42,6 +43,8 @@ def check_node(
 
 def missing_target(key: str, target: str, root: Path = ROOT) -> ConfigError:
     """The fault of a target that no source defines, with the nearest name that one does."""
+    if hint := hint_for_target(target):
+        return ConfigError(f"{key}._target_", f"there is no {target}", hint)
     parent, _, name = target.rpartition(".")
     module = read_module(parent, root)
     if module is not None:

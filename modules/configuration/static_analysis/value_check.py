@@ -11,6 +11,7 @@ from typing import Any
 
 from modules.configuration.errors import ConfigError
 from modules.configuration.names import nearest, suggest
+from modules.configuration.renamed import hint_for_key
 from modules.configuration.static_analysis.definitions import ROOT, Definition, Module, look_up
 from modules.configuration.static_analysis.signatures import is_dataclass, signature
 
@@ -66,7 +67,9 @@ def check_call(
         parameter = known.parameters.get(name)
         if parameter is None and not known.takes_any:
             raise ConfigError(
-                f"{prefix}{name}", f"{definition.name} has no {name!r}", suggest(name, open_to_yaml)
+                f"{prefix}{name}",
+                f"{definition.name} has no {name!r}",
+                hint_for_key(f"{prefix}{name}") or suggest(name, open_to_yaml),
             )
         if parameter is not None and parameter.annotation is not None:
             check_value(f"{prefix}{name}", value, parameter.annotation, known.module, root)

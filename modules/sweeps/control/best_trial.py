@@ -46,13 +46,12 @@ def write_best(sweep: Sweep, ledger: Ledger) -> Path | None:
     if best is None:
         return None
     point = point_of(events, best["trial"])
-    # What it begins from is looked up again when it is trained: a plan names it, and holds no file of it.
-    plan = {key: value for key, value in sweep.plan_of(point).items() if key != "origins"}
+    plan = sweep.plan_of(point)
     num_trials = sum(event["event"] == "asked" for event in events)
     value = f"{sweep.metric} {best['value']:.6g} ({sweep.mode})"
     header = f"# {value}: number {best['trial']} of {num_trials} trials.\n# {command_line(sweep, point)}\n"
     if sweep.settings.scheduler == "pbt":
         header += _SCHEDULE
     path = sweep.folder / "best.yaml"
-    write_if_changed(path, header + to_yaml(plan | {"name": f"{plan['name']}_best"}))
+    write_if_changed(path, header + to_yaml({**plan.to_plain(), "name": f"{plan.name}_best"}))
     return path

@@ -52,8 +52,8 @@ def run_sweep(sweep: Sweep, console: Console, trial: str = TRAINING) -> SweepRes
     with Ledger(sweep.folder / "ledger.jsonl") as ledger:
         trials = Trials(sweep, ledger)
         tags = {"sweep": sweep.folder.name, "overrides": " ".join(sweep.overrides)}
-        about = {"name": f"{sweep.base['name']} sweep", "identity": sweep.identity, "tags": tags}
-        tracker = SweepTracker(sweep.folder / "tracking", sweep.base["tracking"], about)
+        about = {"name": f"{sweep.base.name} sweep", "identity": sweep.identity, "tags": tags}
+        tracker = SweepTracker(sweep.folder / "tracking", sweep.base.configuration["tracking"], about)
         status, reason = "FAILED", "the driver failed"
         try:
             with LiveTable(trials, console) as table, Interruption() as interruption:

@@ -43,7 +43,7 @@ def summary(swept: Sweep) -> str:
     """What was best, by which overrides, and where it lies."""
     events = read_events(swept.folder / "ledger.jsonl")
     best = best_trial(events, swept.mode)
-    name, page = swept.base["name"], swept.folder / "index.html"
+    name, page = swept.base.name, swept.folder / "index.html"
     if best is None:
         return f"{name}: none of {num_trials(events)} trials was trained to its end; page {page}"
     point = " ".join(overrides_of(point_of(events, best["trial"])))

@@ -12,8 +12,9 @@ from typing import Any
 
 from modules.configuration.errors import UserError
 from modules.configuration.plans.identity import WITHOUT_EFFECT, pinned_environment, shard_hashes
+from modules.configuration.plans.run_plan import Plan, Pretrained
 from modules.configuration.schema.execution_settings import RuntimeSettings, SweepSettings
-from modules.configuration.schema.phases import chain
+from modules.configuration.schema.phases import trainings
 from modules.configuration.schema.settings import read
 from modules.configuration.static_analysis.code_fingerprint import code_fingerprint
 from modules.configuration.static_analysis.definitions import ROOT
@@ -68,10 +69,10 @@ class Sweep:
     runtime: RuntimeSettings
     metric: str
     mode: Mode
-    base: dict[str, Any]
+    base: Plan
     overrides: list[str]
     max_epochs: int
-    plan_of: Callable[[Point], dict[str, Any]]
+    plan_of: Callable[[Point], Plan]
 
 
 @dataclass(frozen=True)
@@ -144,8 +145,8 @@ def _draft(space: Space, overrides: list[str]) -> Draft:
     metric, mode = metric_of(config, configs, settings)
     check_schedule(space, settings, configs, mode)
     choices = plans.choices()
-    trained = [training for choice in choices for training in chain(choice)]
-    codes = sorted({plans.code(training)["fingerprint"] for training in trained})
+    trained = [training for choice in choices for training in trainings(choice)]
+    codes = sorted({plans.code(training).fingerprint for training in trained})
     search = {
         "configurations": [_with_effect(choice) for choice in choices],
         "space": {"axes": [asdict(axis) for axis in space.axes], "points": space.points},
@@ -165,12 +166,10 @@ def complete(drafted: Draft) -> Sweep:
     runtime, settings = drafted.runtime, drafted.settings
     storage = Path(runtime.storage)
     parts = drafted.search | {"shards": _check_shards(storage, drafted.configs, drafted.metric)}
-    origins_of = _Origins(storage)
-    begin = [origins_of.added_to(config).get("origins") for config in drafted.configs]
+    pretrained_of = _PretrainedFiles(storage)
+    begin = [pretrained_of.found(config) for config in drafted.configs]
     if any(begin):
-        parts["origins"] = [
-            origins and {key: one["sha256"] for key, one in origins.items()} for origins in begin
-        ]
+        parts["pretrained"] = [one and [one.weights_sha256, one.teacher_answers_sha256] for one in begin]
     check_resources(runtime)
     number = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     return Sweep(
@@ -184,28 +183,33 @@ def complete(drafted: Draft) -> Sweep:
         base=check_points(drafted),
         overrides=drafted.overrides,
         max_epochs=drafted.config["trainer"]["max_epochs"],
-        plan_of=lambda point: origins_of.added_to(drafted.plans.plan(point)),
+        plan_of=lambda point: pretrained_of.added_to(drafted.plans.plan(point)),
     )
 
 
-class _Origins:
+class _PretrainedFiles:
     """What trials begin from, looked up once a sweep: an alias may move while it runs."""
 
     def __init__(self, storage: Path) -> None:
         self._storage = storage.absolute()
-        self._found: dict[str, Any] = {}
+        self._found: dict[str, Pretrained] = {}
 
-    def added_to(self, plan: dict[str, Any]) -> dict[str, Any]:
-        """The plan with `origins`, where it begins from anything."""
-        if not plan["init_from"] and not plan["teacher"]:
-            return plan
-        asked = json.dumps([plan["init_from"], plan["teacher"], plan["data"]], sort_keys=True)
+    def added_to(self, plan: Plan) -> Plan:
+        """The plan with the files that it begins from."""
+        found = self.found(plan.configuration)
+        return plan if found is None else plan.with_pretrained(found)
+
+    def found(self, config: dict[str, Any]) -> Pretrained | None:
+        """What a configuration begins from; None where it names nothing."""
+        if not config["init_from"] and not config["teacher"]:
+            return None
+        asked = json.dumps([config["init_from"], config["teacher"], config["data"]], sort_keys=True)
         if asked not in self._found:
-            from modules.registry.pretrained import with_pretrained
+            from modules.registry.pretrained import find_pretrained
 
-            shards = self._storage / "data" / "shards" / plan["data"]["name"]
-            self._found[asked] = with_pretrained(plan, shards)["origins"]
-        return plan | {"origins": self._found[asked]}
+            shards = self._storage / "data" / "shards" / config["data"]["name"]
+            self._found[asked] = find_pretrained(config, shards)
+        return self._found[asked]
 
 
 def as_plain(search: dict[str, Any]) -> dict[str, Any]:
@@ -264,13 +268,13 @@ def _sweeping_code() -> dict[str, str]:
     return {path: files[path] for path in paths}
 
 
-def check_points(drafted: Draft) -> dict[str, Any]:
+def check_points(drafted: Draft) -> Plan:
     """Checks the shapes of all known points, and gives the plan of the first that is possible.
 
     Raises:
         UserError: some points are impossible and none may be, or all are.
     """
-    base: dict[str, Any] | None = None
+    base: Plan | None = None
     impossible: list[tuple[Point, UserError]] = []
     for point in drafted.points:
         try:

@@ -1,8 +1,8 @@
 """One trial of a sweep, as far as it has come."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
+from modules.configuration.plans.run_plan import Plan
 from modules.sweeps.search.search_space import Point
 
 ENDED = ("FINISHED", "REUSED", "STOPPED", "FAILED", "REFUSED")
@@ -42,7 +42,7 @@ class Trial:
     reason: str = ""
     seconds: float = 0.0
     started_s: float = 0.0
-    plan: dict[str, Any] | None = None
+    plan: Plan | None = None
 
     @property
     def epoch(self) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 from modules.configuration.errors import UserError
 from modules.configuration.plans.identity import identities, identity
+from modules.configuration.plans.run_plan import Plan
 from modules.sweeps.control.ledger import Event, Ledger
 from modules.sweeps.control.sweep_setup import Sweep
 from modules.sweeps.control.trial import Trial
@@ -83,12 +84,12 @@ class Trials:
     def phase_folders(self, trial: Trial) -> list[Path]:
         """Where the runs of its phases lie, in their order."""
         plan = self.plan(trial)
-        numbers = identities(plan, self.shards(plan))[:-1] if plan.get("phases") else []
+        numbers = identities(plan, self.shards(plan))[:-1] if plan.before else []
         return [self._run(number) for number in numbers]
 
-    def shards(self, plan: dict[str, Any]) -> Path:
+    def shards(self, plan: Plan) -> Path:
         """The shards of a plan's dataset."""
-        return self._storage / "data" / "shards" / plan["data"]["name"]
+        return self._storage / "data" / "shards" / plan.dataset
 
     def same_run(self, trial: Trial) -> Trial | None:
         """An earlier trial that comes to the same run."""
@@ -115,7 +116,7 @@ class Trials:
         self.ledger.append({"event": "asked", "trial": number, "point": point, "identity": trial.identity})
         return trial
 
-    def plan(self, trial: Trial) -> dict[str, Any]:
+    def plan(self, trial: Trial) -> Plan:
         """The plan of a trial's present point."""
         if trial.plan is None:
             trial.plan = self.sweep.plan_of(trial.point)
@@ -179,7 +180,7 @@ class Trials:
         self._scheduler.add(number, point)
         return trial
 
-    def _identity(self, number: int, plan: dict[str, Any]) -> str:
+    def _identity(self, number: int, plan: Plan) -> str:
         if self.is_population:
             return hashlib.sha256(f"{self.sweep.identity} member {number}".encode()).hexdigest()
         return identity(plan, self.shards(plan))

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from modules.configuration.composition.compose import compose, resolve
 from modules.configuration.composition.hydra_errors import HYDRA_ERRORS
-from modules.configuration.composition.hydra_loader import changed, load, origins, packed
+from modules.configuration.composition.hydra_loader import changed, key_locations, load, packed
 from modules.configuration.composition.key_locations import CONF
 from modules.configuration.errors import UserError
-from modules.configuration.schema.phases import chain
+from modules.configuration.plans.run_plan import Code, Plan
+from modules.configuration.schema.phases import trainings
 from modules.shapes.make_plan import named_targets, training_code, with_costs
 from modules.sweeps.search.search_space import Point, Space, overrides_of
 
@@ -36,7 +37,7 @@ class PointPlans:
         self._space = space
         self._configurations: dict[tuple[tuple[str, str], ...], dict[str, Any]] = {}
         self._loaded: dict[tuple[str, ...], bytes] = {}
-        self._codes: dict[str, dict[str, Any]] = {}
+        self._codes: dict[str, Code] = {}
         self._reports: dict[str, ShapeReport | UserError] = {}
         self._of_phases: dict[str, dict[str, ShapeReport]] = {}
         self._families: dict[tuple[str | None, ...], ShapeReport | None] = {}
@@ -79,7 +80,15 @@ class PointPlans:
         keys = [axis.key for axis in files]
         return [self.configuration(first | dict(zip(keys, texts, strict=True))) for texts in chosen]
 
-    def plan(self, point: Point) -> dict[str, Any]:
+    def file_choices(self) -> list[tuple[str, ...]]:
+        """Each choice of files that points were composed with."""
+        return list(self._loaded)
+
+    def code_files(self) -> dict[str, str]:
+        """The hashes of all code that decides a result of a point, by path."""
+        return {path: digest for code in self._codes.values() for path, digest in code.files.items()}
+
+    def plan(self, point: Point) -> Plan:
         """The plan of a point.
 
         Raises:
@@ -89,7 +98,7 @@ class PointPlans:
         report = self._family(point) or self._report(point)
         return with_costs(config, report, self._phases(point), self.code)
 
-    def code(self, config: dict[str, Any]) -> dict[str, Any]:
+    def code(self, config: dict[str, Any]) -> Code:
         """What `training_code` says of a configuration."""
         targets = " ".join(named_targets(config))
         if targets not in self._codes:
@@ -119,7 +128,7 @@ class PointPlans:
         if key not in self._reports:
             overrides = [*self._space.fixed, *overrides_of(point)]
             try:
-                self._reports[key] = check_shapes(config, origins(overrides, CONF))
+                self._reports[key] = check_shapes(config, key_locations(overrides, CONF))
             except UserError as error:
                 self._reports[key] = error
         found = self._reports[key]
@@ -134,10 +143,10 @@ class PointPlans:
         config = self.configuration(point)
         if not config["phases"]:
             return {}
-        key = " ".join(map(self._key, chain(config)))
+        key = " ".join(map(self._key, trainings(config)))
         if key not in self._of_phases:
             self._of_phases[key] = check_phases(
-                config, origins([*self._space.fixed, *overrides_of(point)], CONF)
+                config, key_locations([*self._space.fixed, *overrides_of(point)], CONF)
             )
         return self._of_phases[key]
 

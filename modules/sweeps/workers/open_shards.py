@@ -4,13 +4,13 @@ import functools
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
+from modules.configuration.plans.run_plan import Plan
 from modules.configuration.schema.settings import DataSettings, read
 from modules.datamodules.shard_set import ShardSet
 
 
-def open_shards(folder: Path, data: dict[str, Any]) -> ShardSet:
+def open_shards(folder: Path, plan: Plan) -> ShardSet:
     """A dataset that this process checks and maps once, however many trials read it.
 
     Raises:
@@ -20,7 +20,7 @@ def open_shards(folder: Path, data: dict[str, Any]) -> ShardSet:
         digest = hashlib.sha256((folder / "shards.json").read_bytes()).hexdigest()
     except OSError:
         digest = ""
-    return _opened(folder, digest, json.dumps(data, sort_keys=True))
+    return _opened(folder, digest, json.dumps(plan.configuration["data"], sort_keys=True))
 
 
 @functools.lru_cache(maxsize=4)

@@ -1,6 +1,7 @@
 """One trial by itself: what `pipelines.train` does for a plan, with a report after each epoch."""
 
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from rich.console import Console
 
+from modules.configuration.plans.run_plan import Plan
 from modules.sweeps.workers.open_shards import open_shards
 from modules.sweeps.workers.trial_worker import TAKEN_OVER, Assignment, Reporter
 from modules.training.checkpoint import CheckpointSaver, read_checkpoint, save_tensors
@@ -47,7 +49,7 @@ def train_one_trial(assignment: Assignment, report: Reporter) -> dict[str, Any]:
         try:
             if assignment["took_over"]:
                 # Another trial's checkpoint holds all weights: no phases are trained to begin from.
-                plan = plan | {"origins": {**(plan.get("origins") or {}), "weights": None}}
+                plan = replace(plan, pretrained=replace(plan.pretrained, weights=None))
             else:
                 plan = _after_phases(plan, shards, report)
             _train(plan, number, shards, folder, reports)
@@ -61,23 +63,21 @@ def train_one_trial(assignment: Assignment, report: Reporter) -> dict[str, Any]:
     return {"status": "FINISHED"}
 
 
-def _after_phases(plan: dict[str, Any], shards: Path, report: Reporter) -> dict[str, Any]:
+def _after_phases(plan: Plan, shards: Path, report: Reporter) -> Plan:
     """Trains the phases of a trial; those that several trials have in common are trained by the first."""
 
-    def train_one(phase: dict[str, Any], number: str, folder: RunFolder) -> None:
+    def train_one(phase: Plan, number: str, folder: RunFolder) -> None:
         _train(phase, number, shards, folder, EndsWithTheSweep(report))
 
     return after_phases(plan, shards, shards.parents[2] / "runs", train_one, wait_s=_PHASE_WAIT_S)
 
 
-def _train(
-    plan: dict[str, Any], number: str, shards: Path, folder: RunFolder, callback: "EndsWithTheSweep"
-) -> None:
-    if plan["runtime"]["num_workers"] > 1:
+def _train(plan: Plan, number: str, shards: Path, folder: RunFolder, callback: "EndsWithTheSweep") -> None:
+    if plan.runtime.num_workers > 1:
         # Its processes are not this one, which has no resources: the sweep hears of its epochs at the end.
         train_on_workers(plan, number, shards, folder, Console(quiet=True))
     else:
-        data = open_shards(shards, plan["data"])
+        data = open_shards(shards, plan)
         train(plan, number, shards, folder, Console(quiet=True), [callback], data, deliver=False)
 
 
@@ -148,7 +148,7 @@ def _measured(history: dict[str, list[list[float]]]) -> dict[int, dict[str, floa
     return dict(sorted(by_step.items()))
 
 
-def take_over(folder: RunFolder, plan: dict[str, Any]) -> None:
+def take_over(folder: RunFolder, plan: Plan) -> None:
     """Goes on from another trial's checkpoint, if one lies there: its state, with this plan's optimizer."""
     taken = folder.checkpoint.with_name(TAKEN_OVER)
     if not taken.exists():
@@ -161,7 +161,7 @@ def take_over(folder: RunFolder, plan: dict[str, Any]) -> None:
             # What sets a group apart from the first stays: biases of Boltzmann layers do not decay.
             given = {
                 key: value
-                for key, value in plan["optimizer"].items()
+                for key, value in plan.optimizer.items()
                 if key in group and (key == "lr" or group[key] == first[key])
             }
             if "lr" in given:  # each group keeps its share of the highest rate

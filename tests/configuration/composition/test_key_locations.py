@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from modules.configuration.composition.hydra_loader import origins
+from modules.configuration.composition.hydra_loader import key_locations
 from modules.configuration.static_analysis.definitions import ROOT
 
 CONF = ROOT / "conf"
@@ -31,7 +31,7 @@ def line_with(file: str, text: str) -> str:
     ],
 )
 def test_the_last_file_that_sets_a_key(key: str, file: str, text: str) -> None:
-    place = origins(["recipe=lenet"], CONF).of(key)
+    place = key_locations(["recipe=lenet"], CONF).of(key)
     expected = line_with(file, text)
     assert place == expected if key != "model.unknown" else place.startswith("conf/")
 
@@ -50,7 +50,7 @@ def test_the_last_file_that_sets_a_key(key: str, file: str, text: str) -> None:
     ],
 )
 def test_the_command_line(override: str, key: str, by_command_line: bool) -> None:
-    place = origins(["recipe=lenet", override], CONF).of(key)
+    place = key_locations(["recipe=lenet", override], CONF).of(key)
     assert (place == f"command line ({override})") is by_command_line
     if not by_command_line:
         file, _, line = place.partition(":")
@@ -68,7 +68,7 @@ def test_the_command_line(override: str, key: str, by_command_line: bool) -> Non
     ],
 )
 def test_a_key_of_a_phase(phase: str, key: str, override: str, text: str) -> None:
-    of_phase = replace(origins(["recipe=dbn"], CONF), phase=phase)
+    of_phase = replace(key_locations(["recipe=dbn"], CONF), phase=phase)
     assert of_phase.override_of(key) == override
     assert of_phase.of(key) == line_with("recipe/dbn.yaml", text)
     told = replace(of_phase, overrides=(f"{override}=1",))
@@ -76,4 +76,4 @@ def test_a_key_of_a_phase(phase: str, key: str, override: str, text: str) -> Non
 
 
 def test_paths_outside_the_repository_are_shown_whole(conf: Path) -> None:
-    assert origins(["recipe=lenet"], conf).of("seed").startswith(f"{conf}/config.yaml:")
+    assert key_locations(["recipe=lenet"], conf).of("seed").startswith(f"{conf}/config.yaml:")

@@ -8,9 +8,10 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from modules.configuration.plans.run_plan import Plan, parse_plan
+from modules.configuration.schema.settings import TrainerSettings
 from modules.sweeps.workers.stacking.probe import why_alone
 
-Plan = dict[str, Any]
 Path = tuple[str | int, ...]
 
 _SECTIONS = ("data", "model", "task", "optimizer", "schedule", "trainer", "runtime")
@@ -32,7 +33,7 @@ def stack_groups(plans: Sequence[Plan]) -> list[list[int]]:
         Each plan's place in `plans`, in one group each. A plan that goes with no other is a group by itself,
         and so is one for which stacking is slower.
     """
-    leaves = [dict(_leaves({key: plan[key] for key in _SECTIONS})) for plan in plans]
+    leaves = [_leaves_of(plan) for plan in plans]
     floats = {path for own in leaves for path, value in own.items() if type(value) is float}
     by_structure: dict[str, list[int]] = {}
     groups = [[index] for index, plan in enumerate(plans) if not _is_fresh(plan)]
@@ -55,7 +56,7 @@ def _should_be_stacked(structure: str, plans: Sequence[Plan]) -> bool:
     if stack_size(plans[0]) == 1:
         return False
     first, other = _two_apart(plans)
-    own, others = (dict(_leaves({key: plan[key] for key in _SECTIONS})) for plan in (first, other))
+    own, others = _leaves_of(first), _leaves_of(other)
     differing = frozenset(path for path, value in own.items() if others[path] != value)
     tried = _tried.setdefault(structure, {})
     if differing not in tried:
@@ -71,23 +72,26 @@ def stack_size(plan: Plan) -> int:
     What is won is the time that a small network spends outside arithmetic. What is lost is the cache: a lone
     network stays in it from step to step, of a stack all members pass through it at each.
     """
-    if not _is_fresh(plan) or _is_special(plan["trainer"]):
+    if not _is_fresh(plan) or _is_special(plan.trainer):
         return 1
-    num_bytes = max(1, plan["cost"]["num_parameters"]) * _BYTES_PER_PARAMETER
+    num_bytes = max(1, plan.cost.num_parameters) * _BYTES_PER_PARAMETER
     return min(_MOST_MEMBERS, _CACHE_BYTES // num_bytes) or 1
 
 
 def _is_fresh(plan: Plan) -> bool:
     """Whether all of a model learns alike, from a random start and without teachers."""
-    fine_tuning = plan["fine_tuning"]
-    begins = any(plan[key] for key in ("phases", "init_from", "teacher"))
-    return not begins and fine_tuning["frozen_parts"] == 0 and fine_tuning["lr_decay"] == 1.0
+    begins = plan.phases or plan.init_from or plan.teacher
+    return not begins and plan.fine_tuning.frozen_parts == 0 and plan.fine_tuning.lr_decay == 1.0
 
 
-def _is_special(trainer: Plan) -> bool:
+def _is_special(trainer: TrainerSettings) -> bool:
     """Whether a training looks at gradients, or takes other samples than all, once an epoch."""
-    chosen = trainer["samples_per_class"] is not None or trainer["without_classes"]
-    return bool(chosen) or trainer["min_steps_per_epoch"] > 1 or trainer["log_gradient_norms"]
+    chosen = trainer.samples_per_class is not None or trainer.without_classes
+    return bool(chosen) or trainer.min_steps_per_epoch > 1 or trainer.log_gradient_norms
+
+
+def _leaves_of(plan: Plan) -> dict[Path, Any]:
+    return dict(_leaves({key: plan.configuration[key] for key in _SECTIONS}))
 
 
 def _leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -107,13 +111,13 @@ def _is_number(path: Path, value: Any, floats: set[Path]) -> bool:
 def _two_apart(plans: Sequence[Plan]) -> tuple[Plan, Plan]:
     """The first plan, and a copy in which every number that differs anywhere is another one."""
     first = plans[0]
-    other = json.loads(json.dumps({**first, "seed": (first["seed"] + 1) % 2**32}))
-    own = dict(_leaves({key: first[key] for key in _SECTIONS}))
+    other = json.loads(json.dumps({**first.to_plain(), "seed": (first.seed + 1) % 2**32}))
+    own = _leaves_of(first)
     for plan in plans[1:]:
-        for path, value in _leaves({key: plan[key] for key in _SECTIONS}):
+        for path, value in _leaves_of(plan).items():
             if value != own[path]:
                 place = other
                 for key in path[:-1]:
                     place = place[key]
                 place[path[-1]] = value
-    return first, other
+    return first, parse_plan(other)

@@ -13,12 +13,13 @@ from typing import Any
 import torch
 
 from modules.configuration.errors import UserError
+from modules.configuration.plans.run_plan import Plan
 from modules.configuration.static_analysis.targets import build
 from modules.configuration.yaml_files import to_yaml, write_if_changed
 from modules.sweeps.workers.stacking.validation_measures import Measures
 from modules.training.checkpoint import save_tensors
 from modules.training.curves import Curves, MeanLosses
-from modules.training.fit import build_task
+from modules.training.fit import initial_task
 from modules.training.run import end_run, open_tracker, write_results
 from modules.training.run_folder import HELD_WAIT_S, RunFolder
 
@@ -40,12 +41,12 @@ class Member:
 
     def __init__(self, assignment: dict[str, Any], facts: dict[str, str]) -> None:
         self.trial: int = assignment["trial"]
-        self.plan: dict[str, Any] = assignment["plan"]
+        self.plan: Plan = assignment["plan"]
         self.identity: str = assignment["identity"]
-        self.seed: int = self.plan["seed"]
+        self.seed: int = self.plan.seed
         self.folder = RunFolder(Path(assignment["folder"]))
-        self.task = build_task(self.plan).train()
-        self._schedule = build(self.plan["schedule"])
+        self.task = initial_task(self.plan).train()
+        self._schedule = build(self.plan.schedule)
         self.measures = Measures(self.task)
         self.result: Result | None = None
         self._facts = facts
@@ -58,7 +59,7 @@ class Member:
             return
         self._saved = self._read_checkpoint()
         try:
-            write_if_changed(self.folder.plan, to_yaml(self.plan))
+            write_if_changed(self.folder.plan, to_yaml(self.plan.to_plain()))
             self._tracker = open_tracker(
                 self.plan, self.identity, Path(assignment["shards"]), self.folder, facts, deliver=False
             )

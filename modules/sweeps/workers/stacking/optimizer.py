@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from modules.configuration.plans.run_plan import Plan
 from modules.configuration.static_analysis.targets import build
 from modules.tasks.task import Task
 
@@ -29,9 +30,9 @@ class MemberOptimizer:
         tasks: of the members.
     """
 
-    def __init__(self, plans: Sequence[dict[str, Any]], tasks: Sequence[Task]) -> None:
+    def __init__(self, plans: Sequence[Plan], tasks: Sequence[Task]) -> None:
         alone = [
-            build(plan["optimizer"], params=task.model.parameters())
+            build(plan.optimizer, params=task.model.parameters())
             for plan, task in zip(plans, tasks, strict=True)
         ]
         self._optimizer: Optimizer = alone[0]

@@ -5,19 +5,18 @@ What `vmap` cannot do (running statistics, random numbers other than dropout, br
 there.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from modules.configuration.schema.settings import RuntimeSettings, TrainerSettings, read
+from modules.configuration.plans.run_plan import Plan
+from modules.configuration.schema.settings import FieldSettings, RuntimeSettings, TrainerSettings
 from modules.configuration.static_analysis.targets import build
 from modules.sweeps.workers.stacking.dropout import Masks, dropouts
 from modules.sweeps.workers.stacking.optimizer import MemberOptimizer
 from modules.sweeps.workers.stacking.program import Batch, StackedProgram, Unstackable
 from modules.sweeps.workers.stacking.validation_measures import Measures
 from modules.tasks.task import Task
-from modules.training.fit import build_task
+from modules.training.fit import initial_task
 from modules.training.random_state import stream_seed
 
 _NUM_SAMPLES = 8
@@ -27,7 +26,7 @@ _OWN = {"loss", "inputs", "served", "output_names"}
 _OWN |= {"forward", "validation_step", "test_step", "predict_step", "extra_repr"}
 
 
-def why_alone(plan: dict[str, Any], other: dict[str, Any]) -> str:
+def why_alone(plan: Plan, other: Plan) -> str:
     """Why plans that differ as these two do should not train as one program; empty if they should."""
     try:
         with torch.random.fork_rng(devices=[]):
@@ -37,21 +36,19 @@ def why_alone(plan: dict[str, Any], other: dict[str, Any]) -> str:
     return ""
 
 
-def _try(plans: list[dict[str, Any]]) -> None:
-    settings = read(TrainerSettings, plans[0]["trainer"], "trainer")
-    _check_settings(settings, read(RuntimeSettings, plans[0]["runtime"], "runtime"))
-    alone = [build_task(plan).train() for plan in plans]
-    tasks = [build_task(plan).train() for plan in plans]
+def _try(plans: list[Plan]) -> None:
+    settings = plans[0].trainer
+    _check_settings(settings, plans[0].runtime)
+    alone = [initial_task(plan).train() for plan in plans]
+    tasks = [initial_task(plan).train() for plan in plans]
     for task in [*alone, *tasks]:
         _check_task(task)
         Measures(task)
-    optimizers = [
-        build(p["optimizer"], params=t.model.parameters()) for p, t in zip(plans, alone, strict=True)
-    ]
-    batches = [_batch(plans[0]["data"]["fields"], seed) for seed in range(len(plans))]
+    optimizers = [build(p.optimizer, params=t.model.parameters()) for p, t in zip(plans, alone, strict=True)]
+    batches = [_batch(plans[0].data.fields, seed) for seed in range(len(plans))]
     together = {name: torch.stack([batch[name] for batch in batches]) for name in batches[0]}
     buffers = {name: buffer.clone() for name, buffer in tasks[0].named_buffers()}
-    seeds = [plan["seed"] for plan in plans]
+    seeds = [plan.seed for plan in plans]
     masks = Masks(seeds, [dropouts(task, batches[0]) for task in tasks])
     program = StackedProgram(tasks, False, settings.gradient_clip_norm)
     optimizer = MemberOptimizer(plans, tasks)
@@ -108,15 +105,15 @@ def _check_task(task: Task) -> None:
         raise Unstackable("a parameter is frozen")
 
 
-def _batch(fields: dict[str, Any], seed: int) -> Batch:
+def _batch(fields: dict[str, FieldSettings], seed: int) -> Batch:
     """Samples as the schema has them, of random content."""
     generator = torch.Generator().manual_seed(seed)
 
-    def field(about: dict[str, Any]) -> Tensor:
-        dtype, shape = getattr(torch, about["dtype"]), (_NUM_SAMPLES, *about["shape"])
+    def field(about: FieldSettings) -> Tensor:
+        dtype, shape = getattr(torch, about.dtype), (_NUM_SAMPLES, *map(int, about.shape))
         if dtype.is_floating_point:
             return torch.rand(shape, dtype=dtype, generator=generator)
-        highest = len(about["classes"]) if about.get("classes") else 128 if dtype.itemsize == 1 else 2
+        highest = len(about.classes) if about.classes else 128 if dtype.itemsize == 1 else 2
         return torch.randint(0, highest, shape, generator=generator).to(dtype)
 
     return {name: field(about) for name, about in fields.items()}

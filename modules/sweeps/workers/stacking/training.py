@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from modules.configuration.errors import UserError
-from modules.configuration.schema.settings import RuntimeSettings, TrainerSettings, read
+from modules.configuration.plans.run_plan import Plan
+from modules.configuration.schema.settings import RuntimeSettings, TrainerSettings
 from modules.configuration.static_analysis.definitions import ROOT
 from modules.datamodules.shard_loader import EvaluationLoader, TrainingLoader
 from modules.datamodules.shard_set import ShardSet
@@ -56,13 +57,13 @@ def train_stacked(
     Returns:
         {"status": FINISHED, STOPPED, FAILED, REUSED or INTERRUPTED, "reason"} of each trial.
     """
-    plan = assignments[0]["plan"]
-    settings = read(TrainerSettings, plan["trainer"], "trainer")
-    runtime = read(RuntimeSettings, plan["runtime"], "runtime")
+    plan: Plan = assignments[0]["plan"]
+    settings = plan.trainer
+    runtime = plan.runtime
     if runtime.num_threads is not None:
         torch.set_num_threads(runtime.num_threads)
     keep_freed_memory()
-    data = data or open_shards(Path(assignments[0]["shards"]), plan["data"])
+    data = data or open_shards(Path(assignments[0]["shards"]), plan)
     facts = {**git_state(ROOT), **environment()}
     results: dict[int, Result] = {}
     members: list[Member] = []

@@ -1,0 +1,44 @@
+"""Starts a training where `runtime.backend` says: in this process, or on workers of a Ray cluster."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from modules.configuration.plans.run_plan import Plan
+from modules.training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from pytorch_lightning import Callback
+
+
+def start(
+    plan: Plan,
+    identity: str,
+    folder: RunFolder,
+    console: Console,
+    callbacks: Sequence["Callback"] = (),
+) -> None:
+    """Trains a plan in its folder, from its checkpoint on if there is one.
+
+    Args:
+        plan: a plan whose shapes have been checked.
+        identity: of the run.
+        folder: held by this process.
+        console: where progress is shown.
+        callbacks: Lightning callbacks of one's own.
+
+    Raises:
+        UserError: the training failed; the last good checkpoint is kept.
+        Interrupted: a signal asked to stop; the state is in the checkpoint.
+    """
+    shards: Path = plan.shards
+    if plan.runtime.backend == "ray":
+        from modules.training.ray_training import train_on_workers
+
+        train_on_workers(plan, identity, shards, folder, console, callbacks)
+    else:
+        from modules.training.run import train
+
+        train(plan, identity, shards, folder, console, callbacks)
