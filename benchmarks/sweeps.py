@@ -72,7 +72,7 @@ def training(folder: Path, seconds: float) -> None:
 def training_trials(assignments: list[dict[str, Any]], report: Any) -> dict[int, dict[str, Any]]:
     """(a) as a trial function."""
     for assignment in assignments:
-        point = assignment["plan"]["point"]
+        point = assignment["plan"].model["point"]
         training(Path(point["folder"]), float(point["seconds"]))
         report(assignment["trial"], 1, 1, {"validation/score": 0.0})
     return {assignment["trial"]: {"status": "FINISHED"} for assignment in assignments}

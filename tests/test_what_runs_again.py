@@ -69,6 +69,11 @@ def swept_by_repro(yard: Path) -> set[str]:
     return set(re.findall(r"Running stage '((?:sweep|train_best)@\w+)'", output))
 
 
+def weights(yard: Path) -> dict[str, bytes]:
+    """The weights that the recipes' runs ended with."""
+    return {path.parent.name: path.read_bytes() for path in sorted((yard / "runs").glob("*/weights.pt"))}
+
+
 def edit(file: Path, old: str, new: str) -> None:
     text = file.read_text()
     assert old in text
@@ -87,15 +92,16 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw_stripes(tmp_path / "stripes", seed=0)
     (yard / "conf/source/stripes.yaml").write_text(SOURCE.format(path=tmp_path / "stripes"))
     (yard / "conf/data/stripes.yaml").write_text(DATA)
-    for recipe in (yard / "conf/recipe").glob("*.yaml"):
+    for recipe in (yard / "conf/recipe").rglob("*.yaml"):
         recipe.unlink()
+    (yard / "conf/recipe/own").mkdir()
     for name, model, sizes in (
         ("small_lenet", "convolutional/lenet", "num_filters: [4], kernel_size: 3, hidden_sizes: [8]"),
         ("small_perceptron", "feedforward/perceptron", "hidden_sizes: [8]"),
     ):
         text = RECIPE.format(name=name, model=model, sizes=sizes)
-        (yard / f"conf/recipe/{name}.yaml").write_text(text)
-    edit(yard / "conf/config.yaml", "recipe: lenet", "recipe: small_lenet")
+        (yard / f"conf/recipe/own/{name}.yaml").write_text(text)
+    edit(yard / "conf/config.yaml", "recipe: convolutional/lenet", "recipe: own/small_lenet")
     for space in (yard / "conf/space").glob("*.yaml"):
         space.unlink()
     (yard / "conf/space/small.yaml").write_text(SPACE)
@@ -120,6 +126,16 @@ def test_an_edit_trains_again_what_it_reaches_and_nothing_else(yard: Path) -> No
     edit(yard / "conf/model/feedforward/perceptron.yaml", "dropout: 0.0", "dropout: 0.1")
     assert trained_by_repro(yard) == {"small_perceptron"}
 
+    # Documents count nowhere. What shows progress carries a training: its first steps are looked at again.
+    (yard / "modules/models/README.md").write_text("About models.")
+    (yard / "modules/datamodules/README.md").write_text("About shards.")
+    assert trained_by_repro(yard) == set()
+    edit(yard / "modules/training/progress.py", "_REDRAW_EVERY_S = 0.5", "_REDRAW_EVERY_S = 0.6")
+    before = weights(yard)
+    output = command(yard, "dvc", "repro", "train@small_lenet", "train@small_perceptron")
+    assert len(re.findall(r"first \d+ steps give the same weights: runs/\w+ is kept", output)) == 2
+    assert "training runs" not in output and weights(yard) == before
+
     # How a recipe is searched is none of its training's business.
     edit(yard / "conf/sweep/random.yaml", "num_trials: 20", "num_trials: 30")
     edit(yard / "conf/space/small.yaml", "sweep.num_trials=2", "sweep.num_trials=3")
@@ -136,7 +152,7 @@ def test_an_edit_sweeps_again_what_it_reaches_and_nothing_else(yard: Path) -> No
     assert (yard / "build/best/small/small_perceptron_best/weights.pt").is_file()
 
     edit(yard / "conf/sweep/pbt.yaml", "num_trials: 8", "num_trials: 12")
-    edit(yard / "conf/recipe/small_lenet.yaml", "batch_size: 20", "batch_size: 10")
+    edit(yard / "conf/recipe/own/small_lenet.yaml", "batch_size: 20", "batch_size: 10")
     assert swept_by_repro(yard) == set()
 
     upstream = command(yard, "dvc", "dag", "--dot", "report")

@@ -14,7 +14,7 @@ from modules.configuration.composition.catalogue import (
 from modules.configuration.composition.key_locations import CONF, shown
 from modules.configuration.composition.recipes import recipe_files
 from modules.configuration.errors import UserError
-from modules.configuration.plans.code_rings import carrying_code
+from modules.configuration.plans.code_rings import CARRYING_ROOTS, carrying_code
 from modules.configuration.static_analysis.class_attributes import evaluator_of, validation_metrics
 from modules.configuration.static_analysis.code_fingerprint import code_fingerprint
 from modules.configuration.static_analysis.definitions import ROOT
@@ -108,7 +108,7 @@ def plan_space(name: str) -> Planned:
 def plan_verb(verb: str) -> Planned:
     """The code of a verb; of `train` what carries any training, since recipes know what decides theirs."""
     if verb == "train":
-        code = code_fingerprint(["modules.training.start"])
+        code = code_fingerprint(list(CARRYING_ROOTS))
         text = to_yaml({"carrying_code": carrying_code()})
     else:
         code = code_fingerprint([f"pipelines.{verb}"])

@@ -63,7 +63,7 @@ def test_a_refused_configuration_is_light_and_one_line(argv: list[str], expected
 def test_list_and_cfg_are_light() -> None:
     status, shown, loaded = start("pipelines.plan", "--list")
     assert status == 0 and not loaded & HEAVY
-    recipes = [path.stem for path in sorted((ROOT / "conf" / "recipe").glob("*.yaml"))]
+    recipes = sorted(path.stem for path in (ROOT / "conf" / "recipe").rglob("*.yaml"))
     assert [line.split()[0] for line in shown.splitlines()] == recipes
     status, shown, loaded = start("pipelines.train", "--cfg", "job")
     assert status == 0 and "trainer:" in shown and not loaded & HEAVY

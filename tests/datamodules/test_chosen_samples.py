@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from modules.configuration.errors import UserError
-from modules.configuration.schema.settings import TrainerSettings, read
 from modules.datamodules.chosen_samples import choose
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet, ShardSplit
 from tests.training.small import small_plan, write_small_shards
 
-SETTINGS = read(TrainerSettings, small_plan("neuron", "trainer.batch_size=10")["trainer"], "trainer")
+SETTINGS = small_plan("neuron", "trainer.batch_size=10").trainer
 
 
 @pytest.fixture(scope="module")

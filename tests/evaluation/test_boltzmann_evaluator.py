@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from modules.configuration.schema.settings import DataSettings, read
 from modules.datamodules.shard_set import ShardSet, ShardSplit
 from modules.evaluation import boltzmann_evaluator
 from modules.evaluation.evaluator import evaluate
 from modules.evaluation.findings import Findings
 from modules.metrics.partition_function import exact_log_partition
 from modules.tasks.contrastive_divergence import ContrastiveDivergence, reconstruction_error
-from modules.training.fit import build_task
+from modules.training.fit import initial_task
 from tests.training.small import small_plan, write_small_shards
 
 
@@ -28,7 +27,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
 
 def learned(shards: ShardSet, *overrides: str) -> tuple[ContrastiveDivergence, Findings]:
     plan = small_plan("rbm", "task.binarise=false", *overrides)
-    task = build_task(plan)
+    task = initial_task(plan)
     assert isinstance(task, ContrastiveDivergence)
     optimizer = torch.optim.SGD([p for p in task.parameters() if p.requires_grad], lr=0.05)
     for batch in boltzmann_evaluator._batches(shards.split("train")):
@@ -37,7 +36,7 @@ def learned(shards: ShardSet, *overrides: str) -> tuple[ContrastiveDivergence, F
             task.loss({name: values[rows] for name, values in batch.items()}).backward()
             optimizer.step()
     state = torch.get_rng_state()
-    findings = evaluate(task, shards, read(DataSettings, plan["data"], "data"), plan)
+    findings = evaluate(task, shards, plan.data, plan)
     assert torch.equal(torch.get_rng_state(), state)
     return task, findings
 
@@ -71,7 +70,7 @@ def test_the_field_with_the_classes_may_have_any_name(
 ) -> None:
     monkeypatch.setattr(boltzmann_evaluator, "SAMPLED_EVERY_STEPS", 1)
     plan = small_plan("rbm", "model.hidden_size=8", "trainer.without_classes=[0,1,2,3,4]")
-    settings, task = read(DataSettings, plan["data"], "data"), build_task(plan)
+    settings, task = plan.data, initial_task(plan)
     batches = boltzmann_evaluator._batches
 
     def renamed(split: ShardSplit) -> Iterator[dict[str, Tensor]]:

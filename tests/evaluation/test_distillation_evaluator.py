@@ -10,6 +10,7 @@ from modules.evaluation import classification_evaluator, distillation_evaluator
 from modules.evaluation.classification_evaluator import ClassificationFindings
 from modules.evaluation.distillation_evaluator import _accuracies
 from modules.evaluation.predictions import Predictions
+from tests.plans import composed_plan
 
 
 def test_a_raised_bias_brings_back_what_was_never_seen() -> None:
@@ -41,8 +42,7 @@ def test_a_class_without_test_samples_is_left_out(
     )
     monkeypatch.setattr(classification_evaluator, "evaluate", lambda *_: found)
     nothing: Any = None
-    findings = distillation_evaluator.evaluate(
-        nothing, nothing, nothing, {"trainer": {"without_classes": omitted}}
-    )
+    plan = composed_plan("recipe=student_without_3", f"trainer.without_classes={omitted}")
+    findings = distillation_evaluator.evaluate(nothing, nothing, nothing, plan)
     assert all(map(math.isfinite, findings.metrics.values()))
     assert [chart.title for chart in findings.charts] == ([shown] if shown else [])

@@ -10,7 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
 from modules.bricks.noise import GaussianNoise
-from modules.configuration.schema.settings import DataSettings, read
+from modules.configuration.schema.settings import DataSettings
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.evaluation.evaluator import evaluate
@@ -28,10 +28,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
 
 @pytest.fixture(scope="module")
 def settings() -> DataSettings:
-    return read(DataSettings, small_plan("lenet")["data"], "data")
+    return small_plan("lenet").data
 
 
-PLAN = {"seed": 3}
+PLAN = small_plan("lenet", "seed=3")
 
 
 def autoencoder(code_size: int = 2, **keywords: object) -> Reconstruction:

@@ -1,8 +1,9 @@
 """Planning: what is written, when it is written again, and when it is refused."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -12,8 +13,10 @@ from modules.configuration.composition.compose import compose
 from modules.configuration.composition.key_locations import CONF
 from modules.configuration.errors import UserError
 from modules.configuration.plans.plan_files import read_plan
+from modules.configuration.plans.run_plan import Plan
 from modules.configuration.static_analysis.definitions import ROOT
 from modules.configuration.yaml_files import read_yaml
+from modules.planning.plan_items import check_shared_data
 from modules.shapes.make_plan import make_plan
 from pipelines.plan import main
 
@@ -37,17 +40,13 @@ def test_all_writes_a_plan_and_an_image_of_every_recipe(planned: Path) -> None:
     assert sorted(path.stem for path in out.glob("*.yaml")) == RECIPES
     for recipe in RECIPES:
         plan = read_plan(out / f"{recipe}.yaml")
-        assert plan["name"] == recipe
+        assert plan.name == recipe
         config = compose([f"recipe={recipe}"])
         del config["sweep"]  # how a recipe is searched changes nothing about it
-        facts = [plan, *(plan["phases"] or {}).values()]
-        for found in facts:
-            assert set(found["code"]) == {"fingerprint", "files", "environment"}
-        composed = {key: value for key, value in plan.items() if key not in ("code", "cost")}
-        for phase in (composed["phases"] or {}).values():
-            del phase["code"], phase["cost"]
-        assert composed == config
-        assert plan["cost"]["num_parameters"] > 0 and plan["cost"]["multiply_adds"] > 0
+        for run in plan.all_runs:
+            assert run.code.files and len(run.code.fingerprint) == len(run.code.environment) == 64
+        assert plan.configuration == config
+        assert plan.cost.num_parameters > 0 and plan.cost.multiply_adds > 0
         assert (out / f"{recipe}.svg").read_text().lstrip().startswith("<")
 
 
@@ -57,13 +56,22 @@ def test_all_writes_what_the_other_verbs_read(planned: Path) -> None:
         assert sorted(path.stem for path in (out / folder).iterdir()) == catalogue.names(group)
         for path in (out / folder).iterdir():
             assert read_yaml(path)["name"] == path.stem
-    assert sorted(path.stem for path in (out / "verbs").iterdir()) == ["evaluate", "promote", "report"]
+    assert sorted(path.stem for path in (out / "verbs").iterdir()) == [
+        "evaluate",
+        "promote",
+        "report",
+        "train",
+    ]
     assert sorted(path.stem for path in (out / "verbs" / "evaluate").iterdir()) == RECIPES
     evaluate = yaml.safe_load((out / "verbs" / "evaluate" / "neuron.yaml").read_text())
-    for name in ("classification", "findings", "drawing"):  # its task names the first alone
+    for name in (
+        "classification_evaluator",
+        "findings",
+        "classification_plots",
+    ):  # its task names the first alone
         assert f"modules/evaluation/{name}.py" in evaluate["code"]["files"]
     assert "modules/evaluation/reconstruction_evaluator.py" not in evaluate["code"]["files"]
-    training = read_plan(out / "neuron.yaml")["code"]["files"]
+    training = read_plan(out / "neuron.yaml").code.files
     assert not any(path.startswith(("modules/evaluation", "modules/registry")) for path in training)
     report = yaml.safe_load((out / "verbs" / "report.yaml").read_text())
     assert "modules/report/page.html.jinja" in report["code"]["files"]
@@ -78,16 +86,35 @@ def test_planning_again_writes_nothing_and_removes_what_is_gone(
         os.utime(path, (1, 1))
     (planned / "build" / "plan" / "old.yaml").write_text("name: old\n")
     main(["--all"])
-    assert "0 written, 1 removed" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "0 written, 1 removed" in shown and "parameters" not in shown, "nothing was planned again"
     assert sorted(path for path in (planned / "build").rglob("*") if path.is_file()) == files
     assert {path.stat().st_mtime for path in files} == {1}
+
+
+def test_what_was_planned_is_known_without_hydra_and_torch(planned: Path) -> None:
+    program = """
+import sys
+from pipelines.plan import main
+main(["--all"])
+print(*{"torch", "hydra", "omegaconf", "numpy"} & set(sys.modules))
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=planned,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1] == ""
 
 
 def test_a_stale_catalogue_is_refused_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pipelines.plan._catalogue", lambda configs, datasets, spaces: "something else")
+    monkeypatch.setattr("modules.planning.plan_all.names", lambda group: [])
     with pytest.raises(UserError, match=r"Write it again: python -m pipelines.plan --catalogue"):
         main(["--all"])
     assert not list(tmp_path.iterdir())
@@ -99,26 +126,22 @@ def test_the_catalogue_in_the_repository_is_what_conf_holds() -> None:
     assert list(shown["recipes"]) == RECIPES and list(shown["datasets"]) == catalogue.names("data")
     for recipe, entry in shown["recipes"].items():
         config = compose([f"recipe={recipe}"])
-        assert entry["dataset"] == config["data"]["name"] and set(entry) == {"dataset", "begins"}
+        assert entry["dataset"] == config["data"]["name"] and set(entry) == {"dataset", "upstream"}
         assert shown["datasets"][entry["dataset"]] == {"source": config["data"]["source"]["name"]}
 
 
 def test_a_stage_knows_one_folder_that_its_recipe_begins_from() -> None:
     trained = "build/train/lenet"
-    own = catalogue._inputs(compose(["recipe=student", f"init_from={trained}/weights.pt"]))
-    assert own == {"dataset": "fashion_mnist", "begins": trained}, "its teacher's weights: one folder"
+    own = catalogue.inputs_of(compose(["recipe=student", f"init_from={trained}/weights.pt"]))
+    assert own == {"dataset": "fashion_mnist", "upstream": trained}, "its teacher's weights: one folder"
     with pytest.raises(UserError, match="student begins from build/train/neuron and build/train/lenet, and"):
-        catalogue._inputs(compose(["recipe=student", "init_from=build/train/neuron"]))
+        catalogue.inputs_of(compose(["recipe=student", "init_from=build/train/neuron"]))
 
 
 def test_a_recipe_that_changes_shared_data_is_refused() -> None:
-    from pipelines.plan import _catalogue
-
     config = compose(["recipe=lenet", "data.samples_per_record=10"])
-    with pytest.raises(
-        UserError, match=r"conf/recipe/lenet.yaml: data differs from conf/data/fashion_mnist.yaml"
-    ):
-        _catalogue({"lenet": (config, None)}, {"fashion_mnist": catalogue.dataset("fashion_mnist")}, {})
+    with pytest.raises(UserError, match=r"a/lenet.yaml: data differs from conf/data/fashion_mnist.yaml"):
+        check_shared_data(config, "a/lenet.yaml")
 
 
 def test_show_prints_the_table_and_writes_nothing(
@@ -150,7 +173,7 @@ def test_flags_are_checked(argv: list[str], message: str) -> None:
         main(argv)
 
 
-def plan_of(recipe: str) -> dict[str, Any]:
+def plan_of(recipe: str) -> Plan:
     return make_plan(compose([f"recipe={recipe}"]))
 
 

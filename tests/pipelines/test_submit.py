@@ -49,7 +49,7 @@ def test_a_dry_run_shows_the_request_and_every_file(yard: Path) -> None:
     assert words[:5] == [sys.executable, "-m", "pipelines.train", *RECIPE]
     assert {"runtime=ray", "runtime.address=auto", f"runtime.storage={yard}"} <= set(words)
     assert f"tracking.uri=sqlite:///{yard}/mlflow.db" in words
-    assert asked["files"]["conf/recipe/lenet.yaml"] > 0
+    assert asked["files"]["conf/recipe/convolutional/lenet.yaml"] > 0
     assert asked["num_bytes"] == sum(asked["files"].values())
     assert not [name for name in asked["files"] if name.startswith(("data/", "runs/", ".git", "tests/"))]
     assert not (yard / "build").exists()

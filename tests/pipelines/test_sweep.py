@@ -52,7 +52,7 @@ def write_plan(change: dict[str, Any] | None = None) -> Path:
 @pytest.mark.parametrize("space", SPACES)
 def test_every_space_has_a_point_that_can_be_trained(space: str) -> None:
     drafted = draft(space_overrides(space))
-    assert check_points(drafted)["cost"]["num_parameters"] > 0
+    assert check_points(drafted).cost.num_parameters > 0
 
 
 def test_a_space_is_searched(swept: list[Sweep]) -> None:

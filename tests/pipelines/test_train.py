@@ -94,7 +94,7 @@ def test_plan_is_trained_once_and_published(yard: Path) -> None:
     plan = small_plan("neuron")
     path = yard / "build" / "plan" / "neuron.yaml"
     path.parent.mkdir(parents=True)
-    path.write_text(to_yaml(plan))
+    path.write_text(to_yaml(plan.to_plain()))
     status, out, err = train(yard, f"plan={path}")
     assert status == 0, err
     assert "neuron: training runs/" in out

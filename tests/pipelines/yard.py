@@ -19,6 +19,7 @@ from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.shard_writer import write_shards
 from modules.tracking.tracker import Tracker
+from tests.plans import COST
 
 RECIPE, DATASET = "stripes", "stripes"
 CLASSES = ["across", "down", "slanting"]
@@ -168,7 +169,7 @@ def make_yard(folder: Path, overrides: list[str] = CLASSIFIER, metric: str = "ac
     plan |= {"expected": {"metric": metric, "at_least": 0.4}}
     plan |= {
         "code": {"fingerprint": "0" * 64, "files": {}},
-        "cost": {"num_parameters": 1, "multiply_adds": 1},
+        "cost": COST.to_plain(),
     }
     yard.write_plan(plan)
     yard.write_shards(seed=0)

@@ -14,12 +14,13 @@ import torch
 from modules.configuration.composition.compose import compose
 from modules.configuration.errors import UserError
 from modules.configuration.plans.identity import identity
+from modules.configuration.plans.run_plan import Plan
 from modules.configuration.yaml_files import read_yaml, to_yaml
 from modules.datamodules.shard_set import ShardSet
 from modules.registry import pretrained
 from modules.registry.pretrained import check_pretrained, is_registered, with_pretrained
 from modules.registry.versions import Version
-from modules.training.fit import build_task
+from modules.training.fit import initial_task
 from tests.training.small import small_plan, write_small_shards
 
 
@@ -32,9 +33,9 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
         plan = small_plan(recipe, f"seed={seed}")
         folder = storage / "build" / "train" / recipe
         folder.mkdir(parents=True)
-        torch.save(build_task(plan).model.state_dict(), folder / "weights.pt")
+        torch.save(initial_task(plan).model.state_dict(), folder / "weights.pt")
         (storage / "build" / "plan").mkdir(exist_ok=True)
-        (storage / "build" / "plan" / f"{recipe}.yaml").write_text(json.dumps(plan))
+        (storage / "build" / "plan" / f"{recipe}.yaml").write_text(json.dumps(plan.to_plain()))
     return storage
 
 
@@ -42,8 +43,14 @@ def shards(storage: Path) -> Path:
     return storage / "data" / "shards" / "fashion_mnist"
 
 
-def planned(storage: Path, *overrides: str) -> dict[str, Any]:
+def planned(storage: Path, *overrides: str) -> Plan:
     return with_pretrained(small_plan("perceptron", *overrides), shards(storage))
+
+
+def answers(storage: Path, *overrides: str) -> np.ndarray:
+    file = planned(storage, *overrides).pretrained.teacher_answers
+    assert file is not None
+    return np.load(file)
 
 
 def test_what_is_registered() -> None:
@@ -71,7 +78,7 @@ def test_weights_are_known_by_their_content(storage: Path, tmp_path: Path) -> No
 def test_soft_targets_are_the_mean_of_the_teachers(storage: Path) -> None:
     build = storage / "build" / "train"
     one, other, both = (
-        np.load(planned(storage, f"teacher=[{','.join(names)}]")["origins"]["teachers"]["file"])
+        answers(storage, f"teacher=[{','.join(names)}]")
         for names in (
             [f"{build}/neuron"],
             [f"{build}/perceptron"],
@@ -83,7 +90,7 @@ def test_soft_targets_are_the_mean_of_the_teachers(storage: Path) -> None:
     split = ShardSet.open(shards(storage)).split("train")
     assert both.shape == (split.num_samples, 10) and both.dtype == np.float32
     # Row for row what the teacher itself says.
-    task = build_task(small_plan("neuron"))
+    task = initial_task(small_plan("neuron"))
     task.model.load_state_dict(torch.load(build / "neuron" / "weights.pt", weights_only=True))
     batch = {name: torch.from_numpy(rows) for name, rows in split.read(np.arange(5)).items()}
     said = task.model(task.inputs(batch)).log_softmax(dim=1)
@@ -92,9 +99,10 @@ def test_soft_targets_are_the_mean_of_the_teachers(storage: Path) -> None:
 
 def test_they_are_computed_once(storage: Path) -> None:
     reference = f"teacher=[{storage}/build/train/neuron]"
-    file = Path(planned(storage, reference)["origins"]["teachers"]["file"])
+    file = planned(storage, reference).pretrained.teacher_answers
+    assert file is not None
     written = file.stat().st_mtime_ns
-    assert planned(storage, reference, "optimizer.lr=0.1")["origins"]["teachers"]["file"] == str(file)
+    assert planned(storage, reference, "optimizer.lr=0.1").pretrained.teacher_answers == file
     assert file.stat().st_mtime_ns == written
     assert not list(file.parent.glob(".*"))
 
@@ -107,9 +115,9 @@ def test_the_same_weights_by_another_plan_are_another_teacher(storage: Path, tmp
         shutil.copytree(build / "train" / "neuron", tmp_path / name)
         changed = of_teacher | {"task": of_teacher["task"] | {"label_smoothing": smoothing}}
         (tmp_path / name / "plan.yaml").write_text(to_yaml(changed))
-        files.append(planned(storage, f"teacher=[{tmp_path}/{name}]")["origins"]["teachers"]["file"])
+        files.append(planned(storage, f"teacher=[{tmp_path}/{name}]").pretrained.teacher_answers)
     same, other = files
-    assert same == planned(storage, f"teacher=[{build}/train/neuron]")["origins"]["teachers"]["file"] != other
+    assert same == planned(storage, f"teacher=[{build}/train/neuron]").pretrained.teacher_answers != other
 
 
 def test_a_teacher_of_other_classes_is_refused(storage: Path) -> None:
@@ -154,8 +162,8 @@ def test_a_teacher_that_names_no_classes_is_refused(storage: Path) -> None:
     plan = small_plan("rbm", "model.hidden_size=10")
     folder = storage / "build" / "train" / "rbm"
     folder.mkdir()
-    torch.save(build_task(plan).model.state_dict(), folder / "weights.pt")
-    (storage / "build" / "plan" / "rbm.yaml").write_text(json.dumps(plan))
+    torch.save(initial_task(plan).model.state_dict(), folder / "weights.pt")
+    (storage / "build" / "plan" / "rbm.yaml").write_text(json.dumps(plan.to_plain()))
     with pytest.raises(UserError, match=r"teacher=.*/rbm answers with values, not with classes"):
         planned(storage, f"teacher=[{folder}]")
 

@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from modules.configuration.plans.run_plan import Plan
 from modules.configuration.schema.execution_settings import RuntimeSettings, SweepSettings
 from modules.sweeps.control.sweep_setup import Sweep
-from modules.sweeps.search.search_space import Space
+from modules.sweeps.search.search_space import Point, Space
+from tests.plans import composed_plan
 
 SETTINGS = SweepSettings(
     search="grid",
@@ -37,25 +39,12 @@ def make_sweep(storage: Path, points: list[dict[str, str]], **settings: Any) -> 
         points: what the trials are told.
         settings: other than `SETTINGS`.
     """
-    shards = storage / "data" / "shards" / "nothing"
+    base = composed_plan("recipe=neuron", "tracking=none")
+    shards = storage / "data" / "shards" / base.dataset
     shards.mkdir(parents=True, exist_ok=True)
     if not (shards / "shards.json").exists():
         (shards / "shards.json").write_text('{"splits": {}}')
-    tracking = {
-        "uri": None,
-        "artifact_root": None,
-        "experiment": "test",
-        "system_metrics_every_s": 0.0,
-        "drain_timeout_s": 0.0,
-    }
-    runtime = RuntimeSettings("ray", "cpu", 1, 0, None, 1, 1, 0, 3, str(storage))
-    base = {
-        "name": "small",
-        "data": {"name": "nothing"},
-        "tracking": tracking,
-        "code": {"fingerprint": "0"},
-        "cost": {},
-    }
+    runtime = RuntimeSettings("ray", "cpu", 1, 0, None, 1, 1, 0, 3, str(storage), "check")
     identity = hashlib.sha256(json.dumps([points, settings], sort_keys=True).encode()).hexdigest()
     return Sweep(
         identity=identity,
@@ -68,5 +57,11 @@ def make_sweep(storage: Path, points: list[dict[str, str]], **settings: Any) -> 
         base=base,
         overrides=[],
         max_epochs=4,
-        plan_of=lambda point: {**base, "point": point},
+        plan_of=lambda point: _told(base, point),
     )
+
+
+def _told(base: Plan, point: Point) -> Plan:
+    """A plan that holds a point in the place of its model."""
+    model = {"point": point}
+    return replace(base, model=model, configuration={**base.configuration, "model": model})

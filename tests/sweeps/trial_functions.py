@@ -23,7 +23,7 @@ def quadratic(assignments: list[dict[str, Any]], report: Any) -> dict[int, dict[
 
 
 def _one(assignment: dict[str, Any], report: Any) -> dict[str, Any]:
-    point = assignment["plan"]["point"]
+    point = assignment["plan"].model["point"]
     folder = Path(assignment["folder"])
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "attempts").open("a") as file:
@@ -90,7 +90,7 @@ def member(assignments: list[dict[str, Any]], report: Any) -> dict[int, dict[str
         unfinished = checkpoint.with_name("unfinished")
         unfinished.write_text(lineage)
         unfinished.replace(checkpoint)
-        value = -((float(assignment["plan"]["point"]["x"]) - 3) ** 2)
+        value = -((float(assignment["plan"].model["point"]["x"]) - 3) ** 2)
         decision = report(number, epoch, epoch, {"validation/score": value})
         if decision != "continue" and epoch < NUM_EPOCHS:
             return {number: {"status": {"stop": "STOPPED", "pause": "PAUSED"}[decision]}}

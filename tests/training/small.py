@@ -5,7 +5,6 @@ import json
 import struct
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +12,13 @@ from torch import Tensor
 
 from modules.configuration.composition.catalogue import names
 from modules.configuration.composition.compose import compose
-from modules.configuration.schema.settings import DataSettings, TrainerSettings, read
-from modules.configuration.static_analysis.code_fingerprint import code_fingerprint
+from modules.configuration.plans.run_plan import Code, Plan
+from modules.configuration.static_analysis.code_fingerprint import code_files, fingerprint_of
 from modules.datamodules.chosen_samples import choose
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.shard_writer import write_shards
+from tests.plans import plan_of
 
 NUM_TRAINING = 960  # a few less after the validation split is cut off
 
@@ -33,19 +33,19 @@ def recipes_of_every_task() -> list[str]:
     return sorted({"lenet", "lenet_digits", "neuron", "perceptron", *found.values()})
 
 
-def small_loader(plan: dict[str, Any], data: ShardSet) -> TrainingLoader:
+def small_loader(plan: Plan, data: ShardSet) -> TrainingLoader:
     """The training split as a plan's training takes it; teachers are of one opinion on everything."""
-    settings = read(TrainerSettings, plan["trainer"], "trainer")
+    settings = plan.trainer
     split = data.split("train")
     opinion = np.log(np.linspace(1, 10, 10, dtype=np.float32) / 55)
-    more = {"teacher": np.tile(opinion, (split.num_samples, 1))} if plan["teacher"] else {}
-    chosen = choose(split, settings, plan["seed"], more)
-    return TrainingLoader(chosen, settings.batch_size, settings.block_steps, plan["seed"])
+    more = {"teacher": np.tile(opinion, (split.num_samples, 1))} if plan.teacher else {}
+    chosen = choose(split, settings, plan.seed, more)
+    return TrainingLoader(chosen, settings.batch_size, settings.block_steps, plan.seed)
 
 
-def small_plan(recipe: str, *overrides: str) -> dict[str, Any]:
+def small_plan(recipe: str, *overrides: str) -> Plan:
     """A recipe over the small dataset: two epochs, checkpoints and points of the curves often."""
-    plan = compose(
+    config = compose(
         [
             f"recipe={recipe}",
             "data=fashion_mnist",
@@ -61,10 +61,9 @@ def small_plan(recipe: str, *overrides: str) -> dict[str, Any]:
             *overrides,
         ]
     )
-    targets = [plan[section]["_target_"] for section in ("model", "task", "optimizer", "schedule")]
-    plan["code"] = code_fingerprint([target for target in targets if target.startswith("modules.")])
-    plan["cost"] = {"num_parameters": 0, "multiply_adds": 0}
-    return plan
+    targets = [config[section]["_target_"] for section in ("model", "task", "optimizer", "schedule")]
+    files = code_files([target for target in targets if target.startswith("modules.")])
+    return plan_of(config, Code(fingerprint_of(files), files))
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -75,7 +74,8 @@ def write_idx(path: Path, array: np.ndarray) -> None:
 
 def write_small_shards(out: Path) -> None:
     """The small dataset as data/shards/fashion_mnist would hold it."""
-    data = small_plan("lenet")["data"]
+    plan = small_plan("lenet")
+    data = plan.configuration["data"]
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder)
         for number, (split, files) in enumerate(data["reader"]["splits"].items()):
@@ -84,7 +84,7 @@ def write_small_shards(out: Path) -> None:
             write_idx(raw / files["label"], fields["label"].numpy())
         source = {"name": "fashion_mnist", "sha256": data["source"]["sha256"], "licence": "none", "files": {}}
         (raw / "source.json").write_text(json.dumps(source))
-        write_shards(read(DataSettings, data, "data"), raw, out)
+        write_shards(plan.data, raw, out)
 
 
 def images(num_samples: int, seed: int = 0) -> dict[str, Tensor]:

@@ -143,8 +143,7 @@ def test_divergence_of_one_is_told_by_all(small_shards: Path, tmp_path: Path) ->
 
 
 def test_running_means_are_the_first_ones(small_shards: Path, tmp_path: Path) -> None:
-    plan = small_plan("neuron")
-    plan["model"] = {
+    model = {
         "_target_": "modules.models.sequential.Sequential",
         "layers": [
             {"_target_": "torch.nn.BatchNorm2d", "num_features": 1},
@@ -152,6 +151,7 @@ def test_running_means_are_the_first_ones(small_shards: Path, tmp_path: Path) ->
             {"_target_": "torch.nn.Linear", "in_features": 784, "out_features": 10},
         ],
     }
+    plan = small_plan("neuron").changed(model=model)
     assert train_together(plan, small_shards, tmp_path, 2, [Recorder(tmp_path)]) == [0, 0]
     # The recorder's digest covers buffers.
     first, second = ([line["weights"] for line in recorded(tmp_path, rank)] for rank in (0, 1))

@@ -16,7 +16,7 @@ from modules.models.feedforward.perceptron import Perceptron
 from modules.models.parts import parts
 from modules.shapes.shape_check import check_shapes
 from modules.training.fine_tuning import Freezing, parameter_groups
-from modules.training.fit import build_task, fit
+from modules.training.fit import fit, initial_task
 from tests.training.small import small_loader, small_plan
 
 
@@ -77,7 +77,7 @@ def test_what_learns_when(lr_decay: float, small_shards: Path, tmp_path: Path) -
         task, _, _ = fit(plan, small_loader(plan, data), validation, checkpoint, console=console)
         return {name: value.clone() for name, value in task.model.state_dict().items()}
 
-    states = [build_task(small_plan("perceptron")).model.state_dict(), *map(trained, (1, 2, 3))]
+    states = [initial_task(small_plan("perceptron")).model.state_dict(), *map(trained, (1, 2, 3))]
     learned = [
         {name.rsplit(".", 2)[0] for name, value in after.items() if not torch.equal(value, before[name])}
         for before, after in pairwise(states)
@@ -89,11 +89,11 @@ def test_nothing_left_to_learn_is_said_by_the_plan() -> None:
     with pytest.raises(
         UserError, match=r"has 3 parts \(DenseLayer, .*\): none would learn. Set it to 2 or le"
     ):
-        check_shapes(small_plan("perceptron", "fine_tuning.frozen_parts=3"))
+        check_shapes(small_plan("perceptron", "fine_tuning.frozen_parts=3").configuration)
 
 
 def test_a_frozen_part_that_alone_would_learn_is_said_by_the_plan() -> None:
     task = ("task=contrastive_divergence", "~task.augmentation", "phases=null")
-    check_shapes(small_plan("dbn_digits", *task, "task.layer=1", "fine_tuning.frozen_parts=1"))
+    check_shapes(small_plan("dbn_digits", *task, "task.layer=1", "fine_tuning.frozen_parts=1").configuration)
     with pytest.raises(UserError, match="frozen_parts=1: no part of DeepBeliefNet above them would"):
-        check_shapes(small_plan("dbn_digits", *task, "fine_tuning.frozen_parts=1"))
+        check_shapes(small_plan("dbn_digits", *task, "fine_tuning.frozen_parts=1").configuration)

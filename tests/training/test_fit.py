@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from modules.configuration.errors import UserError
+from modules.configuration.plans.run_plan import Plan
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.tasks.task import Task
@@ -35,9 +36,7 @@ class Sink:
         self.num_flushed = len(self.points)
 
 
-def train(
-    plan: dict[str, Any], shards: Path, checkpoint: Path, **keywords: Any
-) -> tuple[Task, Curves, dict[str, Any]]:
+def train(plan: Plan, shards: Path, checkpoint: Path, **keywords: Any) -> tuple[Task, Curves, dict[str, Any]]:
     data = ShardSet.open(shards)
     loader = small_loader(plan, data)
     keywords.setdefault("console", Console(quiet=True))
@@ -56,7 +55,7 @@ def test_curves_hold_what_was_trained(small_shards: Path, tmp_path: Path) -> Non
     assert curves.history["validation/accuracy"][-1][1] > 0.9
     # Warm-up over the first twentieth, then down: step n of the optimiser is progress (n - 1) / steps.
     rates = dict(map(tuple, curves.history["train/learning_rate"]))
-    assert rates[5] == pytest.approx(small_plan("lenet")["optimizer"]["lr"] * 4 / steps / 0.05)
+    assert rates[5] == pytest.approx(small_plan("lenet").optimizer["lr"] * 4 / steps / 0.05)
     assert sorted(sink.points) == sorted(
         (name, value, step) for name, points in curves.history.items() for step, value in points
     )
@@ -111,12 +110,11 @@ def test_divergence_is_one_line_and_keeps_the_last_good_checkpoint(
     plan = small_plan(
         "perceptron",
         f"trainer.block_steps={block_steps}",
-        "optimizer.lr=1e10",
+        "trainer.checkpoint_every_steps=4",
         "schedule.warmup_fraction=0.5",
     )
-    plan["trainer"]["checkpoint_every_steps"] = 4
     # Weights that grow without bounds: the norm overflows before or after the loss does.
-    plan["optimizer"] = {"_target_": "torch.optim.SGD", "lr": 1e10}
+    plan = plan.changed(optimizer={"_target_": "torch.optim.SGD", "lr": 1e10})
     with pytest.raises(UserError, match=r"diverged: .* at step \d+, learning rate .*Lower") as ended:
         train(plan, small_shards, path)
     assert "\n" not in str(ended.value)

@@ -32,11 +32,9 @@ class Watch(Callback):
 
 def train(shards: Path, folder: Path, *overrides: str, watch: Watch | None = None) -> tuple[Any, Any]:
     plan = small_plan("perceptron", *overrides)
-    settings = plan["trainer"]
+    settings = plan.trainer
     data = ShardSet.open(shards)
-    loader = TrainingLoader(
-        data.split("train"), settings["batch_size"], settings["block_steps"], plan["seed"]
-    )
+    loader = TrainingLoader(data.split("train"), settings.batch_size, settings.block_steps, plan.seed)
     validation = EvaluationLoader(data.split("validation"), 50)
     callbacks = [watch] if watch else []
     task, curves, _ = fit(

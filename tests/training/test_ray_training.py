@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -19,7 +18,7 @@ from rich.console import Console
 
 from modules.cluster.connection import connect
 from modules.configuration.errors import UserError
-from modules.configuration.schema.settings import RuntimeSettings, read
+from modules.configuration.plans.run_plan import Plan
 from modules.training.interruption import Interrupted
 from modules.training.ray_training import train_on_workers
 from modules.training.run_folder import RunFolder
@@ -36,17 +35,17 @@ pytestmark = [
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    connect(read(RuntimeSettings, on_ray("neuron")["runtime"], "runtime"), num_cpus=3)
+    connect(on_ray("neuron").runtime, num_cpus=3)
     yield
     ray.shutdown()
 
 
-def on_ray(recipe: str, *overrides: str) -> dict[str, Any]:
+def on_ray(recipe: str, *overrides: str) -> Plan:
     return small_plan(recipe, "runtime=ray", "runtime.num_workers=2", *overrides)
 
 
 def train(
-    plan: dict[str, Any],
+    plan: Plan,
     shards: Path,
     folder: Path,
     shown: io.StringIO,

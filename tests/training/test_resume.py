@@ -16,6 +16,7 @@ import torch
 from pytorch_lightning import Callback
 from rich.console import Console
 
+from modules.configuration.plans.run_plan import Plan
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.training.checkpoint import save_tensors
@@ -34,7 +35,7 @@ class Report(Callback):
         self.parent.send(trainer.global_step)
 
 
-def train_in_child(plan: dict[str, Any], shards: Path, folder: Path, parent: Connection) -> None:
+def train_in_child(plan: Plan, shards: Path, folder: Path, parent: Connection) -> None:
     torch.set_num_threads(1)
     data = ShardSet.open(shards, None)
     training = small_loader(plan, data)
@@ -58,9 +59,7 @@ def train_in_child(plan: dict[str, Any], shards: Path, folder: Path, parent: Con
     os._exit(0)
 
 
-def run(
-    plan: dict[str, Any], shards: Path, folder: Path, stop: Callable[[int], int | None]
-) -> tuple[int, int]:
+def run(plan: Plan, shards: Path, folder: Path, stop: Callable[[int], int | None]) -> tuple[int, int]:
     """Trains in a process of its own, and sends it the signal that `stop` names at a step, if any.
 
     Returns:

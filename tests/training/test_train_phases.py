@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 
 from modules.configuration.errors import UserError
+from modules.configuration.plans.run_plan import Plan
 from modules.shapes.shape_check import check_phases
 from modules.training.run import train
 from modules.training.run_folder import RunFolder
@@ -25,15 +26,13 @@ def trained(small_shards: Path, tmp_path: Path) -> Any:
     """Trains a plan's phases; gives the plan with what it begins from, and the phases that were trained."""
     names: list[str] = []
 
-    def train_one(plan: dict[str, Any], number: str, folder: RunFolder) -> None:
-        names.append(plan["name"])
+    def train_one(plan: Plan, number: str, folder: RunFolder) -> None:
+        names.append(plan.name)
         train(plan, number, small_shards, folder, Console(quiet=True), deliver=False)
 
-    def run(*overrides: str) -> tuple[dict[str, Any], list[str]]:
+    def run(*overrides: str) -> tuple[Plan, list[str]]:
         names.clear()
         plan = small_plan("perceptron", *overrides)
-        for phase in (plan["phases"] or {}).values():
-            phase |= {"code": plan["code"], "cost": plan["cost"]}
         return after_phases(plan, small_shards, tmp_path / "runs", train_one), list(names)
 
     return run
@@ -46,7 +45,7 @@ def test_each_phase_begins_where_the_last_one_ended(trained: Any, tmp_path: Path
     begun = RunFolder(folders["perceptron.second"]).read("summary.json")["initial_weights"]
     assert begun["file"] == str(folders["perceptron.first"] / "weights.pt")
     assert begun["new"] == begun["left_over"] == []
-    assert plan["origins"]["weights"]["file"] == str(folders["perceptron.second"] / "weights.pt")
+    assert plan.pretrained.weights == folders["perceptron.second"] / "weights.pt"
 
 
 def test_a_phase_is_trained_once(trained: Any) -> None:
@@ -55,7 +54,7 @@ def test_a_phase_is_trained_once(trained: Any) -> None:
     # Another last training shares all phases, another second phase the first one.
     assert trained(*PHASES, "trainer.max_epochs=3", "phases.first.trainer.max_epochs=1")[1] == []
     assert trained(*PHASES, "phases.second.optimizer.lr=2e-3")[1] == ["perceptron.second"]
-    assert trained("phases=null")[0].get("origins") is None
+    assert trained("phases=null")[0].pretrained.weights is None
 
 
 def test_a_phase_that_failed_is_trained_again_alone(trained: Any) -> None:
@@ -71,7 +70,7 @@ def test_weights_go_from_phase_to_phase(trained: Any, small_shards: Path, tmp_pa
     plan, _ = trained(learns, "optimizer=sgd", "optimizer.lr=1e-30", "optimizer.weight_decay=0")
     folder = RunFolder(tmp_path / "last")
     train(plan, "1" * 64, small_shards, folder, Console(quiet=True), deliver=False)
-    before = torch.load(plan["origins"]["weights"]["file"], weights_only=True)
+    before = torch.load(plan.pretrained.weights, weights_only=True)
     for name, weight in torch.load(folder.weights, weights_only=True).items():
         assert before[name].abs().max() > 1e-3
         assert torch.allclose(weight, before[name], rtol=0, atol=1e-20), name
@@ -96,5 +95,5 @@ def test_what_the_last_training_could_not_begin_from_is_said_beforehand(
 ) -> None:
     """Before its phases are trained, and as `begin_from` would say it after."""
     with pytest.raises(UserError, match=said):
-        check_phases(small_plan("perceptron", *overrides))
-    check_phases(small_plan("perceptron", "fine_tuning.reinit=[output.]", *PHASES))
+        check_phases(small_plan("perceptron", *overrides).configuration)
+    check_phases(small_plan("perceptron", "fine_tuning.reinit=[output.]", *PHASES).configuration)

@@ -17,6 +17,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 from torch import Tensor, distributed
 
+from modules.configuration.plans.run_plan import Plan
 from modules.training.checkpoint import CheckpointSaver
 from modules.training.data_parallel import rank
 from modules.training.interruption import Interrupted
@@ -65,7 +66,7 @@ def digest(tensor: Tensor) -> str:
 
 
 def train_together(
-    plan: dict[str, Any], shards: Path, folder: Path, num_workers: int, callbacks: Sequence[Callback] = ()
+    plan: Plan, shards: Path, folder: Path, num_workers: int, callbacks: Sequence[Callback] = ()
 ) -> list[int]:
     """Trains a plan in a folder.
 
@@ -88,7 +89,7 @@ def train_together(
 
 
 def _work(
-    plan: dict[str, Any],
+    plan: Plan,
     shards: Path,
     folder: Path,
     number: int,

@@ -16,7 +16,7 @@ from modules.configuration.static_analysis.definitions import ROOT
 
 DECIDING_ROOTS = ("modules.training.run", "modules.datamodules.shard_loader")
 """Beside the classes that a configuration names."""
-CARRYING_ROOTS = ("modules.training.start",)
+CARRYING_ROOTS = ("modules.training.train_runs",)
 CARRIERS = (
     "modules/configuration/",
     "modules/tracking/",
@@ -38,6 +38,7 @@ CARRIERS = (
     "modules/training/run_folder.py",
     "modules/training/start.py",
     "modules/training/train_phases.py",
+    "modules/training/train_runs.py",
     "modules/training/training_errors.py",
 )
 """Files and folders of what carries."""

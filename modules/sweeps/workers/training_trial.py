@@ -45,7 +45,7 @@ def train_one_trial(assignment: Assignment, report: Reporter) -> dict[str, Any]:
     with folder.held(HELD_WAIT_S):
         if folder.finished():
             return {"status": "REUSED"}
-        take_over(folder, plan)
+        take_over(folder, plan.optimizer)
         try:
             if assignment["took_over"]:
                 # Another trial's checkpoint holds all weights: no phases are trained to begin from.
@@ -148,8 +148,8 @@ def _measured(history: dict[str, list[list[float]]]) -> dict[int, dict[str, floa
     return dict(sorted(by_step.items()))
 
 
-def take_over(folder: RunFolder, plan: Plan) -> None:
-    """Goes on from another trial's checkpoint, if one lies there: its state, with this plan's optimizer."""
+def take_over(folder: RunFolder, optimizer: dict[str, Any]) -> None:
+    """Goes on from another trial's checkpoint, if one lies there: its state, with this optimizer node."""
     taken = folder.checkpoint.with_name(TAKEN_OVER)
     if not taken.exists():
         return
@@ -161,7 +161,7 @@ def take_over(folder: RunFolder, plan: Plan) -> None:
             # What sets a group apart from the first stays: biases of Boltzmann layers do not decay.
             given = {
                 key: value
-                for key, value in plan.optimizer.items()
+                for key, value in optimizer.items()
                 if key in group and (key == "lr" or group[key] == first[key])
             }
             if "lr" in given:  # each group keeps its share of the highest rate

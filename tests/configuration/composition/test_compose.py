@@ -37,7 +37,7 @@ def test_every_file_of_conf_composes(group: str, file: str) -> None:
         config = composed_with(f"{group}={file}")
         assert set(config) == set(Settings.__dataclass_fields__)
         if group == "recipe":
-            assert config["name"] == file
+            assert config["name"] == file.rpartition("/")[2]
 
 
 def composed_with(choice: str) -> dict[str, Any]:
@@ -54,10 +54,10 @@ def composed_with(choice: str) -> dict[str, Any]:
 
 
 def test_a_recipes_key_for_another_model_says_how_to_take_it_away(conf: Path) -> None:
-    recipe = conf / "recipe" / "neuron.yaml"
+    recipe = conf / "recipe" / "feedforward" / "neuron.yaml"
     recipe.write_text(recipe.read_text() + "model: {dropout: 0.5}\n")
     overrides = ["recipe=neuron", "model=feedforward/neuron"]
-    with pytest.raises(UserError, match=r"recipe/neuron.yaml:.*~model.dropout"):
+    with pytest.raises(UserError, match=r"recipe/feedforward/neuron.yaml:.*~model.dropout"):
         compose(overrides, conf)
     assert "dropout" not in compose([*overrides, "~model.dropout"], conf)["model"]
 
@@ -147,22 +147,22 @@ def test_mistake_is_one_line_with_a_hint(override: str, parts: list[str]) -> Non
     ("file", "old", "new", "parts"),
     [
         (
-            "recipe/lenet.yaml",
+            "recipe/convolutional/lenet.yaml",
             "trainer:",
             "trainr:",
-            ["conf/recipe/lenet.yaml:", "Settings has no 'trainr'", "trainer?"],
+            ["conf/recipe/convolutional/lenet.yaml:", "Settings has no 'trainr'", "trainer?"],
         ),
         (
-            "recipe/lenet.yaml",
+            "recipe/convolutional/lenet.yaml",
             "convolutional/lenet",
             "lenet",
-            ["conf/recipe/lenet.yaml:", "there is no model 'lenet'", "convolutional/lenet?"],
+            ["conf/recipe/convolutional/lenet.yaml:", "there is no model 'lenet'", "convolutional/lenet?"],
         ),
         (
-            "recipe/lenet.yaml",
+            "recipe/convolutional/lenet.yaml",
             "/data:",
             "/dat:",
-            ["conf/recipe/lenet.yaml: there is no 'dat'", "Did you mean data?"],
+            ["conf/recipe/convolutional/lenet.yaml: there is no 'dat'", "Did you mean data?"],
         ),
         (
             "model/convolutional/lenet.yaml",
@@ -226,9 +226,9 @@ def test_a_users_own_prefix_is_read_from_the_root_file(conf: Path) -> None:
     path = conf / "config.yaml"
     path.write_text(path.read_text().replace("allowed_targets: []", "allowed_targets: [json.]"))
     assert compose([], conf)["allowed_targets"] == ["json."]
-    recipe = conf / "recipe" / "lenet.yaml"
+    recipe = conf / "recipe" / "convolutional" / "lenet.yaml"
     recipe.write_text(recipe.read_text() + "allowed_targets: [json., os.]\n")
-    with pytest.raises(UserError, match=r"recipe/lenet.yaml:.*allowed_targets.* alone"):
+    with pytest.raises(UserError, match=r"recipe/convolutional/lenet.yaml:.*allowed_targets.* alone"):
         compose(["recipe=lenet"], conf)
 
 

@@ -21,12 +21,12 @@ def line_with(file: str, text: str) -> str:
     [
         ("model.kernel_size", "model/convolutional/lenet.yaml", "kernel_size:"),
         ("model.num_filters[1]", "model/convolutional/lenet.yaml", "num_filters:"),
-        ("model.unknown", "recipe/lenet.yaml", "name: lenet"),
+        ("model.unknown", "recipe/convolutional/lenet.yaml", "name: lenet"),
         ("trainer.block_steps", "trainer/default.yaml", "block_steps:"),
-        ("trainer.max_epochs", "recipe/lenet.yaml", "max_epochs:"),
+        ("trainer.max_epochs", "recipe/convolutional/lenet.yaml", "max_epochs:"),
         ("data.source.sha256", "source/fashion_mnist.yaml", "sha256:"),
         ("data.fields.label.units", "data/fashion_mnist.yaml", "class number"),
-        ("expected.at_least", "recipe/lenet.yaml", "at_least:"),
+        ("expected.at_least", "recipe/convolutional/lenet.yaml", "at_least:"),
         ("seed", "config.yaml", "seed:"),
     ],
 )
@@ -70,7 +70,7 @@ def test_the_command_line(override: str, key: str, by_command_line: bool) -> Non
 def test_a_key_of_a_phase(phase: str, key: str, override: str, text: str) -> None:
     of_phase = replace(key_locations(["recipe=dbn"], CONF), phase=phase)
     assert of_phase.override_of(key) == override
-    assert of_phase.of(key) == line_with("recipe/dbn.yaml", text)
+    assert of_phase.of(key) == line_with("recipe/boltzmann/dbn.yaml", text)
     told = replace(of_phase, overrides=(f"{override}=1",))
     assert told.of(key) == f"command line ({override}=1)"
 

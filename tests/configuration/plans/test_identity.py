@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.configuration.composition.compose import compose
 from modules.configuration.errors import UserError
 from modules.configuration.plans.identity import identity, pinned_environment
-
-CODE = {"fingerprint": "0" * 64, "files": {}}
+from modules.configuration.plans.run_plan import Plan, parse_plan
+from tests.plans import composed_plan
 
 
 def shards(folder: Path, sha256: str = "a" * 64) -> Path:
@@ -28,10 +27,10 @@ def shards(folder: Path, sha256: str = "a" * 64) -> Path:
 def parts(tmp_path: Path) -> tuple[dict[str, Any], Path, Path]:
     constraints = tmp_path / "constraints.txt"
     constraints.write_text("b==1\na==1  # why\n")
-    return compose(["recipe=lenet"]) | {"code": CODE, "cost": {}}, shards(tmp_path / "shards"), constraints
+    return composed_plan("recipe=lenet").to_plain(), shards(tmp_path / "shards"), constraints
 
 
-def changed(plan: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+def changed(plan: dict[str, Any], key: str, value: Any) -> Plan:
     other = copy.deepcopy(plan)
     *parents, last = key.split(".")
     inner = other
@@ -39,7 +38,7 @@ def changed(plan: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         inner = inner[parent]
     assert inner[last] != value
     inner[last] = value
-    return other
+    return parse_plan(other)
 
 
 @pytest.mark.parametrize(
@@ -55,22 +54,23 @@ def changed(plan: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
         ("tracking.uri", None, True),
         ("allowed_targets", ["x."], True),
         ("expected.at_least", 0.1, True),
-        ("cost", {"num_parameters": 3}, True),
+        ("cost.num_parameters", 3, True),
     ],
 )
 def test_identity_depends_on(
     key: str, value: Any, same: bool, parts: tuple[dict[str, Any], Path, Path]
 ) -> None:
-    plan, folder, constraints = parts
-    before = identity(plan, folder, constraints)
+    plain, folder, constraints = parts
+    before = identity(parse_plan(plain), folder, constraints)
     assert len(before) == 64 and int(before, 16) >= 0
-    assert (identity(changed(plan, key, value), folder, constraints) == before) is same
+    assert (identity(changed(plain, key, value), folder, constraints) == before) is same
 
 
 def test_identity_depends_on_shards_and_pins(
     parts: tuple[dict[str, Any], Path, Path], tmp_path: Path
 ) -> None:
-    plan, folder, constraints = parts
+    plain, folder, constraints = parts
+    plan = parse_plan(plain)
     before = identity(plan, folder, constraints)
     assert identity(plan, shards(tmp_path / "elsewhere"), constraints) == before
     assert identity(plan, shards(tmp_path / "other", "b" * 64), constraints) != before
@@ -83,7 +83,7 @@ def test_identity_depends_on_shards_and_pins(
 
 @pytest.fixture(scope="module")
 def one_for_all(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
-    return compose(["recipe=lenet"]) | {"code": CODE}, shards(tmp_path_factory.mktemp("shards"))
+    return composed_plan("recipe=lenet").to_plain(), shards(tmp_path_factory.mktemp("shards"))
 
 
 @given(random=st.randoms())
@@ -97,14 +97,14 @@ def test_identity_does_not_depend_on_the_order_of_keys(
         random.shuffle(names)
         return {name: shuffled(value[name]) for name in names}
 
-    plan, folder = one_for_all
-    assert identity(shuffled(plan), folder) == identity(plan, folder)
+    plain, folder = one_for_all
+    assert identity(parse_plan(shuffled(plain)), folder) == identity(parse_plan(plain), folder)
 
 
 def test_missing_and_broken_shards_are_one_line(
     parts: tuple[dict[str, Any], Path, Path], tmp_path: Path
 ) -> None:
-    plan, _, constraints = parts
+    plan, constraints = parse_plan(parts[0]), parts[2]
     with pytest.raises(UserError, match=r"is not there. Make them: python -m pipelines.shard"):
         identity(plan, tmp_path / "none", constraints)
     for text in ("", "{", "[]", '{"splits": 3}', '{"splits": {"train": {"shards": [{}]}}}'):

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.configuration import yaml_files
-from modules.configuration.composition.compose import compose
 from modules.configuration.errors import UserError
 from modules.configuration.plans.plan_files import read_plan
 from modules.configuration.yaml_files import read_yaml, to_yaml, write_if_changed
+from tests.plans import composed_plan
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -58,14 +58,17 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: p
 
 def test_a_plan_is_checked_like_a_configuration(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
-    plan = compose(["recipe=neuron"]) | {"code": {"fingerprint": "0"}, "cost": {}}
+    planned = composed_plan("recipe=neuron")
+    plan = planned.to_plain()
     path.write_text(to_yaml(plan))
-    assert read_plan(path) == plan
+    assert read_plan(path) == planned
     for change, message in (
         ({"seed": "x"}, "seed: 'x'"),
         ({"sed": 1}, "Did you mean seed"),
         ({"name": "../../escape"}, "is no name for a recipe"),
         ({"code": None}, "is no plan of a recipe: it has no code"),
+        ({"code": {}}, "the plan has no code and cost"),
+        ({"cost": {**plan["cost"], "num_parameters": "9"}}, "cost.num_parameters is '9', no whole number"),
         ({"model": plan["model"] | {"num_clases": 1}}, "model.num_clases"),
     ):
         path.write_text(to_yaml(plan | change))
@@ -77,11 +80,14 @@ def test_a_plan_is_checked_like_a_configuration(tmp_path: Path) -> None:
 
 
 def test_a_plan_with_phases_comes_back(tmp_path: Path) -> None:
-    facts = {"code": {"fingerprint": "0"}, "cost": {"num_parameters": 1}}
-    config = compose(["recipe=lenet"])
-    plan = config | facts | {"phases": {"before": {"trainer": {"max_epochs": 1}} | facts}}
+    planned = composed_plan("recipe=lenet", "+phases.before={trainer: {max_epochs: 1}}")
+    plan = planned.to_plain()
+    assert set(plan["phases"]["before"]) == {"trainer", "code", "cost"}
     (tmp_path / "a.yaml").write_text(to_yaml(plan))
-    assert read_plan(tmp_path / "a.yaml") == plan
+    found = read_plan(tmp_path / "a.yaml")
+    assert found == planned and found.to_plain() == plan
+    assert found.before["before"].trainer.max_epochs == 1
+    assert [run.name for run in found.all_runs] == ["lenet.before", "lenet"]
     plan["phases"]["before"]["cod"] = 1
     (tmp_path / "a.yaml").write_text(to_yaml(plan))
     with pytest.raises(UserError, match=r"phases\.before\.cod"):

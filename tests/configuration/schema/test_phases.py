@@ -7,7 +7,8 @@ import pytest
 from modules.configuration.composition.compose import compose
 from modules.configuration.errors import UserError
 from modules.configuration.plans.identity import identities
-from modules.configuration.schema.phases import chain, named_phases, with_phases
+from modules.configuration.schema.phases import trainings
+from tests.plans import composed_plan
 
 FIRST = "+phases.first={trainer: {max_epochs: 1}, optimizer: {lr: 0.5}}"
 SECOND = "+phases.second={optimizer: {_target_: torch.optim.SGD, lr: 0.1}, fine_tuning: {frozen_parts: 1}}"
@@ -15,7 +16,7 @@ SECOND = "+phases.second={optimizer: {_target_: torch.optim.SGD, lr: 0.1}, fine_
 
 def test_phases_come_in_order_and_know_nothing_of_each_other() -> None:
     config = compose(["recipe=perceptron", FIRST, SECOND, "fine_tuning.lr_decay=0.5", "teacher=[a@1]"])
-    first, second, recipe = chain(config)
+    first, second, recipe = trainings(config)
     assert [plan["name"] for plan in (first, second, recipe)] == [
         "perceptron.first",
         "perceptron.second",
@@ -31,15 +32,8 @@ def test_phases_come_in_order_and_know_nothing_of_each_other() -> None:
     assert recipe is config
 
 
-def test_facts_of_a_phase_replace_the_recipes() -> None:
-    config = compose(["recipe=perceptron", FIRST]) | {"code": {"a": 1, "fingerprint": "x"}}
-    planned = with_phases(config, {"first": {"code": {"fingerprint": "y"}}})
-    assert named_phases(planned)["first"]["code"] == {"fingerprint": "y"}
-    assert named_phases(planned)["first"]["optimizer"]["lr"] == 0.5
-
-
 def test_none_can_be_left_out() -> None:
-    assert chain(compose(["recipe=perceptron", FIRST, "phases=null"]))[0]["phases"] is None
+    assert trainings(compose(["recipe=perceptron", FIRST, "phases=null"]))[0]["phases"] is None
 
 
 @pytest.mark.parametrize(
@@ -64,8 +58,7 @@ def test_a_phase_is_the_same_run_whatever_follows_it(tmp_path: Path) -> None:
     (folder / "shards.json").write_text('{"splits": {"train": {"shards": [{"sha256": "0"}]}}}')
 
     def numbers(*overrides: str) -> list[str]:
-        config = compose(["recipe=perceptron", *overrides]) | {"code": {"fingerprint": "x"}}
-        return identities(config, folder)
+        return identities(composed_plan("recipe=perceptron", *overrides), folder)
 
     alone = numbers(FIRST)
     both = numbers(FIRST, SECOND)

@@ -6,7 +6,12 @@ import pytest
 
 from modules.configuration.composition.compose import compose
 from modules.configuration.errors import UserError
-from modules.configuration.static_analysis.code_fingerprint import code_fingerprint, reached_modules
+from modules.configuration.plans.code_rings import CARRIERS, CARRYING_ROOTS
+from modules.configuration.static_analysis.code_fingerprint import (
+    code_files,
+    code_fingerprint,
+    reached_modules,
+)
 from modules.configuration.static_analysis.definitions import ROOT, define
 
 LENET = "modules.models.convolutional.lenet.LeNet"
@@ -68,7 +73,7 @@ def test_every_kind_of_import_is_followed(code: Path) -> None:
 def test_only_what_counts_is_in_a_recipes_fingerprint() -> None:
     from modules.shapes.make_plan import training_code
 
-    files = {name: training_code(compose([f"recipe={name}"]))["files"] for name in ("lenet", "perceptron")}
+    files = {name: training_code(compose([f"recipe={name}"])).files for name in ("lenet", "perceptron")}
     assert "modules/training/fit.py" in files["lenet"]
     assert "modules/datamodules/shard_loader.py" in files["lenet"]
     assert set(files["lenet"]) - set(files["perceptron"]) == {
@@ -79,6 +84,24 @@ def test_only_what_counts_is_in_a_recipes_fingerprint() -> None:
     }
     for reached in files["lenet"]:
         assert not reached.startswith(("modules/sources", "modules/report", "modules/registry", "pipelines"))
+        assert not reached.startswith(
+            ("modules/configuration", "modules/tracking", "modules/training/progress")
+        )
+
+
+def test_what_carries_a_training_is_in_a_ring_of_its_own(code: Path) -> None:
+    files = code_files(list(CARRYING_ROOTS))
+    assert {"modules/training/progress.py", "modules/training/run.py"} <= set(files)
+    for path in CARRIERS:
+        assert (ROOT / path).exists(), f"{path} is listed, and is not there"
+        assert path.endswith("/") or path in files, f"{path} carries no training"
+
+
+def test_a_document_counts_nowhere(code: Path) -> None:
+    before = code_fingerprint([LENET], code)
+    (code / "modules" / "models" / "README.md").write_text("About models")
+    (code / "modules" / "bricks" / "notes.txt").write_text("x")
+    assert code_fingerprint([LENET], code) == before
 
 
 def test_a_name_that_leads_nowhere_and_broken_code_are_one_line(code: Path) -> None:

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from modules.configuration.composition.compose import compose
 from modules.configuration.plans.plan_files import read_plan
+from modules.configuration.plans.run_plan import Plan, Pretrained
 from modules.shapes.make_plan import make_plan
 from modules.sweeps.control.best_trial import best_trial, write_best
 from modules.sweeps.control.ledger import Event, Ledger
@@ -61,9 +61,10 @@ def test_it_is_a_plan_whose_header_is_a_command(sweep: Sweep) -> None:
         ledger.append(ended(1, "FINISHED", 0.87654321))
         path = write_best(sweep, ledger)
     assert path == sweep.folder / "best.yaml"
+    assert path is not None
     plan = read_plan(path)
-    assert plan["name"] == "neuron_best" and plan["optimizer"]["lr"] == 0.2
-    assert plan | {"name": "neuron"} == sweep.plan_of(POINTS[1])
+    assert plan.name == "neuron_best" and plan.optimizer["lr"] == 0.2
+    assert plan.changed(name="neuron") == sweep.plan_of(POINTS[1])
     value, command, *_ = path.read_text().splitlines()
     assert value == "# validation/score 0.876543 (max): number 1 of 3 trials."
     import shlex
@@ -74,16 +75,17 @@ def test_it_is_a_plan_whose_header_is_a_command(sweep: Sweep) -> None:
 
 
 def test_it_names_what_it_begins_from_and_is_a_plan(sweep: Sweep) -> None:
-    def plan_of(point: dict[str, str]) -> dict[str, Any]:
-        own = {"init_from": "lenet@champion", "origins": {"weights": {"file": "x.pt", "sha256": "0"}}}
-        return sweep.plan_of(point) | own
+    def plan_of(point: dict[str, str]) -> Plan:
+        named = sweep.plan_of(point).changed(init_from="lenet@champion")
+        return named.with_pretrained(Pretrained(weights=Path("x.pt"), weights_sha256="0"))
 
     with Ledger(sweep.folder / "ledger.jsonl") as ledger:
         ledger.append({"event": "asked", "trial": 0, "point": POINTS[0], "identity": ""})
         ledger.append(ended(0, "FINISHED", 0.5))
         path = write_best(replace(sweep, plan_of=plan_of), ledger)
     assert path is not None
-    assert read_plan(path)["init_from"] == "lenet@champion"
+    assert "x.pt" not in path.read_text()
+    assert read_plan(path).init_from == "lenet@champion"
 
 
 def test_a_members_last_point_counts_and_its_header_says_so(sweep: Sweep) -> None:

@@ -10,12 +10,21 @@ import pytest
 from modules.configuration.composition.compose import compose
 from modules.configuration.composition.hydra_loader import load
 from modules.configuration.errors import UserError
-from modules.configuration.schema.phases import chain
+from modules.configuration.plans.run_plan import Pretrained
+from modules.configuration.schema.phases import trainings
 from modules.shapes import shape_check
 from modules.shapes.make_plan import make_plan, training_code
-from modules.sweeps.control.sweep_setup import Sweep, _Origins, check_points, draft, set_up, set_up_points
+from modules.sweeps.control.sweep_setup import (
+    Sweep,
+    _PretrainedFiles,
+    check_points,
+    draft,
+    set_up,
+    set_up_points,
+)
 from modules.sweeps.search import point_plans
 from modules.sweeps.search.search_space import overrides_of
+from tests.plans import composed_plan
 
 LR = "optimizer.lr=tag(log,interval(1e-4,1e-1))"
 
@@ -51,7 +60,7 @@ def test_a_sweep_says_what_it_is() -> None:
     assert sweep.folder == Path("sweeps") / sweep.identity[:16]
     assert (sweep.metric, sweep.mode, sweep.max_epochs) == ("validation/accuracy", "max", 10)
     assert sweep.settings.search == "random" and sweep.settings.num_trials == 20
-    assert sweep.base["name"] == "neuron" and "cost" in sweep.base and "sweep" not in sweep.base
+    assert sweep.base.name == "neuron" and sweep.base.cost.num_parameters and sweep.base.sweep is None
     assert sweep.overrides == ["recipe=neuron", "sweep=random", LR, "seed=0,1"]
     assert not sweep.folder.exists()
 
@@ -181,7 +190,7 @@ def test_impossible_points_are_all_named() -> None:
 
 def test_impossible_points_are_skipped_where_that_is_asked_for() -> None:
     sweep = set_up(["recipe=lenet", "model.kernel_size=19,3", "sweep.impossible=skip"])
-    assert sweep.base["model"]["kernel_size"] == 3
+    assert sweep.base.model["kernel_size"] == 3
     with pytest.raises(UserError, match="a window of kernel_size=19"):
         sweep.plan_of({"model.kernel_size": "19"})
     with pytest.raises(UserError, match="2 of 2 points are impossible") as caught:
@@ -229,7 +238,7 @@ def test_hydra_composes_each_choice_of_files_once(monkeypatch: pytest.MonkeyPatc
 
 def test_other_code_of_a_phase_is_another_sweep() -> None:
     drafted = draft(["recipe=dbn_digits", "sweep=grid", "seed=0,1"])
-    codes = {training_code(training)["fingerprint"] for training in chain(drafted.config)}
+    codes = {training_code(training).fingerprint for training in trainings(drafted.config)}
     assert len(codes) == 2, "both layers learn by the same code, and the whole net by another"
     assert drafted.search["code"]["training"] == sorted(codes)
 
@@ -292,15 +301,15 @@ def test_a_sweep_is_plain_enough_to_name(storage: Path) -> None:
 def test_what_trials_begin_from_is_looked_up_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def moving(plan: dict, shards: Path) -> dict:
-        asked.append(plan["init_from"])
-        return plan | {"origins": {"weights": {"file": f"{len(asked)}.pt", "sha256": str(len(asked))}}}
+    def moving(config: dict[str, Any], shards: Path) -> Pretrained:
+        asked.append(config["init_from"])
+        return Pretrained(Path(f"{len(asked)}.pt"), str(len(asked)))
 
-    monkeypatch.setattr("modules.registry.pretrained.with_pretrained", moving)
-    origins_of = _Origins(tmp_path)
-    plan = {"init_from": "lenet@champion", "teacher": [], "data": {"name": "d"}, "optimizer": {"lr": 0.1}}
-    first, second = origins_of.added_to(plan), origins_of.added_to(plan | {"optimizer": {"lr": 0.2}})
-    assert first["origins"] == second["origins"] and asked == ["lenet@champion"]
-    assert origins_of.added_to(plan | {"init_from": "perceptron@champion"})["origins"] != first["origins"]
-    fresh = plan | {"init_from": None}
-    assert origins_of.added_to(fresh) is fresh and len(asked) == 2
+    monkeypatch.setattr("modules.registry.pretrained.find_pretrained", moving)
+    files = _PretrainedFiles(tmp_path)
+    plan = composed_plan("recipe=neuron", "init_from=lenet@champion")
+    first, second = files.added_to(plan), files.added_to(plan.changed(seed=3))
+    assert first.pretrained == second.pretrained and asked == ["lenet@champion"]
+    assert files.added_to(plan.changed(init_from="perceptron@champion")).pretrained != first.pretrained
+    fresh = plan.changed(init_from=None)
+    assert files.added_to(fresh) is fresh and len(asked) == 2

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from modules.cluster.connection import connect
+from modules.configuration.plans.run_plan import Plan, parse_plan
 from modules.sweeps.control.controller import run_sweep
 from modules.sweeps.control.ledger import read_events
 from modules.sweeps.control.sweep_setup import Sweep
@@ -32,9 +33,10 @@ ALONE = """
 import json, sys
 from pathlib import Path
 from rich.console import Console
+from modules.configuration.plans.run_plan import parse_plan
 from modules.training.run import train
 from modules.training.run_folder import RunFolder
-plan, shards, folder = json.loads(sys.argv[1]), Path(sys.argv[2]), RunFolder(Path(sys.argv[3]))
+plan, shards, folder = parse_plan(json.loads(sys.argv[1])), Path(sys.argv[2]), RunFolder(Path(sys.argv[3]))
 with folder.held():
     train(plan, "0" * 64, shards, folder, Console(quiet=True), deliver=False)
 """
@@ -59,14 +61,20 @@ def training_sweep(yard: Yard, storage: Path, points: list[dict[str, str]], **se
     plan["trainer"] |= {"max_epochs": NUM_EPOCHS, "batch_size": 10, "checkpoint_every_steps": 3}
     plan["model"] |= {"dropout": 0.3}
 
-    def plan_of(point: dict[str, str]) -> dict[str, Any]:
-        own = json.loads(json.dumps(plan))
-        own["optimizer"]["lr"] = float(point["lr"])
-        own["seed"] = int(point.get("seed", "0"))
-        return own
+    base = parse_plan(plan)
+
+    def plan_of(point: dict[str, str]) -> Plan:
+        optimizer = {**base.optimizer, "lr": float(point["lr"])}
+        return base.changed(optimizer=optimizer, seed=int(point.get("seed", "0")))
 
     sweep = make_sweep(storage, points, **settings)
-    return replace(sweep, base=plan, metric="validation/accuracy", max_epochs=NUM_EPOCHS, plan_of=plan_of)
+    return replace(sweep, base=base, metric="validation/accuracy", max_epochs=NUM_EPOCHS, plan_of=plan_of)
+
+
+def facts(sweep: Sweep) -> dict[str, Any]:
+    """What a plan says of itself, for its phases."""
+    plain = sweep.base.to_plain()
+    return {key: plain[key] for key in ("code", "cost")}
 
 
 def run(sweep: Sweep) -> dict[str, int]:
@@ -90,7 +98,7 @@ def test_a_used_worker_beside_failing_trials_gives_the_bits_of_a_fresh_process(
         plan, folder = sweep.plan_of(points[trial]), tmp_path / f"alone {trial}"
         shards = yard.folder / "data" / "shards" / DATASET
         subprocess.run(
-            [sys.executable, "-c", ALONE, json.dumps(plan), str(shards), str(folder)],
+            [sys.executable, "-c", ALONE, json.dumps(plan.to_plain()), str(shards), str(folder)],
             check=True,
             env=environment(),
         )
@@ -126,11 +134,12 @@ def test_what_one_sweep_stopped_another_goes_on_with(yard: Yard, tmp_path: Path)
 def test_trials_share_the_phases_they_have_in_common_and_all_are_tracked(yard: Yard, tmp_path: Path) -> None:
     points = [{"lr": "0.01"}, {"lr": "0.003"}, {"lr": "0.01", "seed": "1"}]
     sweep = training_sweep(yard, tmp_path, points, max_concurrent=2)
-    facts = {key: sweep.base[key] for key in ("code", "cost")}
-    phases = {"first": {"trainer": {"max_epochs": 1}, "optimizer": {"lr": 0.02}, **facts}}
+    phases = {"first": {"trainer": {"max_epochs": 1}, "optimizer": {"lr": 0.02}, **facts(sweep)}}
     tracking = settings_for(f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "mlartifacts")
     plan_of, changes = sweep.plan_of, {"phases": phases, "tracking": tracking}
-    sweep = replace(sweep, base=sweep.base | changes, plan_of=lambda point: plan_of(point) | changes)
+    sweep = replace(
+        sweep, base=sweep.base.changed(**changes), plan_of=lambda point: plan_of(point).changed(**changes)
+    )
     assert run(sweep) == {"FINISHED": 3}
     ends = [RunFolder(folder).read("summary.json") for folder in (tmp_path / "runs").iterdir()]
     names = sorted((end["recipe"], end["seed"]) for end in ends if end)
@@ -161,13 +170,13 @@ def test_a_phase_of_several_workers_is_trained_by_them(
 ) -> None:
     """The process of such a trial has neither processors nor GPUs set aside for it."""
     sweep = training_sweep(yard, tmp_path, [{"lr": "0.01"}])
-    facts = {key: sweep.base[key] for key in ("code", "cost")}
-    plan = sweep.plan_of({"lr": "0.01"}) | {"phases": {"first": {"trainer": {"max_epochs": 1}, **facts}}}
-    plan["runtime"] |= {"backend": "ray", "num_workers": 2}
+    first = {"trainer": {"max_epochs": 1}, **facts(sweep)}
+    runtime = {**sweep.base.configuration["runtime"], "backend": "ray", "num_workers": 2}
+    plan = sweep.plan_of({"lr": "0.01"}).changed(phases={"first": first}, runtime=runtime)
     trained: list[str] = []
 
-    def on_workers(plan: dict[str, Any], number: str, shards: Path, folder: RunFolder, console: Any) -> None:
-        trained.append(plan["name"])
+    def on_workers(plan: Plan, number: str, shards: Path, folder: RunFolder, console: Any) -> None:
+        trained.append(plan.name)
         for name in ("history.json", "summary.json"):
             folder.write(name, {"steps": 3, "epochs": 3})
 
@@ -184,11 +193,11 @@ def test_a_population_trains_and_who_takes_over_needs_no_phases(yard: Yard, tmp_
     settings = {"num_trials": 4, "scheduler": "pbt", "quantile": 0.5, "max_concurrent": 1}  # in one order
     sweep = training_sweep(yard, tmp_path, [], search="random", **settings)
     sweep = replace(sweep, space=Space(axes=(Axis("lr", low=1e-5, high=1e-2, log=True),), fixed=()))
-    plan_of, facts = sweep.plan_of, {key: sweep.base[key] for key in ("code", "cost")}
+    plan_of = sweep.plan_of
 
-    def with_phase(point: dict[str, str]) -> dict[str, Any]:
-        first = {"trainer": {"max_epochs": 1}, "optimizer": {"lr": float(point["lr"])}, **facts}
-        return plan_of(point) | {"phases": {"first": first}}
+    def with_phase(point: dict[str, str]) -> Plan:
+        first = {"trainer": {"max_epochs": 1}, "optimizer": {"lr": float(point["lr"])}, **facts(sweep)}
+        return plan_of(point).changed(phases={"first": first})
 
     sweep = replace(sweep, plan_of=with_phase)
     assert run(sweep) == {"FINISHED": 4}
@@ -208,7 +217,7 @@ def test_trials_that_differ_in_numbers_alone_are_stacked(yard: Yard, tmp_path: P
         "num_classes": 3,
     }
     of_convolutions = sweep.plan_of  # which are better trained one after another
-    sweep = replace(sweep, plan_of=lambda point: of_convolutions(point) | {"model": neuron})
+    sweep = replace(sweep, plan_of=lambda point: of_convolutions(point).changed(model=neuron))
     assert run(sweep) == {"FINISHED": 3}
     summaries = [json.loads((run_folder(sweep, trial) / "summary.json").read_text()) for trial in range(3)]
     assert any(summary.get("stack_size", 1) > 1 for summary in summaries)
@@ -228,7 +237,7 @@ def test_a_takeover_keeps_the_state_and_sets_the_optimizer(tmp_path: Path) -> No
     }
     torch.save(content, folder.checkpoint.with_name("taken_over.ckpt"))
 
-    take_over(folder, {"optimizer": {"_target_": "torch.optim.AdamW", "lr": 0.5, "betas": [0.8, 0.9]}})
+    take_over(folder, {"_target_": "torch.optim.AdamW", "lr": 0.5, "betas": [0.8, 0.9]})
 
     taken = torch.load(folder.checkpoint, weights_only=True)
     assert taken["optimizer_states"][0]["param_groups"] == [
@@ -237,7 +246,7 @@ def test_a_takeover_keeps_the_state_and_sets_the_optimizer(tmp_path: Path) -> No
     assert torch.equal(taken["optimizer_states"][0]["state"][0]["exp_avg"], torch.ones(3))
     assert torch.equal(taken["state_dict"]["weight"], torch.arange(3.0)) and taken["global_step"] == 7
     assert not folder.checkpoint.with_name("taken_over.ckpt").exists()
-    take_over(folder, {"optimizer": {"lr": 0.1}})
+    take_over(folder, {"lr": 0.1})
     assert (
         torch.load(folder.checkpoint, weights_only=True)["optimizer_states"][0]["param_groups"][0]["lr"]
         == 0.5
@@ -252,7 +261,7 @@ def test_a_takeover_leaves_biases_without_decay(tmp_path: Path) -> None:
     content: dict[str, Any] = {"state_dict": {}, "loops": {}, "callbacks": {}, "global_step": 7, "epoch": 1}
     content["optimizer_states"] = [{"state": {}, "param_groups": groups}]
     torch.save(content, folder.checkpoint.with_name("taken_over.ckpt"))
-    take_over(folder, {"optimizer": {"_target_": "torch.optim.SGD", "lr": 0.1, "weight_decay": 0.5}})
+    take_over(folder, {"_target_": "torch.optim.SGD", "lr": 0.1, "weight_decay": 0.5})
     taken = torch.load(folder.checkpoint, weights_only=True)["optimizer_states"][0]["param_groups"]
     assert [one["weight_decay"] for one in taken] == [0.5, 0.0]
     assert [one["lr"] for one in taken] == [one["initial_lr"] for one in taken] == [0.1, 0.1]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -59,7 +60,7 @@ def test_refuses(overrides: list[str], reason: str) -> None:
 
 def test_refuses_an_optimizer_that_asks_for_losses() -> None:
     optimizer = {"_target_": "torch.optim.LBFGS", "lr": 0.1}
-    plans = [{**plan(), "optimizer": {**optimizer, "lr": lr}} for lr in (0.1, 0.2)]
+    plans = [plan().changed(optimizer={**optimizer, "lr": lr}) for lr in (0.1, 0.2)]
     assert "closure" in probe.why_alone(plans[0], plans[1])
 
 
@@ -153,12 +154,12 @@ def test_tries_once_for_each_kind_of_difference(monkeypatch: pytest.MonkeyPatch)
 
 def test_two_apart_differ_in_every_number() -> None:
     plans = [plan(), plan("optimizer.lr=0.5"), plan("model.dropout=0.5", "optimizer.lr=0.6")]
-    before = json.dumps(plans[0])
+    before = json.dumps(plans[0].to_plain())
     first, other = groups._two_apart(plans)
-    assert json.dumps(first) == before
-    assert other["optimizer"]["lr"] != first["optimizer"]["lr"]
-    assert other["model"]["dropout"] == 0.5
-    assert other["seed"] != first["seed"]
+    assert json.dumps(first.to_plain()) == before
+    assert other.optimizer["lr"] != first.optimizer["lr"]
+    assert other.model["dropout"] == 0.5
+    assert other.seed != first.seed
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,9 @@ def test_what_begins_from_something_is_alone_whatever_stands_beside_it(override:
 
 
 def test_large_networks_make_small_stacks() -> None:
-    sizes = [stack_size({**plan(), "cost": {"num_parameters": number}}) for number in (10**3, 10**5, 10**8)]
+    small = plan()
+    costs = [replace(small.cost, num_parameters=number) for number in (10**3, 10**5, 10**8)]
+    sizes = [stack_size(replace(small, cost=cost)) for cost in costs]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] > 8
     assert sizes[-1] == 1

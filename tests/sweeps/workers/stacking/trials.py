@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from modules.configuration.plans.run_plan import Plan
 from modules.training.run import train
 from modules.training.run_folder import RunFolder
 from tests.training.small import small_plan
@@ -16,12 +17,12 @@ from tests.training.small import small_plan
 NET = ("model.hidden_sizes=[16]", "model.dropout=0.0")
 
 
-def plan(*overrides: str, recipe: str = "perceptron") -> dict[str, Any]:
+def plan(*overrides: str, recipe: str = "perceptron") -> Plan:
     """A small perceptron, two epochs."""
     return small_plan(recipe, *(NET if recipe == "perceptron" else ()), *overrides)
 
 
-def assignments(plans: Sequence[dict[str, Any]], runs: Path, shards: Path) -> list[dict[str, Any]]:
+def assignments(plans: Sequence[Plan], runs: Path, shards: Path) -> list[dict[str, Any]]:
     """What a worker gets for trials of these plans."""
     return [
         {
@@ -36,7 +37,7 @@ def assignments(plans: Sequence[dict[str, Any]], runs: Path, shards: Path) -> li
     ]
 
 
-def alone(plan: dict[str, Any], folder: Path, shards: Path) -> RunFolder:
+def alone(plan: Plan, folder: Path, shards: Path) -> RunFolder:
     """Trains a plan by itself."""
     run = RunFolder(folder)
     with run.held():

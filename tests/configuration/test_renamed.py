@@ -1,0 +1,60 @@
+"""Words of 0.1.0 are refused with today's, and plans that were kept are read in today's."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from modules.configuration.composition.compose import compose
+from modules.configuration.errors import UserError
+from modules.configuration.plans.old_plans import read_trained
+from modules.configuration.renamed import CHOICES, TARGETS
+from modules.configuration.static_analysis.definitions import ROOT, define
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["fine_tuning.anew=[output.]"], "It is called fine_tuning.reinit now"),
+        (["+fine_tuning.through=x"], "It is called fine_tuning.adapter now"),
+        (["++fine_tuning={thaw_every_epochs: 2}"], "It is called fine_tuning.unfreeze_every_epochs now"),
+        (["+phases.a={fine_tuning: {anew: []}}"], "phases.a.*It is called fine_tuning.reinit now"),
+        (["data=traffic_signs", "data.reader.pictures_per_class.train=3"], "images_per_class"),
+        (["model=chain"], "It is called sequential now"),
+        (["model=convolutional/autoencoder"], "It is called convolutional/convolutional_autoencoder now"),
+        (
+            ["model._target_=modules.models.chain.Chain"],
+            "It is called modules.models.sequential.Sequential now",
+        ),
+    ],
+)
+def test_an_old_word_names_the_new_one(overrides: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        compose(["recipe=lenet", *overrides])
+    assert "\n" not in str(caught.value)
+
+
+def test_every_new_name_is_there() -> None:
+    for target in TARGETS.values():
+        assert define(target) is not None, target
+    for group, choices in CHOICES.items():
+        for new in choices.values():
+            assert (ROOT / "conf" / group / f"{new}.yaml").is_file()
+
+
+def test_a_plan_kept_with_a_model_is_read_in_todays_words(tmp_path: Path) -> None:
+    plan = compose(["recipe=convolutional_autoencoder"])
+    old = {new: old for old, new in TARGETS.items()}
+    plan["model"]["_target_"] = old[plan["model"]["_target_"]]
+    plan["fine_tuning"] = {"through": None, "anew": ["output."]}
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
+    found = read_trained(tmp_path / "plan.yaml")
+    assert found["model"]["_target_"] in TARGETS.values()
+    assert found["fine_tuning"] == {"adapter": None, "reinit": ["output."]}
+    plan["model"]["_target_"] = "modules.models.gone.Gone"
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
+    with pytest.raises(UserError, match=r"plan.yaml: .*modules.models has no module"):
+        read_trained(tmp_path / "plan.yaml")
+    (tmp_path / "plan.yaml").write_text("model: {}\n")
+    with pytest.raises(UserError, match="is no plan: it has no task"):
+        read_trained(tmp_path / "plan.yaml")
