@@ -100,7 +100,7 @@ def sweep_of(storage: Path, points: list[dict[str, str]]) -> Sweep:
         base=base,
         overrides=[],
         max_epochs=1,
-        plan_of=lambda point: replace(base, model={"point": point}),
+        plan_of=lambda point: replace(base, model={**base.model, "point": point}),
     )
 
 

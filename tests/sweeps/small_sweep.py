@@ -57,11 +57,11 @@ def make_sweep(storage: Path, points: list[dict[str, str]], **settings: Any) -> 
         base=base,
         overrides=[],
         max_epochs=4,
-        plan_of=lambda point: _told(base, point),
+        plan_of=lambda point: told(base, point),
     )
 
 
-def _told(base: Plan, point: Point) -> Plan:
+def told(base: Plan, point: Point) -> Plan:
     """A plan that holds a point in the place of its model."""
-    model = {"point": point}
+    model = {**base.model, "point": point}
     return replace(base, model=model, configuration={**base.configuration, "model": model})

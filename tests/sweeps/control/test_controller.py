@@ -14,11 +14,12 @@ from rich.console import Console
 
 from modules.cluster.connection import connect
 from modules.configuration.errors import UserError
+from modules.configuration.plans.run_plan import Plan
 from modules.sweeps.control.controller import SweepResult, run_sweep
 from modules.sweeps.control.ledger import read_events
 from modules.sweeps.control.sweep_setup import Sweep
 from modules.sweeps.search.search_space import Axis, Space
-from tests.sweeps.small_sweep import TRIAL, make_sweep
+from tests.sweeps.small_sweep import TRIAL, make_sweep, told
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -156,10 +157,10 @@ def test_a_stop_that_was_decided_holds_though_its_worker_died(tmp_path: Path) ->
 def test_impossible_points_are_refused_and_the_others_trained(tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path, [{"x": "1"}, {"x": "2"}])
 
-    def plan_of(point: dict[str, str]) -> dict[str, Any]:
+    def plan_of(point: dict[str, str]) -> Plan:
         if point["x"] == "1":
             raise UserError("shapes do not agree")
-        return {**sweep.base, "point": point}
+        return told(sweep.base, point)
 
     sweep = replace(sweep, plan_of=plan_of)
     assert run(sweep).counts == {"REFUSED": 1, "FINISHED": 1}
