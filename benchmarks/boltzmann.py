@@ -35,7 +35,7 @@ from modules.configuration.composition.compose import compose
 from modules.configuration.static_analysis.targets import build
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet
-from modules.tasks.task import Optimisation
+from modules.tasks.contrastive_divergence import ContrastiveDivergence
 from modules.training.fit import build_task, fit
 from modules.training.freed_memory import keep_freed_memory
 
@@ -81,11 +81,11 @@ def step(plan: dict[str, Any], images: Tensor, batch_size: int, clock: Callable[
     """One pass by hand, in seconds."""
     task = build_task(plan)
     optimizer = build(plan["optimizer"], params=task.parameters())
-    task.optimise_with(Optimisation(lambda parameters: optimizer, lambda progress: 1.0, num_steps=1))
+    assert isinstance(task, ContrastiveDivergence)
     batches = images.reshape(-1, batch_size, 1, 28, 28)
     started = clock()
     for batch in batches:
-        task.descend({"image": batch}, optimizer)
+        task.gradient_step({"image": batch}, optimizer)
     return clock() - started
 
 

@@ -34,7 +34,6 @@ def evaluate(
         return found
     with torch.random.fork_rng():
         torch.manual_seed(plan["seed"])
-        assert isinstance(task.model, GenerativeBeliefNet)
         dreamt = dreams(task.model, NUM_DREAMS, NUM_GIBBS_STEPS)
     image = ReportImage(
         "dreams",

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modules.metrics.mean import Mean
 from modules.tasks.image_inputs import demand_unit_interval, image_inputs
 from modules.tasks.task import Task
 
@@ -81,6 +82,13 @@ class Reconstruction(Task):
 
     def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
         """Mean over the batch of what a reconstruction costs."""
+        return self.costs(batch).mean()
+
+    def validate(self, batch: dict[str, Tensor]) -> dict[str, Mean]:
+        return {"validation/loss": Mean.of(self.costs(batch))}
+
+    def costs(self, batch: dict[str, Tensor]) -> Float[Tensor, " batch"]:
+        """What the reconstruction of each image costs."""
         images = self.inputs(batch)
         noisy = self.noise(images) if self.training and self.noise is not None else images
         reconstructed = self.model(noisy)
@@ -88,7 +96,7 @@ class Reconstruction(Task):
             cost = functional.binary_cross_entropy_with_logits(reconstructed, images, reduction="none")
         else:
             cost = functional.mse_loss(reconstructed, images, reduction="none")
-        return cost.flatten(1).sum(1).mean()
+        return cost.flatten(1).sum(1)
 
     def decode(self, codes: Float[Tensor, "batch code"]) -> Float[Tensor, "batch channels height width"]:
         """The images that codes stand for, in 0..1 or, by `squared_error`, about that."""
@@ -100,10 +108,6 @@ class Reconstruction(Task):
     ) -> Float[Tensor, "batch channels height width"]:
         """The images reconstructed from their codes, as `decode` gives them."""
         return self.decode(self.model.encode(images))  # pyright: ignore[reportCallIssue]
-
-    def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
-        loss = self.loss(batch)
-        self.log("validation/loss", loss, on_epoch=True, batch_size=len(batch["image"]), sync_dist=True)
 
     def served(self) -> nn.Module:
         """From images in 0..1 to their codes."""

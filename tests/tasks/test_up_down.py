@@ -72,9 +72,13 @@ def test_gradients_are_those_of_the_appendix() -> None:
 def test_chains_go_on() -> None:
     made = task(num_gibbs_steps=2)
     made.loss(batch(6))
-    first = made.particles
+    first = made.chains.particles
     made.loss(batch(4))
-    assert first is not None and made.particles is not None and made.particles.shape == first.shape == (6, 4)
+    assert (
+        first is not None
+        and made.chains.particles is not None
+        and made.chains.particles.shape == first.shape == (6, 4)
+    )
 
 
 def test_it_dreams_what_it_learned() -> None:
