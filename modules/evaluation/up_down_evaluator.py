@@ -54,5 +54,5 @@ def dreams(
     hidden = torch.rand(len(label), len(model.top.hidden_bias)).round()
     visible = hidden.new_empty(0)
     for _ in range(num_gibbs_steps):
-        visible, hidden = model.gibbs(hidden, label)
+        visible, hidden = model.gibbs_step(hidden, label)
     return model.decode(visible[:, : -model.num_classes])

@@ -24,10 +24,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
-from modules.bricks.boltzmann_layer import BoltzmannLayer, sample_bernoulli
+from modules.bricks.boltzmann_layer import BoltzmannLayer
+from modules.bricks.gibbs_sampling import gibbs_step, sample_bernoulli, sample_hidden, sample_visible
 from modules.configuration.errors import UserError
 from modules.metrics.mean import Mean
 from modules.metrics.partition_function import log_partition
+from modules.models.protocols import BoltzmannStack
 from modules.tasks.image_inputs import demand_unit_interval
 from modules.tasks.persistent_chains import PersistentChains
 from modules.tasks.task import Task
@@ -45,7 +47,7 @@ class ContrastiveDivergence(Task):
     Batches hold `image`, [batch, channels, height, width]: uint8 0..255, or float.
 
     Args:
-        model: has Boltzmann layers as `layers`, the lowest first.
+        model: says its `boltzmann_layers`, the lowest first.
         layer: number of the layer that learns.
         num_gibbs_steps: from data or particles to fantasies: the k of CD-k.
         persistent: whether the chains go on from the last step's fantasies instead of the data (PCD).
@@ -78,9 +80,9 @@ class ContrastiveDivergence(Task):
         units: str = "",
     ) -> None:
         super().__init__(model)
-        layers = getattr(model, "layers", None)
-        if not isinstance(layers, nn.ModuleList) or not isinstance(layers[0], BoltzmannLayer):
+        if not isinstance(model, BoltzmannStack):
             raise ValueError(f"{type(model).__name__} has no Boltzmann layers")
+        layers = model.boltzmann_layers()
         if not 0 <= layer < len(layers):
             raise ValueError(f"layer={layer} is none of the {len(layers)} layers, which count from 0")
         if num_gibbs_steps < 1:
@@ -91,7 +93,7 @@ class ContrastiveDivergence(Task):
                 "is below 0"
             )
         # In a tuple, whose modules are not registered again; to look them up in the model takes its time.
-        self._layers: tuple[BoltzmannLayer, ...] = tuple(layers[: layer + 1])  # pyright: ignore
+        self._layers: tuple[BoltzmannLayer, ...] = tuple(layers[: layer + 1])
         self.chains = PersistentChains()
         self.num_gibbs_steps = num_gibbs_steps
         self.persistent = persistent
@@ -211,10 +213,10 @@ class ContrastiveDivergence(Task):
         """Where the chains have come to; the first of a training begin from its first batch."""
         hidden = self.chains.particles if self.persistent else None
         if hidden is None:
-            hidden = self.layer.sample_hidden(visible)
+            hidden = sample_hidden(self.layer, visible)
         for _ in range(self.num_gibbs_steps - 1):
-            hidden = self.layer.sample_hidden(self.layer.sample_visible(hidden))
-        return self.layer.sample_visible(hidden)
+            _, hidden = gibbs_step(self.layer, hidden)
+        return sample_visible(self.layer, hidden)
 
     def regroup(self, optimizer: Optimizer) -> None:
         """Takes the weight decay off the biases: how often a unit is on is not complexity."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modules.metrics.mean import Mean
+from modules.models.protocols import Autoencoder
 from modules.tasks.image_inputs import demand_unit_interval, image_inputs
 from modules.tasks.task import Task
 
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 class Encoder(nn.Module):
     """The half of an autoencoder that gives codes."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Autoencoder) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch code"]:
-        return self.model.encode(images)  # pyright: ignore[reportCallIssue]
+        return self.model.encode(images)
 
 
 class Reconstruction(Task):
@@ -50,6 +51,7 @@ class Reconstruction(Task):
 
     validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {"validation/loss": "min"}
     evaluator = "modules.evaluation.reconstruction_evaluator"
+    model: Autoencoder
 
     def __init__(
         self,
@@ -59,7 +61,7 @@ class Reconstruction(Task):
         preprocessing: nn.Module | None = None,
     ) -> None:
         super().__init__(model)
-        if not hasattr(model, "decode"):
+        if not isinstance(model, Autoencoder):
             raise ValueError(f"{type(model).__name__} cannot decode: reconstruction needs an autoencoder")
         self.error = error
         self.noise = noise
@@ -100,18 +102,18 @@ class Reconstruction(Task):
 
     def decode(self, codes: Float[Tensor, "batch code"]) -> Float[Tensor, "batch channels height width"]:
         """The images that codes stand for, in 0..1 or, by `squared_error`, about that."""
-        pixels = self.model.decode(codes)  # pyright: ignore[reportCallIssue]
+        pixels = self.model.decode(codes)
         return pixels.sigmoid() if self.error == "cross_entropy" else pixels
 
     def reconstruct(
         self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
         """The images reconstructed from their codes, as `decode` gives them."""
-        return self.decode(self.model.encode(images))  # pyright: ignore[reportCallIssue]
+        return self.decode(self.model.encode(images))
 
     def served(self) -> nn.Module:
         """From images in 0..1 to their codes."""
         return Encoder(self.model)
 
     def output_names(self, settings: "DataSettings") -> list[str]:
-        return [f"code {number}" for number in range(self.model.code_size)]  # pyright: ignore
+        return [f"code {number}" for number in range(self.model.code_size)]

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.bricks.boltzmann_layer import sample_bernoulli
+from modules.bricks.gibbs_sampling import sample_bernoulli, sample_hidden
 from modules.models.boltzmann.generative_belief_net import GenerativeBeliefNet
 from modules.tasks.classification import Classification
 from modules.tasks.persistent_chains import PersistentChains
@@ -65,10 +65,10 @@ class UpDown(Classification):
                 states.append(sample_bernoulli(layer(states[-1]).sigmoid()))
             memorised = model.memorised(states[-1], batch["label"])
             if self.chains.particles is None:
-                self.chains.particles = top.sample_hidden(memorised)
+                self.chains.particles = sample_hidden(top, memorised)
             fantasy = memorised
             for _ in range(self.num_gibbs_steps):
-                fantasy, self.chains.particles = model.gibbs(self.chains.particles)
+                fantasy, self.chains.particles = model.gibbs_step(self.chains.particles)
             dreams = [fantasy[:, : -model.num_classes]]
             for layer in reversed(model.generation):
                 dreams.insert(0, sample_bernoulli(layer(dreams[0]).sigmoid()))

@@ -1,12 +1,10 @@
 """A machine small enough to visit all its states."""
 
-import math
-
 import pytest
 import torch
 from torch import Tensor
 
-from modules.bricks.boltzmann_layer import BoltzmannLayer, sample_bernoulli
+from modules.bricks.boltzmann_layer import BoltzmannLayer
 
 
 def machine(visible_size: int = 4, hidden_size: int = 3, **keywords: object) -> BoltzmannLayer:
@@ -68,23 +66,6 @@ def test_gaussian_machine_is_its_joint_density() -> None:
     exponents = inputs @ visible.T / 0.4 - layer.visible_energy(visible, layer.visible_bias)
     integrals = exponents.exp().sum(1) * (24 / 4000)
     torch.testing.assert_close(layer.log_visible_sum(layer.visible_bias, inputs), integrals.log())
-
-
-def test_samples_have_the_probabilities_that_they_are_drawn_with() -> None:
-    torch.manual_seed(0)
-    probabilities = torch.tensor([0.0, 0.1, 0.5, 0.9, 1.0]).repeat(40_000, 1)
-    drawn = sample_bernoulli(probabilities)
-    assert set(drawn.unique().tolist()) == {0.0, 1.0}
-    assert drawn.mean(0)[[0, 4]].tolist() == [0.0, 1.0]
-    torch.testing.assert_close(drawn.mean(0), probabilities[0], rtol=0, atol=5 * 0.5 / math.sqrt(40_000))
-
-
-def test_gaussian_samples_scatter_by_their_standard_deviation() -> None:
-    layer = machine(visible_units="gaussian", visible_std=0.4)
-    hidden = states(3)[5:6].repeat(40_000, 1)
-    drawn = layer.sample_visible(hidden)
-    torch.testing.assert_close(drawn.mean(0), layer.visible_mean(hidden)[0], rtol=0, atol=0.01)
-    torch.testing.assert_close(drawn.std(0), torch.full((4,), 0.4).double(), rtol=0, atol=0.01)
 
 
 @pytest.mark.parametrize(

@@ -30,13 +30,13 @@ def test_gradients_are_those_of_the_appendix() -> None:
     made, given = task(), batch(200_000)
     up, down, top = made.model.recognition[0], made.model.generation[0], made.model.top
     drawn: list[Tensor] = []
-    gibbs = made.model.gibbs
+    gibbs = made.model.gibbs_step
 
     def listened(hidden: Tensor) -> tuple[Tensor, Tensor]:
         drawn.extend(gibbs(hidden))
         return drawn[0], drawn[1]
 
-    made.model.gibbs = listened  # type: ignore[method-assign]
+    made.model.gibbs_step = listened  # type: ignore[method-assign]
     made.loss(given).backward()
     with torch.no_grad():
         pixels, num = given["image"].flatten(1), 200_000

@@ -36,7 +36,7 @@ def test_chains_come_to_the_memorys_own_distribution(label: int | None) -> None:
     hidden = torch.rand(num_chains, 4).round()
     for _ in range(60):
         given = None if label is None else torch.full((num_chains,), label)
-        visible, hidden = model.gibbs(hidden, given)
+        visible, hidden = model.gibbs_step(hidden, given)
     possible = torch.cat(
         [
             model.memorised(states(3).float(), torch.full((8,), one))
