@@ -1,6 +1,6 @@
 """Gibbs sampling in a restricted Boltzmann machine: one group of units after the other, given the other.
 
-Geman & Geman (1984), *Stochastic relaxation, Gibbs distributions, and the Bayesian restoration of images*; for
+Geman & Geman (1984), *Stochastic relaxation, Gibbs distributions, and the Bayesian restoration of images*; of
 these machines Hinton (2002), *Training products of experts by minimizing contrastive divergence*. The
 conditional distributions are those of `modules.bricks.boltzmann_layer`.
 """
