@@ -1,5 +1,7 @@
 """A machine small enough to visit all its states."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,9 +9,9 @@ from torch import Tensor
 from modules.bricks.boltzmann_layer import BoltzmannLayer
 
 
-def machine(visible_size: int = 4, hidden_size: int = 3, **keywords: object) -> BoltzmannLayer:
+def machine(visible_size: int = 4, hidden_size: int = 3, **keywords: Any) -> BoltzmannLayer:
     torch.manual_seed(0)
-    layer = BoltzmannLayer(visible_size, hidden_size, **keywords).double()  # type: ignore[arg-type]
+    layer = BoltzmannLayer(visible_size, hidden_size, **keywords).double()
     for parameter in layer.parameters():
         torch.nn.init.normal_(parameter)
     return layer
@@ -76,6 +78,6 @@ def test_gaussian_machine_is_its_joint_density() -> None:
         ({"hidden_size": 0}, "must be 1 or more"),
     ],
 )
-def test_an_impossible_machine_is_refused(keywords: dict, message: str) -> None:
+def test_an_impossible_machine_is_refused(keywords: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        BoltzmannLayer(**{"visible_size": 4, "hidden_size": 3} | keywords)
+        machine(**keywords)

@@ -28,8 +28,7 @@ def test_a_filter_finds_its_pattern_wherever_it_lies():
     layer = ConvolutionLayer(1, 1, 3)
     pattern = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]])
     with torch.no_grad():
-        layer.convolution.weight.copy_(pattern)
-        layer.convolution.bias.zero_()
+        layer.convolution.weight.copy_(pattern)  # biases begin at zero
     image = torch.zeros(1, 1, 9, 9)
     image[0, 0, 4:7, 2:5] = pattern
     answer = layer(image)[0, 0]

@@ -41,12 +41,12 @@ def built(request):
 
 
 def objective(model, images, labels):
-    """The cross-entropy of classes, or of pixels where the model draws its input; an RBM passes it back.
+    """The cross-entropy of classes, or of pixels where the model reconstructs; an RBM passes its input back.
 
     What a model does beside its forward pass is asked for too.
     """
     if isinstance(model, RBM):
-        return reconstruction_error(model.layers[0], images.flatten(1)).mean()
+        return reconstruction_error(model.boltzmann_layers()[0], images.flatten(1)).mean()
     answer = model(images)
     if answer.shape == images.shape:
         return functional.binary_cross_entropy_with_logits(answer, images)

@@ -132,7 +132,7 @@ def test_sparsity_pulls_activities_to_their_target() -> None:
     torch.testing.assert_close(results[1][2] - results[0][2], 0.5 * excess)
 
 
-def test_binarised_pixels_are_drawn_by_their_grey_level() -> None:
+def test_binarised_pixels_are_sampled_by_their_grey_level() -> None:
     made = task(binarise=True)
     given = {"image": batch(1)["image"].repeat(20_000, 1, 1, 1)}
     visible = made.visible(given)
@@ -184,13 +184,14 @@ def test_one_layer_of_a_stack_learns_from_the_probabilities_below() -> None:
     model = DeepBeliefNet(SHAPE, num_classes=2, hidden_sizes=[5, 3])
     made = ContrastiveDivergence(model, layer=1, units=FLOATS)
     given = batch()
-    expected = model.layers[0].hidden_probabilities(given["image"].flatten(1))
+    first, second = model.boltzmann_layers()
+    expected = first.hidden_probabilities(given["image"].flatten(1))
     assert torch.equal(made.visible(given), expected)
     made.loss(given).backward()
     learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert learning == {"layers.1.weights", "layers.1.visible_bias", "layers.1.hidden_bias"}
     assert {name for name, parameter in model.named_parameters() if parameter.grad is not None} == learning
-    assert torch.equal(made.served()(given["image"]), model.layers[1].hidden_probabilities(expected))
+    assert torch.equal(made.served()(given["image"]), second.hidden_probabilities(expected))
     assert len(made.output_names(None)) == 3  # type: ignore[arg-type]
     assert set(made.state_dict()) == {f"model.{name}" for name in model.state_dict()}
 

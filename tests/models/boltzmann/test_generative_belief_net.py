@@ -57,7 +57,7 @@ def test_it_begins_as_the_belief_net_does() -> None:
     model, images = net(7, 5, 4), torch.rand(6, *SHAPE)
     missing, unknown = model.load_state_dict(Untied()(stack.state_dict()), strict=False)
     assert not unknown and all(name.startswith("top.") for name in missing)
-    first, second = stack.layers
+    first, second = stack.boltzmann_layers()
     features = second.hidden_probabilities(first.hidden_probabilities(images.flatten(1)))
     torch.testing.assert_close(model.features(images), features)
     torch.testing.assert_close(model.decode(features), first.visible_mean(second.visible_mean(features)))
