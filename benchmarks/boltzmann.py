@@ -36,7 +36,7 @@ from modules.configuration.plans.run_plan import Plan
 from modules.configuration.static_analysis.targets import build
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet
-from modules.tasks.task import Optimisation
+from modules.tasks.contrastive_divergence import ContrastiveDivergence
 from modules.training.fit import fit, initial_task
 from modules.training.freed_memory import keep_freed_memory
 
@@ -82,11 +82,11 @@ def step(plan: Plan, images: Tensor, batch_size: int, clock: Callable[[], float]
     """One pass by hand, in seconds."""
     task = initial_task(plan)
     optimizer = build(plan.optimizer, params=task.parameters())
-    task.optimise_with(Optimisation(lambda parameters: optimizer, lambda progress: 1.0, num_steps=1))
+    assert isinstance(task, ContrastiveDivergence)
     batches = images.reshape(-1, batch_size, 1, 28, 28)
     started = clock()
     for batch in batches:
-        task.descend({"image": batch}, optimizer)
+        task.gradient_step({"image": batch}, optimizer)
     return clock() - started
 
 

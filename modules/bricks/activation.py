@@ -33,7 +33,7 @@ def activation_layer(name: str) -> nn.Module:
 
 
 def initialise(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, activation: str) -> None:
-    """Draw weights that keep the variance of the signal through `layer` and the `activation` after it."""
+    """Sample weights that keep the variance of the signal through `layer` and the `activation` after it."""
     # torch counts the inputs of a neuron along the second axis, where a transposed convolution has outputs.
     weight = layer.weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else layer.weight
     if activation in _RECTIFIERS:

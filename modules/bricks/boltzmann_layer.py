@@ -7,7 +7,7 @@ restricted Boltzmann machines* (below: "guide"). A pair of states has the energy
     Gaussian visible units     E(v, h) = |v - b|^2 / (2 s^2) - c.h - h W v / s     (guide, equation 17)
 
 and the probability exp(-E) / Z. In the papers W is `weights`, b (a) `visible_bias`, c (b) `hidden_bias` and
-s (sigma) `visible_std`. The hidden units are always Bernoulli.
+s (sigma) `visible_std`. The hidden units are always Bernoulli. Samples: `modules.bricks.gibbs_sampling`.
 
 Deviates: the standard deviation of Gaussian units is one given number and is not learned, since learning it
 makes such machines diverge (guide, section 13.2). Weights start as Glorot's (guide, section 8: 0.01 wide), so
@@ -21,12 +21,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
-
-
-def sample_bernoulli(probabilities: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Zeros and ones from torch's own generator; on a CPU in half the time of `torch.bernoulli`."""
-    draws = torch.rand(probabilities.shape, device=probabilities.device)
-    return torch.lt(draws, probabilities, out=draws).to(probabilities.dtype)
 
 
 class BoltzmannLayer(nn.Module):
@@ -82,14 +76,6 @@ class BoltzmannLayer(nn.Module):
         mean = torch.addmm(self.visible_bias, hidden, self.weights, alpha=self.visible_std)
         return mean if self.is_gaussian else mean.sigmoid()
 
-    def sample_hidden(self, visible: Float[Tensor, "batch visible"]) -> Float[Tensor, "batch hidden"]:
-        """h sampled from p(h | v)."""
-        return sample_bernoulli(self.hidden_probabilities(visible))
-
-    def sample_visible(self, hidden: Float[Tensor, "batch hidden"]) -> Float[Tensor, "batch visible"]:
-        """v sampled from p(v | h)."""
-        return self.around(self.visible_mean(hidden))
-
     def mean_of(
         self, bias: Float[Tensor, " visible"], from_hidden: Float[Tensor, "batch visible"]
     ) -> Float[Tensor, "batch visible"]:
@@ -97,12 +83,6 @@ class BoltzmannLayer(nn.Module):
         if self.is_gaussian:
             return torch.add(bias, from_hidden, alpha=self.visible_std)
         return (from_hidden + bias).sigmoid()
-
-    def around(self, mean: Float[Tensor, "batch visible"]) -> Float[Tensor, "batch visible"]:
-        """v sampled from the distribution of visible units with this mean."""
-        if self.is_gaussian:
-            return torch.normal(mean, self.visible_std)
-        return sample_bernoulli(mean)
 
     def visible_energy(
         self, visible: Float[Tensor, "batch visible"], bias: Float[Tensor, " visible"]

@@ -4,25 +4,33 @@ LeCun et al. (1989), *Backpropagation applied to handwritten zip code recognitio
 in Dumoulin & Visin (2016), *A guide to convolution arithmetic for deep learning*, arXiv 1603.07285, eq. 6.
 """
 
+from typing import Literal
+
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from modules.bricks.activation import activation_layer, initialise
+from modules.bricks.normalisation import normalisation_layer
 
 
 class ConvolutionLayer(nn.Module):
-    """Square filters over an image, then a nonlinearity.
+    """Square filters over an image, their answers normalised if wanted, then a nonlinearity.
 
     Args:
         in_channels: channels of the input.
         num_filters: filters, hence channels of the output.
         kernel_size: side of each filter, in pixels.
         stride: pixels that a filter moves at a time.
-        padding: rows and columns of zeros put around the image.
+        padding: rows and columns of zeros put around the image; `same`: as many as let ceil(size / stride)
+            windows fit, an odd one below and to the right, as in TensorFlow.
+        groups: parts into which the channels are cut, each with filters of its own; as many as channels makes
+            the convolution depthwise.
+        norm: name of the normalisation (see `modules.bricks.normalisation`), which brings the bias.
         activation: name of the nonlinearity (see `modules.bricks.activation`).
 
     Raises:
-        ValueError: if `activation` is unknown.
+        ValueError: if `norm` or `activation` is unknown, or `groups` does not divide the channels.
     """
 
     def __init__(
@@ -31,18 +39,34 @@ class ConvolutionLayer(nn.Module):
         num_filters: int,
         kernel_size: int,
         stride: int = 1,
-        padding: int = 0,
+        padding: int | Literal["same"] = 0,
+        groups: int = 1,
+        norm: str = "none",
         activation: str = "identity",
     ) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(in_channels, num_filters, kernel_size, stride, padding)
+        self.pads_to_same = padding == "same"
+        self.convolution = nn.Conv2d(
+            in_channels,
+            num_filters,
+            kernel_size,
+            stride,
+            0 if padding == "same" else padding,
+            groups=groups,
+            bias=norm == "none",
+        )
+        self.normalisation = normalisation_layer(norm, num_filters)
         self.activation = activation_layer(activation)
         initialise(self.convolution, activation)
 
     def forward(
         self, maps: Float[Tensor, "batch in_channels height width"]
     ) -> Float[Tensor, "batch num_filters out_height out_width"]:
-        return self.activation(self.convolution(maps))
+        if self.pads_to_same:
+            (kernel_size, _), (stride, _) = self.convolution.kernel_size, self.convolution.stride
+            height, width = (same_padding(size, kernel_size, stride) for size in maps.shape[-2:])
+            maps = functional.pad(maps, (*width, *height))
+        return self.activation(self.normalisation(self.convolution(maps)))
 
 
 def convolved_size(size_px: int, kernel_size: int, stride: int = 1, padding: int = 0) -> int:
@@ -58,3 +82,9 @@ def convolved_size(size_px: int, kernel_size: int, stride: int = 1, padding: int
             + (f" padded by {padding}" if padding else "")
         )
     return room // stride + 1
+
+
+def same_padding(size_px: int, kernel_size: int, stride: int) -> tuple[int, int]:
+    """Zeros before and after a side so that ceil(size / stride) windows fit it; an odd one comes after."""
+    total = max((-(-size_px // stride) - 1) * stride + kernel_size - size_px, 0)
+    return total // 2, total - total // 2

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from modules.bricks.activation import activation_layer, initialise
+from modules.bricks.normalisation import normalisation_layer
 
 
 class DeconvolutionLayer(nn.Module):
@@ -24,10 +25,11 @@ class DeconvolutionLayer(nn.Module):
         padding: rows and columns cut off around the output.
         output_padding: rows and columns added below and to the right, (height, width); each less than
             `stride`. See `lost_size`.
+        norm: name of the normalisation (see `modules.bricks.normalisation`), which brings the bias.
         activation: name of the nonlinearity (see `modules.bricks.activation`).
 
     Raises:
-        ValueError: if `activation` is unknown.
+        ValueError: if `norm` or `activation` is unknown.
     """
 
     def __init__(
@@ -38,12 +40,14 @@ class DeconvolutionLayer(nn.Module):
         stride: int = 1,
         padding: int = 0,
         output_padding: tuple[int, int] = (0, 0),
+        norm: str = "none",
         activation: str = "identity",
     ) -> None:
         super().__init__()
         self.deconvolution = nn.ConvTranspose2d(
-            in_channels, num_filters, kernel_size, stride, padding, output_padding
+            in_channels, num_filters, kernel_size, stride, padding, output_padding, bias=norm == "none"
         )
+        self.normalisation = normalisation_layer(norm, num_filters)
         self.activation = activation_layer(activation)
         initialise(self.deconvolution, activation)
         with torch.no_grad():  # a pixel sums over (kernel_size / stride)^2 places only, not all of a filter
@@ -52,7 +56,7 @@ class DeconvolutionLayer(nn.Module):
     def forward(
         self, maps: Float[Tensor, "batch in_channels height width"]
     ) -> Float[Tensor, "batch num_filters out_height out_width"]:
-        return self.activation(self.deconvolution(maps))
+        return self.activation(self.normalisation(self.deconvolution(maps)))
 
 
 def lost_size(size_px: int, kernel_size: int, stride: int, padding: int = 0) -> int:

@@ -28,6 +28,6 @@ class Fire(nn.Module):
 
     def forward(
         self, maps: Float[Tensor, "batch in_channels height width"]
-    ) -> Float[Tensor, "batch out_channels height width"]:
+    ) -> Float[Tensor, "batch expanded height width"]:
         squeezed = self.squeeze(maps)
         return torch.cat([self.expand1x1(squeezed), self.expand3x3(squeezed)], dim=1)

@@ -8,7 +8,7 @@ squeeze-and-excitation; its Lite nets, like this one, leave that out. t there is
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from modules.bricks.normalised_convolution import NormalisedConvolution
+from modules.bricks.convolution import ConvolutionLayer
 
 
 class InvertedResidual(nn.Module):
@@ -16,7 +16,8 @@ class InvertedResidual(nn.Module):
 
     Args:
         in_channels: channels of the input.
-        out_channels: channels of the output; where the input has as many and `stride` is 1, it is added.
+        num_filters: filters of the last convolution, hence channels of the output; where the input has as
+            many channels and `stride` is 1, it is added.
         kernel_size: side of the filters in the middle, in pixels.
         stride: pixels that they move at a time.
         expansion: how many times wider the middle is; 1 leaves the first convolution out.
@@ -26,7 +27,7 @@ class InvertedResidual(nn.Module):
     def __init__(
         self,
         in_channels: int,
-        out_channels: int,
+        num_filters: int,
         kernel_size: int = 3,
         stride: int = 1,
         expansion: int = 6,
@@ -35,18 +36,18 @@ class InvertedResidual(nn.Module):
         super().__init__()
         wide = in_channels * expansion
         self.expand = (
-            NormalisedConvolution(in_channels, wide, 1, activation=activation)
+            ConvolutionLayer(in_channels, wide, 1, norm="batch", activation=activation)
             if expansion > 1
             else nn.Identity()
         )
-        self.depthwise = NormalisedConvolution(
-            wide, wide, kernel_size, stride, groups=wide, activation=activation
+        self.depthwise = ConvolutionLayer(
+            wide, wide, kernel_size, stride, "same", groups=wide, norm="batch", activation=activation
         )
-        self.project = NormalisedConvolution(wide, out_channels, 1)
-        self.adds_input = stride == 1 and in_channels == out_channels
+        self.project = ConvolutionLayer(wide, num_filters, 1, norm="batch")
+        self.adds_input = stride == 1 and in_channels == num_filters
 
     def forward(
         self, maps: Float[Tensor, "batch in_channels height width"]
-    ) -> Float[Tensor, "batch out_channels out_height out_width"]:
+    ) -> Float[Tensor, "batch num_filters out_height out_width"]:
         answer = self.project(self.depthwise(self.expand(maps)))
         return maps + answer if self.adds_input else answer

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from modules.bricks.gibbs_sampling import gibbs_step, sample_hidden
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.schema.settings import DataSettings
 from modules.datamodules.shard_loader import EvaluationLoader
@@ -119,13 +120,14 @@ def samples(
 ) -> Float[Tensor, "chains samples pixels"]:
     """What Gibbs sampling in the trained layer leads to, carried down to the pixels by means."""
     taken = []
-    for _ in range(NUM_SAMPLED):
-        for _ in range(SAMPLED_EVERY_STEPS):
-            mean = task.layer.visible_mean(task.layer.sample_hidden(visible))
-            visible = task.layer.around(mean)
-        for below in reversed(task.below):
-            mean = below.visible_mean(mean)
-        taken.append(mean)
+    hidden = sample_hidden(task.layer, visible)
+    for step in range(1, NUM_SAMPLED * SAMPLED_EVERY_STEPS + 1):
+        if step % SAMPLED_EVERY_STEPS == 0:
+            mean = task.layer.visible_mean(hidden)
+            for below in reversed(task.below):
+                mean = below.visible_mean(mean)
+            taken.append(mean)
+        _, hidden = gibbs_step(task.layer, hidden)
     return torch.stack(taken, dim=1)
 
 

@@ -11,7 +11,6 @@ from functools import cached_property
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from modules.configuration.errors import UserError
 
@@ -43,7 +42,9 @@ class Predictions:
     @cached_property
     def confusion(self) -> Int[Tensor, "num_classes num_classes"]:
         """How often each class (row) was taken for each class (column)."""
-        return multiclass_confusion_matrix(self.prediction, self.truth, self.probabilities.shape[1])
+        num_classes = self.probabilities.shape[1]
+        pairs = self.truth * num_classes + self.prediction
+        return pairs.bincount(minlength=num_classes**2).view(num_classes, num_classes)
 
     @property
     def accuracy(self) -> float:

@@ -32,7 +32,6 @@ def evaluate(task: UpDown, data: ShardSet, settings: DataSettings, plan: Plan) -
         return found
     with torch.random.fork_rng():
         torch.manual_seed(plan.seed)
-        assert isinstance(task.model, GenerativeBeliefNet)
         dreamt = dreams(task.model, NUM_DREAMS, NUM_GIBBS_STEPS)
     image = ReportImage(
         "dreams",
@@ -53,5 +52,5 @@ def dreams(
     hidden = torch.rand(len(label), len(model.top.hidden_bias)).round()
     visible = hidden.new_empty(0)
     for _ in range(num_gibbs_steps):
-        visible, hidden = model.gibbs(hidden, label)
+        visible, hidden = model.gibbs_step(hidden, label)
     return model.decode(visible[:, : -model.num_classes])

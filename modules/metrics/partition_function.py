@@ -19,7 +19,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from modules.bricks.boltzmann_layer import BoltzmannLayer, sample_bernoulli
+from modules.bricks.boltzmann_layer import BoltzmannLayer
+from modules.bricks.gibbs_sampling import sample_around, sample_bernoulli
 
 EXACT_UP_TO = 20
 """Units of the smaller group whose states are all visited."""
@@ -91,7 +92,7 @@ def annealed_log_partition(
     """An estimate of log Z by annealed importance sampling."""
     bias, base = layer.visible_bias, _base_bias(layer, data_mean)
     nothing = base.new_zeros(num_chains, len(base))
-    visible = layer.around(layer.mean_of(base, nothing))
+    visible = sample_around(layer, layer.mean_of(base, nothing))
     log_weights = torch.zeros(num_chains, dtype=torch.float64, device=base.device)
     for colder, warmer in pairwise(torch.linspace(0, 1, num_temperatures + 1).tolist()):
         logits = layer(visible)
@@ -100,7 +101,7 @@ def annealed_log_partition(
         log_weights += moved.sum(1) - (warmer - colder) * own
         hidden = sample_bernoulli((warmer * logits).sigmoid())
         mean = layer.mean_of(torch.lerp(base, bias, warmer), warmer * hidden @ layer.weights)
-        visible = layer.around(mean)
+        visible = sample_around(layer, mean)
     log_base = len(layer.hidden_bias) * math.log(2) + layer.log_visible_sum(base, nothing[:1])
     weights = (log_weights - log_weights.max()).exp()
     log_mean = log_weights.max() + weights.mean().log()

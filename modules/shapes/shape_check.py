@@ -20,6 +20,7 @@ from modules.shapes.shape_failure import Failure
 from modules.shapes.symbolic import run
 from modules.shapes.symbols import BATCH_SIZES, Shape, per_sample, shape_text
 from modules.shapes.trace import Node, Trace
+from modules.shapes.without_compiler import without_compiler
 from modules.weights.fitting import compare
 
 
@@ -72,6 +73,7 @@ class ShapeReport:
     cost: Cost
 
 
+@without_compiler()
 def check_shapes(config: dict[str, Any], locations: KeyLocations | None = None) -> ShapeReport:
     """Runs one symbolic batch of the data's schema through model, loss and backward.
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from modules.configuration.errors import UserError
-from modules.configuration.static_analysis.targets import build
 from modules.models.parts import parts
 from modules.shapes.shape_failure import FAULTS, Failure, failure_in_constructor
 from modules.shapes.symbols import BATCH_SIZES
 from modules.shapes.trace import Trace
+from modules.tasks.build_task import build_task
 
 
 def run(config: dict[str, Any], batch_size: int = BATCH_SIZES[0]) -> Trace:
@@ -25,7 +25,7 @@ def run(config: dict[str, Any], batch_size: int = BATCH_SIZES[0]) -> Trace:
     fields = config["data"]["fields"]
     num_classes = {name: len(field["classes"]) for name, field in fields.items() if field.get("classes")}
     with default_dtype(config):
-        task = build_task(config)
+        task = symbolic_task(config)
         _freeze(task.get_submodule("model"), config["fine_tuning"])
         trace = Trace(task, symbolic_batch(config, batch_size), num_classes).run()
     # What counts classes beside the loss, such as a metric, must agree with the data too.
@@ -49,7 +49,7 @@ def default_dtype(config: dict[str, Any]) -> Iterator[None]:
         torch.set_default_dtype(usual)
 
 
-def build_task(config: dict[str, Any]) -> nn.Module:
+def symbolic_task(config: dict[str, Any]) -> nn.Module:
     """The task and its model on the meta device, in training mode.
 
     Raises:
@@ -58,7 +58,7 @@ def build_task(config: dict[str, Any]) -> nn.Module:
     """
     try:
         with torch.device("meta"):
-            return build(config["task"], model=build(config["model"])).train()
+            return build_task(config["model"], config["task"]).train()
     except (UserError, *FAULTS) as error:
         # `build` says in a UserError what a constructor raised.
         cause = error.__cause__ if isinstance(error, UserError) else error

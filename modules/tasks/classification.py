@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
-from torchmetrics.classification import MulticlassAccuracy
 
+from modules.metrics.mean import Mean
 from modules.tasks.image_inputs import image_inputs
 from modules.tasks.task import Task
 
@@ -52,7 +52,7 @@ class Classification(Task):
         self.label_smoothing = label_smoothing
         self.augmentation = augmentation
         self.preprocessing = preprocessing
-        self.accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.num_classes = num_classes
 
     def inputs(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch channels height width"]:
         """Images as the model takes them, in the floating-point type that the precision asks for."""
@@ -69,16 +69,19 @@ class Classification(Task):
             self.model(inputs), batch["label"], label_smoothing=self.label_smoothing
         )
 
+    def validate(self, batch: dict[str, Tensor]) -> dict[str, Mean]:
+        logits, label = self.model(self.inputs(batch)), batch["label"]
+        losses = functional.cross_entropy(
+            logits, label, label_smoothing=self.label_smoothing, reduction="none"
+        )
+        return {
+            "validation/loss": Mean.of(losses),
+            "validation/accuracy": Mean.of(logits.argmax(dim=1) == label),
+        }
+
     def served(self) -> nn.Module:
         """From images in 0..1 to the probability of each class."""
         return nn.Sequential(OrderedDict(model=self.model, probabilities=nn.Softmax(dim=1)))
 
     def output_names(self, settings: "DataSettings") -> list[str]:
         return settings.fields["label"].classes or []
-
-    def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
-        logits = self.model(self.inputs(batch))
-        loss = functional.cross_entropy(logits, batch["label"], label_smoothing=self.label_smoothing)
-        self.accuracy(logits, batch["label"])
-        self.log("validation/loss", loss, on_epoch=True, batch_size=len(logits), sync_dist=True)
-        self.log("validation/accuracy", self.accuracy, on_epoch=True, batch_size=len(logits))

@@ -21,14 +21,18 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
-from modules.bricks.boltzmann_layer import BoltzmannLayer, sample_bernoulli
+from modules.bricks.boltzmann_layer import BoltzmannLayer
+from modules.bricks.gibbs_sampling import gibbs_step, sample_bernoulli, sample_hidden, sample_visible
 from modules.configuration.errors import UserError
+from modules.metrics.mean import Mean
 from modules.metrics.partition_function import log_partition
+from modules.models.protocols import BoltzmannStack
 from modules.tasks.image_inputs import demand_unit_interval
 from modules.tasks.persistent_chains import PersistentChains
+from modules.tasks.task import Task
 
 if TYPE_CHECKING:
     from modules.configuration.schema.settings import DataSettings
@@ -37,13 +41,13 @@ if TYPE_CHECKING:
 _NUM_CHAINS, _NUM_TEMPERATURES, _EXACT_UP_TO = 20, 300, 12
 
 
-class ContrastiveDivergence(PersistentChains):
+class ContrastiveDivergence(Task):
     """Learns the distribution of images, or of the features that the layers below give of them.
 
     Batches hold `image`, [batch, channels, height, width]: uint8 0..255, or float.
 
     Args:
-        model: has Boltzmann layers as `layers`, the lowest first.
+        model: says its `boltzmann_layers`, the lowest first.
         layer: number of the layer that learns.
         num_gibbs_steps: from data or particles to fantasies: the k of CD-k.
         persistent: whether the chains go on from the last step's fantasies instead of the data (PCD).
@@ -76,9 +80,9 @@ class ContrastiveDivergence(PersistentChains):
         units: str = "",
     ) -> None:
         super().__init__(model)
-        layers = getattr(model, "layers", None)
-        if not isinstance(layers, nn.ModuleList) or not isinstance(layers[0], BoltzmannLayer):
+        if not isinstance(model, BoltzmannStack):
             raise ValueError(f"{type(model).__name__} has no Boltzmann layers")
+        layers = model.boltzmann_layers()
         if not 0 <= layer < len(layers):
             raise ValueError(f"layer={layer} is none of the {len(layers)} layers, which count from 0")
         if num_gibbs_steps < 1:
@@ -89,7 +93,8 @@ class ContrastiveDivergence(PersistentChains):
                 "is below 0"
             )
         # In a tuple, whose modules are not registered again; to look them up in the model takes its time.
-        self._layers: tuple[BoltzmannLayer, ...] = tuple(layers[: layer + 1])  # pyright: ignore
+        self._layers: tuple[BoltzmannLayer, ...] = tuple(layers[: layer + 1])
+        self.chains = PersistentChains()
         self.num_gibbs_steps = num_gibbs_steps
         self.persistent = persistent
         self.sparsity_target = sparsity_target
@@ -147,12 +152,10 @@ class ContrastiveDivergence(PersistentChains):
     def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
         return self._contrast(batch)[0]
 
-    def descend(self, batch: dict[str, Tensor], optimizer: Optimizer) -> Float[Tensor, ""]:
+    def gradient_step(self, batch: dict[str, Tensor], optimizer: Optimizer) -> Float[Tensor, ""]:
         """The statistics as they are, without autograd; of plain gradient descent added to the weights in the
         product itself. Half of a step's time otherwise goes into passes over as many gradients as weights.
         """
-        if distributed.is_initialized() or self.optimisation.gradient_clip_norm is not None:
-            return super().descend(batch, optimizer)
         layer, std = self.layer, self.layer.visible_std
         with torch.no_grad():
             loss, both, hidden, share = self._contrast(batch)
@@ -197,7 +200,7 @@ class ContrastiveDivergence(PersistentChains):
         with torch.no_grad():
             hidden = logits.sigmoid().to(both.dtype)
             if self.persistent:
-                self.particles = sample_bernoulli(hidden[num_data:])
+                self.chains.particles = sample_bernoulli(hidden[num_data:])
             if self.sparsity_cost:
                 pull = self.sparsity_cost * (hidden[:num_data].mean(0) - self.sparsity_target)
                 hidden[:num_data] -= pull
@@ -208,41 +211,42 @@ class ContrastiveDivergence(PersistentChains):
 
     def _fantasies(self, visible: Float[Tensor, "batch visible"]) -> Float[Tensor, "particles visible"]:
         """Where the chains have come to; the first of a training begin from its first batch."""
-        hidden = self.particles if self.persistent else None
+        hidden = self.chains.particles if self.persistent else None
         if hidden is None:
-            hidden = self.layer.sample_hidden(visible)
+            hidden = sample_hidden(self.layer, visible)
         for _ in range(self.num_gibbs_steps - 1):
-            hidden = self.layer.sample_hidden(self.layer.sample_visible(hidden))
-        return self.layer.sample_visible(hidden)
+            _, hidden = gibbs_step(self.layer, hidden)
+        return sample_visible(self.layer, hidden)
 
-    def configure_optimizers(self) -> Optimizer:
-        """As the recipe says, without weight decay for biases: how often a unit is on is not complexity."""
-        optimizer = super().configure_optimizers()
+    def regroup(self, optimizer: Optimizer) -> None:
+        """Takes the weight decay off the biases: how often a unit is on is not complexity."""
         for group in list(optimizer.param_groups):
             biases = [parameter for parameter in group["params"] if parameter.ndim == 1]
             group["params"] = [parameter for parameter in group["params"] if parameter.ndim > 1]
             optimizer.add_param_group({**group, "params": biases, "weight_decay": 0.0})
-        return optimizer
 
-    def on_validation_epoch_start(self) -> None:
+    def state_of_all_workers(self) -> dict[str, Tensor]:
+        return self.chains.state_of_all_workers()
+
+    def take_state(self, state: dict[str, Tensor]) -> None:
+        self.chains.take_state(state, self.layer.weights.device)
+
+    def start_validation(self) -> None:
         self._sum = torch.zeros_like(self.layer.visible_bias)
         self._free_energy, self._num_samples = 0.0, 0
 
-    def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
+    def validate(self, batch: dict[str, Tensor]) -> dict[str, Mean]:
         visible = self.visible(batch)
         self._sum += visible.sum(0)
         self._free_energy += float(self.layer.free_energy(visible).double().sum())
         self._num_samples += len(visible)
-        error = reconstruction_error(self.layer, visible).mean()
-        self.log(
-            "validation/reconstruction_error", error, on_epoch=True, batch_size=len(visible), sync_dist=True
-        )
+        return {"validation/reconstruction_error": Mean.of(reconstruction_error(self.layer, visible))}
 
-    def on_validation_epoch_end(self) -> None:
+    def finish_validation(self) -> dict[str, float]:
         free_energy = self._free_energy / self._num_samples
         mean = self._sum / self._num_samples
         log_z = log_partition(self.layer, mean, _NUM_CHAINS, _NUM_TEMPERATURES, _EXACT_UP_TO).value
-        self.log("validation/log_likelihood", -free_energy - log_z, sync_dist=True)
+        return {"validation/log_likelihood": -free_energy - log_z}
 
     def served(self) -> nn.Module:
         """From images in 0..1 to the probabilities of the layer's hidden units."""

@@ -4,17 +4,15 @@ Each process has chains of its own; a checkpoint keeps those of all, so that a t
 number of processes.
 """
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
-from modules.tasks.task import Task
+_NAME = "particles"
 
 
-class PersistentChains(Task):
-    """Base of tasks with chains.
+class PersistentChains(nn.Module):
+    """Part of a task with chains.
 
     Attributes:
         particles: hidden states of this process's chains; None until there are any.
@@ -22,19 +20,22 @@ class PersistentChains(Task):
 
     particles: Float[Tensor, "chains hidden"] | None
 
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
-        # `on_save_checkpoint` keeps those of all processes.
-        self.register_buffer("particles", None, persistent=False)
+    def __init__(self) -> None:
+        super().__init__()
+        # Left out of `state_dict`, which would hold those of this process alone.
+        self.register_buffer(_NAME, None, persistent=False)
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if self.particles is not None:
-            checkpoint["state_dict"]["particles"] = _of_all_workers(self.particles)
+    def state_of_all_workers(self) -> dict[str, Tensor]:
+        """The particles of all processes, the first one's first; nothing where there are none."""
+        if self.particles is None:
+            return {}
+        return {_NAME: _of_all_workers(self.particles)}
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        particles = checkpoint["state_dict"].pop("particles", None)
+    def take_state(self, state: dict[str, Tensor], device: torch.device) -> None:
+        """Goes on with this process's share of the particles that a checkpoint holds."""
+        particles = state.pop(_NAME, None)
         if particles is not None:
-            self.particles = _of_this_worker(particles).to(next(self.model.parameters()).device)
+            self.particles = _of_this_worker(particles).to(device)
 
 
 def _of_all_workers(mine: Float[Tensor, "mine hidden"]) -> Float[Tensor, "all hidden"]:

@@ -12,6 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modules.metrics.mean import Mean
+from modules.models.protocols import Autoencoder
 from modules.tasks.image_inputs import demand_unit_interval, image_inputs
 from modules.tasks.task import Task
 
@@ -22,12 +24,12 @@ if TYPE_CHECKING:
 class Encoder(nn.Module):
     """The half of an autoencoder that gives codes."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Autoencoder) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch code"]:
-        return self.model.encode(images)  # pyright: ignore[reportCallIssue]
+        return self.model.encode(images)
 
 
 class Reconstruction(Task):
@@ -49,6 +51,7 @@ class Reconstruction(Task):
 
     validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {"validation/loss": "min"}
     evaluator = "modules.evaluation.reconstruction_evaluator"
+    model: Autoencoder
 
     def __init__(
         self,
@@ -58,7 +61,7 @@ class Reconstruction(Task):
         preprocessing: nn.Module | None = None,
     ) -> None:
         super().__init__(model)
-        if not hasattr(model, "decode"):
+        if not isinstance(model, Autoencoder):
             raise ValueError(f"{type(model).__name__} cannot decode: reconstruction needs an autoencoder")
         self.error = error
         self.noise = noise
@@ -81,6 +84,13 @@ class Reconstruction(Task):
 
     def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
         """Mean over the batch of what a reconstruction costs."""
+        return self.costs(batch).mean()
+
+    def validate(self, batch: dict[str, Tensor]) -> dict[str, Mean]:
+        return {"validation/loss": Mean.of(self.costs(batch))}
+
+    def costs(self, batch: dict[str, Tensor]) -> Float[Tensor, " batch"]:
+        """What the reconstruction of each image costs."""
         images = self.inputs(batch)
         noisy = self.noise(images) if self.training and self.noise is not None else images
         reconstructed = self.model(noisy)
@@ -88,26 +98,22 @@ class Reconstruction(Task):
             cost = functional.binary_cross_entropy_with_logits(reconstructed, images, reduction="none")
         else:
             cost = functional.mse_loss(reconstructed, images, reduction="none")
-        return cost.flatten(1).sum(1).mean()
+        return cost.flatten(1).sum(1)
 
     def decode(self, codes: Float[Tensor, "batch code"]) -> Float[Tensor, "batch channels height width"]:
         """The images that codes stand for, in 0..1 or, by `squared_error`, about that."""
-        pixels = self.model.decode(codes)  # pyright: ignore[reportCallIssue]
+        pixels = self.model.decode(codes)
         return pixels.sigmoid() if self.error == "cross_entropy" else pixels
 
     def reconstruct(
         self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
         """The images reconstructed from their codes, as `decode` gives them."""
-        return self.decode(self.model.encode(images))  # pyright: ignore[reportCallIssue]
-
-    def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
-        loss = self.loss(batch)
-        self.log("validation/loss", loss, on_epoch=True, batch_size=len(batch["image"]), sync_dist=True)
+        return self.decode(self.model.encode(images))
 
     def served(self) -> nn.Module:
         """From images in 0..1 to their codes."""
         return Encoder(self.model)
 
     def output_names(self, settings: "DataSettings") -> list[str]:
-        return [f"code {number}" for number in range(self.model.code_size)]  # pyright: ignore
+        return [f"code {number}" for number in range(self.model.code_size)]

@@ -11,20 +11,18 @@ Deviates: the memory's chains are persistent (Tieleman 2008); the paper's begin 
 are targets of the up-pass as they are. In the memory's statistics its own units are at their probabilities.
 """
 
-from typing import ClassVar, Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.bricks.boltzmann_layer import sample_bernoulli
+from modules.bricks.gibbs_sampling import sample_bernoulli, sample_hidden
 from modules.models.boltzmann.generative_belief_net import GenerativeBeliefNet
 from modules.tasks.classification import Classification
 from modules.tasks.persistent_chains import PersistentChains
 
 
-class UpDown(PersistentChains, Classification):
+class UpDown(Classification):
     """Learns the joint distribution of images and labels; the likeliest label names an image.
 
     Batches hold `image` ([batch, channels, height, width], uint8 0..255 or float 0..1) and `label`
@@ -40,8 +38,9 @@ class UpDown(PersistentChains, Classification):
         ValueError: if the model has no associative memory, or `num_gibbs_steps` is below 1.
     """
 
-    validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = Classification.validation_metrics
     evaluator = "modules.evaluation.up_down_evaluator"
+
+    model: GenerativeBeliefNet
 
     def __init__(
         self,
@@ -55,22 +54,21 @@ class UpDown(PersistentChains, Classification):
             raise ValueError(f"{type(model).__name__} has no associative memory: up-down needs one")
         if num_gibbs_steps < 1:
             raise ValueError(f"num_gibbs_steps={num_gibbs_steps} is below 1: nothing would be sampled")
+        self.chains = PersistentChains()
         self.num_gibbs_steps = num_gibbs_steps
 
     def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
-        model = self.model
-        assert isinstance(model, GenerativeBeliefNet)
-        top = model.top
+        model, top = self.model, self.model.top
         with torch.no_grad():
             states = [self.training_inputs(batch).flatten(1)]
             for layer in model.recognition:
                 states.append(sample_bernoulli(layer(states[-1]).sigmoid()))
             memorised = model.memorised(states[-1], batch["label"])
-            if self.particles is None:
-                self.particles = top.sample_hidden(memorised)
+            if self.chains.particles is None:
+                self.chains.particles = sample_hidden(top, memorised)
             fantasy = memorised
             for _ in range(self.num_gibbs_steps):
-                fantasy, self.particles = model.gibbs(self.particles)
+                fantasy, self.chains.particles = model.gibbs_step(self.chains.particles)
             dreams = [fantasy[:, : -model.num_classes]]
             for layer in reversed(model.generation):
                 dreams.insert(0, sample_bernoulli(layer(dreams[0]).sigmoid()))
@@ -80,6 +78,12 @@ class UpDown(PersistentChains, Classification):
             cost = cost + _surprise(down(states[level + 1]), states[level])
             cost = cost + _surprise(up(dreams[level]), dreams[level + 1])
         return cost
+
+    def state_of_all_workers(self) -> dict[str, Tensor]:
+        return self.chains.state_of_all_workers()
+
+    def take_state(self, state: dict[str, Tensor]) -> None:
+        self.chains.take_state(state, self.model.top.weights.device)
 
 
 def _surprise(

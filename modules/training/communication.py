@@ -6,9 +6,9 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import distributed
 
-from modules.tasks.task import Task
 from modules.training.curves import Curves
 from modules.training.data_parallel import DataParallelStrategy
+from modules.training.training_step import TrainingModule
 
 
 class Communication(Callback):
@@ -39,8 +39,8 @@ class Communication(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        assert isinstance(pl_module, Task)
-        for buffer in pl_module.model.buffers():
+        assert isinstance(pl_module, TrainingModule)
+        for buffer in pl_module.task.model.buffers():
             distributed.broadcast(buffer, src=0)
         self._seconds += time.perf_counter() - self._block_started_s
         step = trainer.global_step

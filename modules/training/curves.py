@@ -13,8 +13,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import Logger
 
 from modules.configuration.errors import UserError
-from modules.tasks.task import Task
 from modules.training.data_parallel import mean_over_workers
+from modules.training.training_step import TrainingModule
 
 
 class MetricSink(Protocol):
@@ -26,7 +26,7 @@ class MetricSink(Protocol):
 
 
 class Curves(Logger):
-    """All learning curves of a run: Lightning's logger, so that `self.log` of any task ends here too.
+    """All learning curves of a run: Lightning's logger.
 
     Args:
         sink: gets every point as well; None = the history alone.
@@ -115,14 +115,14 @@ class LossCurve(Callback):
     """Records the mean loss and the learning rate every so many steps, and stops a training that diverges.
 
     Args:
-        task: what is trained.
+        module: what is trained.
         curves: where the points go.
         every_steps: steps that one point is the mean of.
     """
 
-    def __init__(self, task: Task, curves: Curves, every_steps: int) -> None:
-        self.task = task
-        self.means = MeanLosses(curves, every_steps, task.learning_rate)
+    def __init__(self, module: TrainingModule, curves: Curves, every_steps: int) -> None:
+        self.module = module
+        self.means = MeanLosses(curves, every_steps, module.learning_rate)
         self._waiting: list[torch.Tensor] = []
         self._num_waiting = 0
 
@@ -159,9 +159,9 @@ class LossCurve(Callback):
             UserError: a loss or a weight is not a finite number.
         """
         self.take_in(trainer)
-        if not torch.nn.utils.get_total_norm(self.task.parameters()).isfinite():
+        if not torch.nn.utils.get_total_norm(self.module.parameters()).isfinite():
             step = trainer.global_step
-            raise diverged(step, "a weight is not a finite number", self.task.learning_rate(step - 1))
+            raise diverged(step, "a weight is not a finite number", self.module.learning_rate(step - 1))
 
     def state_dict(self) -> dict[str, Any]:
         return self.means.state_dict()

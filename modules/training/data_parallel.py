@@ -8,6 +8,7 @@ arXiv 2006.15704; backward and communication do not overlap here).
 """
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, distributed, nn
 from torch.distributed import ReduceOp
 
 from modules.configuration.errors import UserError
+from modules.metrics.mean import Mean
 
 BUCKET_BYTES = 25 * 2**20
 
@@ -40,14 +42,34 @@ def mean_over_workers(values: Tensor) -> Tensor:
     return total / world_size()
 
 
+def figures_of_all_workers(means: Mapping[str, Mean], figures: Mapping[str, float]) -> dict[str, float]:
+    """What all processes together found, the same in each.
+
+    Args:
+        means: each process's share of them.
+        figures: by name, the same names in each process; their plain averages are taken.
+    """
+    shares = [(float(mean.total), float(mean.count)) for mean in means.values()]
+    shares += [(figure, 1.0) for figure in figures.values()]
+    if world_size() > 1:
+        summed = torch.tensor(shares, dtype=torch.float64, device=_device())
+        distributed.all_reduce(summed)
+        shares = summed.tolist()
+    return {name: total / count for name, (total, count) in zip([*means, *figures], shares, strict=True)}
+
+
 def highest(number: int) -> int:
     """The highest number of all processes."""
     if world_size() == 1:
         return number
-    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-    highest = torch.tensor(number, device=device)
+    highest = torch.tensor(number, device=_device())
     distributed.all_reduce(highest, ReduceOp.MAX)
     return int(highest)
+
+
+def _device() -> str:
+    """Where numbers have to be to travel between processes."""
+    return "cuda" if distributed.get_backend() == "nccl" else "cpu"
 
 
 def all_workers(value: Any) -> list[Any]:
@@ -61,7 +83,7 @@ def all_workers(value: Any) -> list[Any]:
 class DataParallelStrategy(ParallelStrategy):
     """Lightning's share of a process group that was joined before: one device, the module as it is."""
 
-    is_distributed = True  # asked by `self.log(sync_dist=True)`
+    is_distributed = True
     _average: "GradientAverage | None" = None
 
     @property
@@ -165,8 +187,9 @@ class GradientAverage:
     def _packed(self, bucket: "_Bucket") -> Tensor:
         for parameter, view in zip(bucket.parameters, bucket.views, strict=True):
             if parameter.grad is None:
+                name = self._names[parameter].removeprefix("task.")
                 raise UserError(
-                    f"{self._names[parameter]} gets no gradient, and workers do not know of each other's",
+                    f"{name} gets no gradient, and workers do not know of each other's",
                     "Use it in the loss, set its requires_grad to False, or set runtime.num_workers=1",
                 )
             view.copy_(parameter.grad)

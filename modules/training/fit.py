@@ -24,7 +24,7 @@ from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.static_analysis.targets import build
 from modules.tasks.build_task import build_task
-from modules.tasks.task import Optimisation, Task
+from modules.tasks.task import Task
 from modules.training.checkpoint import AtomicCheckpointIO, CheckpointSaver
 from modules.training.communication import Communication
 from modules.training.curves import Curves, LossCurve, MetricSink
@@ -36,6 +36,7 @@ from modules.training.initial_weights import begin_from
 from modules.training.interruption import Interruption
 from modules.training.progress import ProgressDisplay
 from modules.training.random_state import RandomState, seed_all
+from modules.training.training_step import Optimisation, TrainingModule
 
 
 class BlockLoader(Protocol):
@@ -111,17 +112,18 @@ def fit(
     console = console or Console(stderr=True)
     begun = _begin(task, plan, console)
     fine_tuning = plan.fine_tuning
-    task.optimise_with(
+    module = TrainingModule(
+        task,
         Optimisation(
             build_optimizer=_optimizer_builder(task, plan.optimizer, fine_tuning.lr_decay),
             schedule=build(plan.schedule),
             num_steps=num_steps,
             block_steps=settings.block_steps,
             gradient_clip_norm=settings.gradient_clip_norm,
-        )
+        ),
     )
-    curves = Curves(sink, lambda: task.global_step)
-    losses = LossCurve(task, curves, settings.log_every_steps)
+    curves = Curves(sink, lambda: module.global_step)
+    losses = LossCurve(module, curves, settings.log_every_steps)
     progress = ProgressDisplay(console, curves, settings.batch_size, num_steps)
     chosen: list[Callback] = []
     if fine_tuning.frozen_parts:
@@ -168,7 +170,7 @@ def fit(
                 enable_model_summary=False,
             )
             trainer.fit(
-                task,
+                module,
                 train_dataloaders=training,
                 val_dataloaders=validation,
                 ckpt_path=checkpoint if checkpoint.exists() else None,

@@ -34,6 +34,13 @@ def test_it_is_the_gradient_of_a_convolution():
     torch.testing.assert_close(layer(maps), expected)
 
 
+def test_maps_are_normalised_where_that_is_wanted():
+    layer = DeconvolutionLayer(2, 4, 4, stride=2, norm="batch")
+    answer = layer(5 + 3 * torch.randn(16, 2, 10, 10))
+    assert layer.deconvolution.bias is None
+    assert answer.mean(dim=(0, 2, 3)).tolist() == pytest.approx([0] * 4, abs=1e-4)
+
+
 @pytest.mark.parametrize("kernel_size, stride", [(4, 2), (3, 1), (6, 3)])
 def test_initial_weights_keep_the_variance_of_the_signal(kernel_size, stride):
     torch.manual_seed(0)

@@ -6,17 +6,17 @@ from modules.bricks.inverted_residual import InvertedResidual
 
 def test_where_the_last_convolution_is_silent_the_input_goes_through():
     block = InvertedResidual(8, 8, kernel_size=5).eval()
-    torch.nn.init.zeros_(block.project.normalisation.weight)
+    torch.nn.init.zeros_(block.get_parameter("project.normalisation.weight"))
     maps = torch.randn(2, 8, 7, 7)
     assert torch.equal(block(maps), maps)
 
 
-@pytest.mark.parametrize(("out_channels", "stride"), [(8, 2), (12, 1)])
-def test_another_shape_has_no_shortcut(out_channels, stride):
-    block = InvertedResidual(8, out_channels, stride=stride).eval()
-    torch.nn.init.zeros_(block.project.normalisation.weight)
+@pytest.mark.parametrize(("num_filters", "stride"), [(8, 2), (12, 1)])
+def test_another_shape_has_no_shortcut(num_filters, stride):
+    block = InvertedResidual(8, num_filters, stride=stride).eval()
+    torch.nn.init.zeros_(block.get_parameter("project.normalisation.weight"))
     answer = block(torch.randn(2, 8, 7, 7))
-    assert answer.shape == (2, out_channels, -(-7 // stride), -(-7 // stride)) and not answer.any()
+    assert answer.shape == (2, num_filters, -(-7 // stride), -(-7 // stride)) and not answer.any()
 
 
 def test_an_expansion_of_one_has_two_convolutions():

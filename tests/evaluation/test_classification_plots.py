@@ -37,8 +37,8 @@ def test_a_written_image_is_as_bright_as_the_net_takes_it(
     tmp_path: Path, image: torch.Tensor, grey: list[int]
 ) -> None:
     write_image(image, tmp_path / "a.png")
-    with Image.open(tmp_path / "a.png") as image:
-        pixels = numpy.array(image)
+    with Image.open(tmp_path / "a.png") as written:
+        pixels = numpy.array(written)
     assert pixels[0, :: pixels.shape[1] // len(grey)].tolist() == grey
 
 

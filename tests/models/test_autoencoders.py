@@ -35,8 +35,10 @@ def test_the_dense_decoder_is_the_encoder_in_a_mirror():
         for kind in ("weight", "bias")
     ]
     for k in range(3):
-        down, up = model.encoder[k].linear, model.decoder[2 - k].linear
-        assert down.weight.shape == up.weight.T.shape
+        down, up = (
+            model.get_parameter(f"{name}.linear.weight") for name in (f"encoder.{k}", f"decoder.{2 - k}")
+        )
+        assert down.shape == up.T.shape
     for side in (model.encoder, model.decoder):
         assert [type(layer.activation).__name__ for layer in side] == ["Sigmoid", "Sigmoid", "Identity"]
 

@@ -41,12 +41,12 @@ def built(request):
 
 
 def objective(model, images, labels):
-    """The cross-entropy of classes, or of pixels where the model draws its input; an RBM passes it back.
+    """The cross-entropy of classes, or of pixels where the model reconstructs; an RBM passes its input back.
 
     What a model does beside its forward pass is asked for too.
     """
     if isinstance(model, RBM):
-        return reconstruction_error(model.layers[0], images.flatten(1)).mean()
+        return reconstruction_error(model.boltzmann_layers()[0], images.flatten(1)).mean()
     answer = model(images)
     if answer.shape == images.shape:
         return functional.binary_cross_entropy_with_logits(answer, images)
@@ -66,7 +66,8 @@ def knows(model, images, labels):
 
 
 def ten_steps(model, images, labels):
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    # A larger rate makes a deep net with batch normalisation chaotic: rounding grows tenfold at each step.
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
     losses = []
     for _ in range(10):
         loss = objective(model, images, labels)
@@ -119,10 +120,11 @@ def test_it_comes_back_whole_from_a_file(built):
 
 
 def test_ten_steps_cost_what_they_cost_before(built):
+    """In float64, of which CPUs that round in different ways leave twelve digits alike."""
     name, model, images, labels = built
-    losses = ten_steps(model, images, labels)
+    losses = ten_steps(model.double(), images.double(), labels)
     golden = GOLDEN / f"{name.replace('/', '-')}.json"
     if os.environ.get("TRAINYARD_WRITE_GOLDEN"):
-        golden.write_text(json.dumps([round(loss, 6) for loss in losses]) + "\n")
-    assert losses == pytest.approx(json.loads(golden.read_text()), rel=1e-3)
+        golden.write_text(json.dumps([round(loss, 12) for loss in losses]) + "\n")
+    assert losses == pytest.approx(json.loads(golden.read_text()), rel=1e-9)
     assert losses[-1] < losses[0]

@@ -1,19 +1,17 @@
 """Contrastive divergence: its gradient, its chains, its place in a training, what it refuses."""
 
-from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.optim import SGD
 
 from modules.configuration.errors import UserError
 from modules.metrics.partition_function import exact_log_partition
 from modules.models.boltzmann.deep_belief_net import DeepBeliefNet
 from modules.models.boltzmann.rbm import RBM
 from modules.tasks.contrastive_divergence import ContrastiveDivergence
-from modules.tasks.task import Optimisation, Task
 from tests.bricks.test_boltzmann_layer import states
 
 SHAPE = [1, 2, 2]
@@ -38,6 +36,14 @@ def gradients(made: ContrastiveDivergence, given: dict[str, Tensor]) -> list[Ten
     made.zero_grad()
     made.loss(given).backward()
     return [parameter.grad for parameter in made.layer.parameters() if parameter.grad is not None]
+
+
+def autograd_step(made: ContrastiveDivergence, given: dict[str, Tensor], optimizer: SGD) -> Tensor:
+    loss = made.loss(given)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
 
 
 @pytest.mark.parametrize("kind", [{}, {"visible_units": "gaussian", "visible_std": 0.5}])
@@ -100,17 +106,17 @@ def test_persistent_chains_come_to_the_machines_own_distribution() -> None:
 def test_persistent_chains_go_on_where_they_were() -> None:
     made = task(persistent=True)
     made.loss(batch())
-    first = made.particles
+    first = made.chains.particles
     assert first is not None and first.shape == (6, 3)
     made.loss(batch(4))  # their number does not depend on later batches
-    assert made.particles is not None and made.particles.shape == (6, 3)
-    checkpoint: dict[str, Any] = {"state_dict": {}}
-    made.on_save_checkpoint(checkpoint)
+    assert made.chains.particles is not None and made.chains.particles.shape == (6, 3)
+    state = made.state_of_all_workers()
+    assert state.keys() == {"particles"} and not state.keys() & made.state_dict().keys()
     other = task(persistent=True)
-    other.on_load_checkpoint(checkpoint)
-    assert checkpoint["state_dict"] == {}
-    assert torch.equal(other.particles, made.particles)  # type: ignore[arg-type]
-    assert task().particles is None
+    other.take_state(state)
+    assert state == {}
+    assert torch.equal(other.chains.particles, made.chains.particles)  # type: ignore[arg-type]
+    assert task().chains.particles is None
 
 
 def test_sparsity_pulls_activities_to_their_target() -> None:
@@ -126,7 +132,7 @@ def test_sparsity_pulls_activities_to_their_target() -> None:
     torch.testing.assert_close(results[1][2] - results[0][2], 0.5 * excess)
 
 
-def test_binarised_pixels_are_drawn_by_their_grey_level() -> None:
+def test_binarised_pixels_are_sampled_by_their_grey_level() -> None:
     made = task(binarise=True)
     given = {"image": batch(1)["image"].repeat(20_000, 1, 1, 1)}
     visible = made.visible(given)
@@ -136,11 +142,9 @@ def test_binarised_pixels_are_drawn_by_their_grey_level() -> None:
 
 def test_biases_do_not_decay() -> None:
     made = task()
-    made.optimise_with(
-        Optimisation(lambda params: torch.optim.SGD(params, lr=1.0, weight_decay=0.1), lambda _: 1.0, 1)
-    )
-    made._trainer = type("Trainer", (), {"precision_plugin": None})()  # type: ignore[assignment]
-    optimizer = made.configure_optimizers()
+    optimizer = SGD(made.layer.parameters(), lr=1.0, weight_decay=0.1)
+    optimizer.param_groups[0]["initial_lr"] = 1.0
+    made.regroup(optimizer)
     before = [parameter.detach().clone() for parameter in made.layer.parameters()]
     for parameter in made.layer.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -159,18 +163,15 @@ def test_biases_do_not_decay() -> None:
 def test_the_short_way_down_leads_where_autograd_does(kind: dict, optimizer: dict) -> None:
     def descended(way: Any) -> tuple[list[Tensor], list[Tensor]]:
         made = task(**kind, persistent=True, sparsity_cost=0.3)
-        build = partial(torch.optim.SGD, lr=0.1, weight_decay=0.2, **optimizer)
-        made.optimise_with(Optimisation(build, lambda _: 1.0, 1))
-        plugin, strategy = SimpleNamespace(), SimpleNamespace(post_backward=lambda loss: None)
-        made._trainer = SimpleNamespace(precision_plugin=plugin, strategy=strategy)  # type: ignore[assignment]
-        built = made.configure_optimizers()
+        built = SGD(made.layer.parameters(), lr=0.1, weight_decay=0.2, **optimizer)
+        made.regroup(built)
         torch.manual_seed(2)
         losses = [way(made, batch(), built) for _ in range(4)]
         return losses, list(made.layer.parameters())
 
     (losses, short), (autograd_losses, long) = (
-        descended(ContrastiveDivergence.descend),
-        descended(Task.descend),
+        descended(ContrastiveDivergence.gradient_step),
+        descended(autograd_step),
     )
     torch.testing.assert_close(losses, autograd_losses)
     torch.testing.assert_close(short, long)
@@ -183,13 +184,14 @@ def test_one_layer_of_a_stack_learns_from_the_probabilities_below() -> None:
     model = DeepBeliefNet(SHAPE, num_classes=2, hidden_sizes=[5, 3])
     made = ContrastiveDivergence(model, layer=1, units=FLOATS)
     given = batch()
-    expected = model.layers[0].hidden_probabilities(given["image"].flatten(1))
+    first, second = model.boltzmann_layers()
+    expected = first.hidden_probabilities(given["image"].flatten(1))
     assert torch.equal(made.visible(given), expected)
     made.loss(given).backward()
     learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert learning == {"layers.1.weights", "layers.1.visible_bias", "layers.1.hidden_bias"}
     assert {name for name, parameter in model.named_parameters() if parameter.grad is not None} == learning
-    assert torch.equal(made.served()(given["image"]), model.layers[1].hidden_probabilities(expected))
+    assert torch.equal(made.served()(given["image"]), second.hidden_probabilities(expected))
     assert len(made.output_names(None)) == 3  # type: ignore[arg-type]
     assert set(made.state_dict()) == {f"model.{name}" for name in model.state_dict()}
 
@@ -245,12 +247,11 @@ def test_it_learns_in_mixed_precision() -> None:
 def test_the_short_way_down_learns_in_mixed_precision(optimizer: dict) -> None:
     def descended(dtype: torch.dtype) -> list[Tensor]:
         made = task(persistent=True)
-        made.optimise_with(Optimisation(partial(torch.optim.SGD, lr=0.1, **optimizer), lambda _: 1.0, 1))
-        made._trainer = SimpleNamespace(precision_plugin=SimpleNamespace())  # type: ignore[assignment]
-        built = made.configure_optimizers()
+        built = SGD(made.layer.parameters(), lr=0.1, **optimizer)
+        made.regroup(built)
         torch.manual_seed(2)
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16):
-            made.descend(batch(500), built)
+            made.gradient_step(batch(500), built)
         return list(made.layer.parameters())
 
     for mixed, plain in zip(descended(torch.bfloat16), descended(torch.float32), strict=True):

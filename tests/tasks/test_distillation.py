@@ -1,5 +1,7 @@
 """The loss of distillation, against the paper's equations."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -18,7 +20,7 @@ def batch(num_samples: int = 6) -> dict[str, torch.Tensor]:
     }
 
 
-def student(**settings: float) -> Distillation:
+def student(**settings: Any) -> Distillation:
     torch.manual_seed(1)
     return Distillation(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), 3, **settings)
 
@@ -36,6 +38,7 @@ def test_the_gradient_in_the_logits_is_the_papers() -> None:
     teacher = torch.randn(6, 3, dtype=torch.float64)
     task.soft_loss(logits, teacher.log_softmax(dim=1)).backward()
     difference = (logits / temperature).softmax(dim=1) - (teacher / temperature).softmax(dim=1)
+    assert logits.grad is not None
     assert torch.allclose(logits.grad, difference * temperature / len(logits))
 
 
@@ -46,6 +49,7 @@ def test_high_temperature_matches_logits() -> None:
     logits = (logits - logits.mean(dim=1, keepdim=True)).requires_grad_()
     teacher = teacher - teacher.mean(dim=1, keepdim=True)
     task.soft_loss(logits, teacher).backward()
+    assert logits.grad is not None
     assert torch.allclose(logits.grad, (logits.detach() - teacher) / 3 / len(logits), rtol=1e-2, atol=1e-4)
 
 

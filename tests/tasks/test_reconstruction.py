@@ -1,4 +1,4 @@
-"""Reconstruction: what it costs to draw an image again, and what is served."""
+"""Reconstruction: what it costs to reconstruct an image, and what is served."""
 
 import pytest
 import torch
@@ -37,11 +37,11 @@ def test_cross_entropy_is_that_of_each_pixel_summed_over_the_image(batch: dict[s
     torch.testing.assert_close(plain.reconstruct(pixels), white)
 
 
-def test_squared_error_is_of_what_the_model_draws(batch: dict[str, Tensor]) -> None:
+def test_squared_error_is_of_the_reconstructed_pixels(batch: dict[str, Tensor]) -> None:
     plain = task(error="squared_error")
-    pixels, drawn = plain.inputs(batch), plain.model(plain.inputs(batch))
-    torch.testing.assert_close(plain.loss(batch), (pixels - drawn).square().sum((1, 2, 3)).mean())
-    assert torch.equal(plain.reconstruct(pixels), drawn)
+    pixels, reconstructed = plain.inputs(batch), plain.model(plain.inputs(batch))
+    torch.testing.assert_close(plain.loss(batch), (pixels - reconstructed).square().sum((1, 2, 3)).mean())
+    assert torch.equal(plain.reconstruct(pixels), reconstructed)
 
 
 def test_noise_is_encoded_in_training_only_and_the_clean_image_is_wanted(batch: dict[str, Tensor]) -> None:
@@ -53,7 +53,7 @@ def test_noise_is_encoded_in_training_only_and_the_clean_image_is_wanted(batch: 
     assert torch.equal(noisy.loss(batch), plain.loss(batch))
 
 
-def test_noise_is_drawn_anew_for_each_batch(batch: dict[str, Tensor]) -> None:
+def test_noise_is_sampled_for_each_batch(batch: dict[str, Tensor]) -> None:
     noisy = task(noise=MaskingNoise(0.5))
     assert noisy.loss(batch) != noisy.loss(batch)
 

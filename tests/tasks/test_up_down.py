@@ -1,5 +1,7 @@
 """Up-down: each weight's gradient is the one of the paper's appendix, and dreams are of the right label."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -18,7 +20,7 @@ def batch(num_samples: int) -> dict[str, Tensor]:
     return {"image": image, "label": torch.ones(num_samples, dtype=torch.int64)}
 
 
-def task(**keywords: int) -> UpDown:
+def task(**keywords: Any) -> UpDown:
     torch.manual_seed(0)
     made = UpDown(GenerativeBeliefNet(SHAPE, num_classes=3, hidden_sizes=(3, 4)), num_classes=3, **keywords)
     for parameter in made.parameters():
@@ -29,28 +31,28 @@ def task(**keywords: int) -> UpDown:
 def test_gradients_are_those_of_the_appendix() -> None:
     made, given = task(), batch(200_000)
     up, down, top = made.model.recognition[0], made.model.generation[0], made.model.top
-    drawn: list[Tensor] = []
-    gibbs = made.model.gibbs
+    sampled: list[Tensor] = []
+    gibbs = made.model.gibbs_step
 
     def listened(hidden: Tensor) -> tuple[Tensor, Tensor]:
-        drawn.extend(gibbs(hidden))
-        return drawn[0], drawn[1]
+        sampled.extend(gibbs(hidden))
+        return sampled[0], sampled[1]
 
-    made.model.gibbs = listened  # type: ignore[method-assign]
+    made.model.gibbs_step = listened  # type: ignore[method-assign]
     made.loss(given).backward()
     with torch.no_grad():
         pixels, num = given["image"].flatten(1), 200_000
         likely = up(pixels).sigmoid()
-        # Means over the states that can be drawn, here of three independent units.
+        # Means over the states that can be sampled, here of three independent units.
         states = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 3)
         chances = torch.where(states == 1, likely[0], 1 - likely[0]).prod(1)
         wake = (chances[:, None] * (down(states).sigmoid() - pixels[0])).T @ states
         assert down.weight.grad is not None and up.weight.grad is not None
         torch.testing.assert_close(down.weight.grad, wake, rtol=0, atol=0.01)
-        features, label = drawn[0][:, :3], drawn[0][:, 3:]
+        features, label = sampled[0][:, :3], sampled[0][:, 3:]
         assert torch.equal(label.sum(1), torch.ones(num))
-        # Pixels are drawn from the features; their means over draws have no closed form here, the bias has.
-        sleep = []
+        # Pixels are sampled from the features; their means over samples have no closed form here, the bias
+        has.sleep = []
         for state in states:
             of_pixels = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4)
             mean = down(state).sigmoid()
@@ -63,7 +65,7 @@ def test_gradients_are_those_of_the_appendix() -> None:
         )
         data = torch.cat([states, torch.tensor([0.0, 1, 0]).expand(8, 3)], dim=1)
         statistic = (
-            top.hidden_probabilities(drawn[0]).T @ drawn[0] / num - (chances[:, None] * of_data).T @ data
+            top.hidden_probabilities(sampled[0]).T @ sampled[0] / num - (chances[:, None] * of_data).T @ data
         )
         assert top.weights.grad is not None
         torch.testing.assert_close(top.weights.grad, statistic, rtol=0, atol=0.01)
@@ -72,9 +74,13 @@ def test_gradients_are_those_of_the_appendix() -> None:
 def test_chains_go_on() -> None:
     made = task(num_gibbs_steps=2)
     made.loss(batch(6))
-    first = made.particles
+    first = made.chains.particles
     made.loss(batch(4))
-    assert first is not None and made.particles is not None and made.particles.shape == first.shape == (6, 4)
+    assert (
+        first is not None
+        and made.chains.particles is not None
+        and made.chains.particles.shape == first.shape == (6, 4)
+    )
 
 
 def test_it_dreams_what_it_learned() -> None:

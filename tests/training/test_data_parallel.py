@@ -56,16 +56,14 @@ def test_workers_learn_what_one_alone_learns(
     assert statuses == [0] * num_workers, shown(together, num_workers)
 
     # One step in bfloat16 has 8 bits, and the sum of four shares is rounded otherwise than that of all.
-    tolerance = (
-        {"rtol": 0.02, "atol": 0.01} if "precision" in str(overrides) else {"rtol": 1e-3, "atol": 1e-4}
-    )
+    relative, absolute = (0.02, 0.01) if "precision" in str(overrides) else (1e-3, 1e-4)
     for name, value in weights(alone).items():
-        torch.testing.assert_close(weights(together)[name], value, **tolerance)
+        torch.testing.assert_close(weights(together)[name], value, rtol=relative, atol=absolute)
     histories = read(alone, "history.json"), read(together, "history.json")
     for name, points in histories[0].items():
         for (step, value), (other_step, other) in zip(points, histories[1][name], strict=True):
             assert step == other_step
-            assert other == pytest.approx(value, rel=tolerance["rtol"], abs=tolerance["atol"]), (name, step)
+            assert other == pytest.approx(value, rel=relative, abs=absolute), (name, step)
     # All of them have the same weights after every block, bit by bit.
     blocks = [[line["weights"] for line in recorded(together, rank)] for rank in range(num_workers)]
     assert all(block == blocks[0] for block in blocks)
@@ -172,7 +170,7 @@ def test_buckets_of_any_size_bring_each_gradient_to_its_parameter(
 ) -> None:
     monkeypatch.setattr(data_parallel, "BUCKET_BYTES", bucket_bytes)
     module = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3).double(), nn.Linear(3, 2))
-    module[2].bias.requires_grad = False
+    module.get_parameter("2.bias").requires_grad_(False)
     average = data_parallel.GradientAverage(module)
     assert average.num_bytes == 4 * 24 + 8 * 15 + 4 * 6
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]

@@ -54,7 +54,7 @@ def test_curves_hold_what_was_trained(small_shards: Path, tmp_path: Path) -> Non
     assert curves.history["train/loss"][-1][1] < curves.history["train/loss"][0][1]
     assert curves.history["validation/accuracy"][-1][1] > 0.9
     # Warm-up over the first twentieth, then down: step n of the optimiser is progress (n - 1) / steps.
-    rates = dict(map(tuple, curves.history["train/learning_rate"]))
+    rates = {int(step): rate for step, rate in curves.history["train/learning_rate"]}
     assert rates[5] == pytest.approx(small_plan("lenet").optimizer["lr"] * 4 / steps / 0.05)
     assert sorted(sink.points) == sorted(
         (name, value, step) for name, points in curves.history.items() for step, value in points

@@ -23,8 +23,8 @@ class Watch(Callback):
         self.break_at = break_at
         self.norms: list[list[float]] = []
 
-    def on_before_optimizer_step(self, trainer: Any, task: Any, optimizer: Any) -> None:
-        weights = [weight for name, weight in task.model.named_parameters() if name.endswith("weight")]
+    def on_before_optimizer_step(self, trainer: Any, module: Any, optimizer: Any) -> None:
+        weights = [weight for name, weight in module.task.model.named_parameters() if name.endswith("weight")]
         self.norms.append([weight.grad.norm().item() for weight in weights])
         if len(self.norms) == self.break_at:
             raise ConnectionError("broken down")

@@ -25,20 +25,20 @@ def file(tmp_path: Path) -> Path:
 
 def test_a_new_head_on_a_trained_body(file: Path) -> None:
     model, found = perceptron(num_classes=3), torch.load(file, weights_only=True)
-    drawn = model.output.linear.weight.clone()
+    initial = model.output.linear.weight.clone()
     fit = begin_from(model, file)
     assert fit.new == fit.left_over == ["output.linear.weight", "output.linear.bias"]
-    assert torch.equal(model.hidden[0].linear.weight, found["hidden.0.linear.weight"])
-    assert torch.equal(model.output.linear.weight, drawn)
+    assert torch.equal(model.get_parameter("hidden.0.linear.weight"), found["hidden.0.linear.weight"])
+    assert torch.equal(model.output.linear.weight, initial)
     assert fit.num_kept == 16 * 8 + 8 + 8 * 6 + 6 and fit.num_weights == fit.num_kept + 6 * 3 + 3
     assert str(fit).startswith("4 of 6 tensors kept (190 of 211 numbers); new: output.linear.weight, ")
 
 
 def test_what_is_wanted_anew_is_not_taken(file: Path) -> None:
     model = perceptron()
-    drawn = model.output.linear.weight.clone()
+    initial = model.output.linear.weight.clone()
     assert begin_from(model, file, reinit=["output."]).new == ["output.linear.weight", "output.linear.bias"]
-    assert torch.equal(model.output.linear.weight, drawn)
+    assert torch.equal(model.output.linear.weight, initial)
     with pytest.raises(UserError, match=r"no weight of Perceptron begins with 'head\.'"):
         begin_from(model, file, reinit=["head."])
 

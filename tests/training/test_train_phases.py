@@ -41,8 +41,9 @@ def trained(small_shards: Path, tmp_path: Path) -> Any:
 def test_each_phase_begins_where_the_last_one_ended(trained: Any, tmp_path: Path) -> None:
     plan, names = trained(*PHASES)
     assert names == ["perceptron.first", "perceptron.second"]
-    folders = {RunFolder(path).read("summary.json")["recipe"]: path for path in (tmp_path / "runs").iterdir()}
-    begun = RunFolder(folders["perceptron.second"]).read("summary.json")["initial_weights"]
+    summaries = {path: RunFolder(path).read("summary.json") or {} for path in (tmp_path / "runs").iterdir()}
+    folders = {summary["recipe"]: path for path, summary in summaries.items()}
+    begun = summaries[folders["perceptron.second"]]["initial_weights"]
     assert begun["file"] == str(folders["perceptron.first"] / "weights.pt")
     assert begun["new"] == begun["left_over"] == []
     assert plan.pretrained.weights == folders["perceptron.second"] / "weights.pt"

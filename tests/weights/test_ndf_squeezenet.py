@@ -22,9 +22,12 @@ def layers():
         shapes[f"fire{number}/squeeze1x1"] = (1, 1, inputs, squeezed)
         shapes[f"fire{number}/expand1x1"] = (1, 1, squeezed, expanded)
         shapes[f"fire{number}/expand3x3"] = (3, 3, squeezed, expanded)
-    draw = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     return {
-        name: [draw.normal(size=shape).astype(np.float32), draw.normal(size=shape[-1]).astype(np.float32)]
+        name: [
+            generator.normal(size=shape).astype(np.float32),
+            generator.normal(size=shape[-1]).astype(np.float32),
+        ]
         for name, shape in shapes.items()
     }
 
@@ -40,10 +43,12 @@ def test_every_number_lands_in_its_place(layers, tmp_path):
     model = SqueezeNet((3, 64, 64), 1000)
     model.load_state_dict(NdfSqueezeNetWeights().read(written(tmp_path, layers)))
     kernel, bias = layers["fire4/expand3x3"]
-    layer = model.features[5].expand3x3.convolution
-    assert layer.weight[7, 3, 0, 2].item() == kernel[0, 2, 3, 7] and layer.bias[7].item() == bias[7]
+    weight, of_filter = (
+        model.get_parameter(f"features.5.expand3x3.convolution.{name}") for name in ("weight", "bias")
+    )
+    assert weight[7, 3, 0, 2].item() == kernel[0, 2, 3, 7] and of_filter[7].item() == bias[7]
     # Blue comes first there and last here; 64 grey levels are one here.
-    first = model.features[0].convolution.weight
+    first = model.get_parameter("features.0.convolution.weight")
     assert first[5, 0, 2, 1].item() == 64 * layers["conv1"][0][2, 1, 2, 5]
 
 

@@ -57,3 +57,7 @@ class DeepBeliefNet(nn.Module):
         for layer in self.layers:
             features = self.dropout(layer(features).sigmoid())
         return self.output(features)
+
+    def boltzmann_layers(self) -> list[BoltzmannLayer]:
+        """The machines that it is pretrained as, the lowest first."""
+        return [layer for layer in self.layers if isinstance(layer, BoltzmannLayer)]

@@ -16,7 +16,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.bricks.boltzmann_layer import BoltzmannLayer, sample_bernoulli
+from modules.bricks.boltzmann_layer import BoltzmannLayer
+from modules.bricks.gibbs_sampling import sample_bernoulli, sample_hidden
 
 
 class GenerativeBeliefNet(nn.Module):
@@ -67,7 +68,7 @@ class GenerativeBeliefNet(nn.Module):
             features = layer(features).sigmoid()
         return features
 
-    def gibbs(
+    def gibbs_step(
         self, hidden: Float[Tensor, "batch top"], label: Int[Tensor, " batch"] | None = None
     ) -> tuple[Float[Tensor, "batch visible"], Float[Tensor, "batch top"]]:
         """One step of the associative memory's chain.
@@ -84,7 +85,7 @@ class GenerativeBeliefNet(nn.Module):
         if label is None:
             label = logits[:, -self.num_classes :].softmax(1).multinomial(1)[:, 0]
         visible = self.memorised(features, label)
-        return visible, self.top.sample_hidden(visible)
+        return visible, sample_hidden(self.top, visible)
 
     def memorised(
         self, features: Float[Tensor, "batch features"], label: Int[Tensor, " batch"]

@@ -41,3 +41,7 @@ class RBM(nn.Module):
     ) -> Float[Tensor, "batch hidden_size"]:
         """Probabilities of the hidden units."""
         return self.layers[0](images.flatten(1)).sigmoid()
+
+    def boltzmann_layers(self) -> list[BoltzmannLayer]:
+        """The one machine."""
+        return [layer for layer in self.layers if isinstance(layer, BoltzmannLayer)]

@@ -51,15 +51,15 @@ class ConvolutionalAutoencoder(nn.Module):
             raise ValueError("num_filters is empty: without a convolution it is the dense autoencoder")
         self.code_size = code_size
         channels, height, width = input_shape
-        window = {"kernel_size": kernel_size, "stride": STRIDE, "padding": (kernel_size - 1) // 2}
+        window = (kernel_size, STRIDE, (kernel_size - 1) // 2)  # with its stride and padding
         down: list[nn.Module] = []
         up: list[nn.Module] = []
         for number, (outer, inner) in enumerate(pairwise([channels, *num_filters])):
-            lost = lost_size(height, **window), lost_size(width, **window)
+            lost = lost_size(height, *window), lost_size(width, *window)
             last = "identity" if number == 0 else activation
-            down.append(ConvolutionLayer(outer, inner, **window, activation=activation))
-            up.append(DeconvolutionLayer(inner, outer, **window, output_padding=lost, activation=last))
-            height, width = convolved_size(height, **window), convolved_size(width, **window)
+            down.append(ConvolutionLayer(outer, inner, *window, activation=activation))
+            up.append(DeconvolutionLayer(inner, outer, *window, output_padding=lost, activation=last))
+            height, width = convolved_size(height, *window), convolved_size(width, *window)
         maps = ([channels, *num_filters][-1], height, width)
         sizes = [maps[0] * height * width, *hidden_sizes, code_size]
         self.encoder = nn.Sequential(*down, nn.Flatten(), *dense_layers(sizes, activation, "identity"))

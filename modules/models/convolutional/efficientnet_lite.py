@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from modules.bricks.convolution import ConvolutionLayer
 from modules.bricks.dense import DenseLayer
 from modules.bricks.inverted_residual import InvertedResidual
-from modules.bricks.normalised_convolution import NormalisedConvolution
 from modules.bricks.standardisation import Standardisation
+from modules.models.features import FeatureInfo, maps_after
 
 STAGES = (
-    # expansion, channels, blocks, stride of the first, kernel size
+    # expansion, filters, blocks, stride of the first, kernel size
     (1, 16, 1, 1, 3),
     (6, 24, 2, 2, 3),
     (6, 40, 2, 2, 5),
@@ -46,14 +47,20 @@ class EfficientNetLite(nn.Module):
         if input_shape[0] not in (1, 3):
             raise ValueError(f"images of {input_shape[0]} channels: EfficientNet-Lite takes 1 or 3")
         self.standardise = Standardisation((127 / 255,) * 3, spread=128 / 255)
-        layers: list[nn.Module] = [NormalisedConvolution(3, 32, 3, stride=2, activation="relu6")]
-        channels = 32
-        for expansion, out_channels, num_blocks, first_stride, kernel_size in STAGES:
+        stem = ConvolutionLayer(3, 32, 3, stride=2, padding="same", norm="batch", activation="relu6")
+        layers: list[nn.Module] = [stem]
+        channels, reduction = 32, 2
+        of_scale: dict[int, tuple[int, FeatureInfo]] = {}
+        for stage, (expansion, num_filters, num_blocks, first_stride, kernel_size) in enumerate(STAGES, 1):
             for block in range(num_blocks):
                 stride = first_stride if block == 0 else 1
-                layers.append(InvertedResidual(channels, out_channels, kernel_size, stride, expansion))
-                channels = out_channels
-        layers.append(NormalisedConvolution(channels, 1280, 1, activation="relu6"))
+                layers.append(InvertedResidual(channels, num_filters, kernel_size, stride, expansion))
+                channels = num_filters
+            reduction *= first_stride
+            of_scale[reduction] = len(layers) - 1, FeatureInfo(f"stage{stage}", channels, reduction)
+        layers.append(ConvolutionLayer(channels, 1280, 1, norm="batch", activation="relu6"))
+        self.feature_info = [info for _, info in of_scale.values()]
+        self._kept_after = {layer: info.name for layer, info in of_scale.values()}
         self.features = nn.Sequential(*layers)
         self.dropout = nn.Dropout(dropout)
         self.output = DenseLayer(1280, num_classes)
@@ -62,5 +69,11 @@ class EfficientNetLite(nn.Module):
         self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch num_classes"]:
         """Logits, one for each class, of images in 0..1."""
-        maps = self.features(self.standardise(images))
+        maps = self.features[-1](self.feature_maps(images)[self.feature_info[-1].name])
         return self.output(self.dropout(maps.mean(dim=(2, 3))))
+
+    def feature_maps(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> dict[str, Float[Tensor, "batch _ _ _"]]:
+        """The last stage's maps at each scale; see `modules.models.features`."""
+        return maps_after(self.features, self._kept_after, self.standardise(images))

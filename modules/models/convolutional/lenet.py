@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from modules.bricks.convolution import ConvolutionLayer, convolved_size
 from modules.bricks.dense import DenseLayer
 from modules.bricks.pooling import PoolingLayer
+from modules.models.features import FeatureInfo, maps_after
 
 
 class LeNet(nn.Module):
@@ -48,11 +49,13 @@ class LeNet(nn.Module):
         super().__init__()
         channels, height, width = input_shape
         stages: list[nn.Module] = []
-        for in_channels, filters in pairwise([channels, *num_filters]):
+        self.feature_info: list[FeatureInfo] = []
+        for stage, (in_channels, filters) in enumerate(pairwise([channels, *num_filters]), 1):
             stages.append(ConvolutionLayer(in_channels, filters, kernel_size, activation=activation))
             stages.append(PoolingLayer(pooling, window_px=2))
             height = convolved_size(convolved_size(height, kernel_size), 2, stride=2)
             width = convolved_size(convolved_size(width, kernel_size), 2, stride=2)
+            self.feature_info.append(FeatureInfo(f"stage{stage}", filters, stride=2**stage))
         self.features = nn.Sequential(*stages)
         sizes = [[channels, *num_filters][-1] * height * width, *hidden_sizes]
         self.hidden = nn.Sequential(
@@ -64,5 +67,12 @@ class LeNet(nn.Module):
         self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch num_classes"]:
         """Logits, one for each class, of images in 0..1."""
-        maps = self.features(images)
+        *_, maps = images, *self.feature_maps(images).values()
         return self.output(self.hidden(maps.flatten(1)))
+
+    def feature_maps(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> dict[str, Float[Tensor, "batch _ _ _"]]:
+        """What each pooling gives, of images of any size; see `modules.models.features`."""
+        after_pooling = {2 * number + 1: info.name for number, info in enumerate(self.feature_info)}
+        return maps_after(self.features, after_pooling, images)

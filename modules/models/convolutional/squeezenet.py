@@ -16,11 +16,14 @@ from torch import Tensor, nn
 from modules.bricks.convolution import ConvolutionLayer
 from modules.bricks.fire import Fire
 from modules.bricks.standardisation import Standardisation
+from modules.models.features import FeatureInfo, maps_after
 
 IMAGENET_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
 """Of red, green and blue over ImageNet, in images of 0..1."""
 IMAGENET_SPREAD = 64 / 255
 """Near the standard deviation there, and a power of two in grey levels: weights made for them stay exact."""
+
+_KEPT_AFTER = {0: "convolution1", 3: "fire3", 6: "fire5", 11: "fire9"}
 
 
 class SqueezeNet(nn.Module):
@@ -57,6 +60,12 @@ class SqueezeNet(nn.Module):
             Fire(384, 64, 256),
             Fire(512, 64, 256),
         )
+        self.feature_info = [
+            FeatureInfo("convolution1", 64, 2),
+            FeatureInfo("fire3", 128, 4),
+            FeatureInfo("fire5", 256, 8),
+            FeatureInfo("fire9", 512, 16),
+        ]
         self.dropout = nn.Dropout(dropout)
         self.output = ConvolutionLayer(512, num_classes, kernel_size=1)
 
@@ -64,9 +73,16 @@ class SqueezeNet(nn.Module):
         self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch num_classes"]:
         """Logits, one for each class, of images in 0..1."""
-        # Channels lie innermost: a CPU convolves such maps in two thirds of the time.
-        maps = self.features(self.standardise(images).contiguous(memory_format=torch.channels_last))
+        maps = self.feature_maps(images)["fire9"]
         return self.output(self.dropout(maps)).mean(dim=(2, 3))
+
+    def feature_maps(
+        self, images: Float[Tensor, "batch channels height width"]
+    ) -> dict[str, Float[Tensor, "batch _ _ _"]]:
+        """What goes into each pooling, and into the last convolution; see `modules.models.features`."""
+        # Channels lie innermost: a CPU convolves such maps in two thirds of the time.
+        standardised = self.standardise(images).contiguous(memory_format=torch.channels_last)
+        return maps_after(self.features, _KEPT_AFTER, standardised)
 
 
 def _pooling() -> nn.MaxPool2d:

@@ -20,7 +20,7 @@ def net(*hidden_sizes: int) -> DeepBeliefNet:
 
 def test_layers_pass_on_their_probabilities() -> None:
     model, images = net(7, 5), torch.rand(6, *SHAPE)
-    first, second = model.layers
+    first, second = model.boltzmann_layers()
     expected = second.hidden_probabilities(first.hidden_probabilities(images.flatten(1)))
     torch.testing.assert_close(model(images), model.output(expected))
 
@@ -34,11 +34,11 @@ def test_unrolled_it_goes_up_and_down_as_the_machines_do() -> None:
     model, images = net(9, 7, 5), torch.rand(6, *SHAPE)
     autoencoder = Autoencoder(SHAPE, code_size=5, hidden_sizes=[9, 7], activation="sigmoid")
     autoencoder.load_state_dict(Unrolling()(model.state_dict()))
-    first, second, top = model.layers
+    first, second, top = model.boltzmann_layers()
     features = second.hidden_probabilities(first.hidden_probabilities(images.flatten(1)))
     codes = autoencoder.encode(images)
     torch.testing.assert_close(codes, top(features))
-    # Near 0 the line and the sigmoid are alike, and the decoder draws what the machines do.
+    # Near 0 the line and the sigmoid are alike, and the decoder gives what the machines do.
     small = 0.01 * codes
     down = first.visible_mean(second.visible_mean(top.visible_mean(small.sigmoid())))
     torch.testing.assert_close(autoencoder.decode(small).sigmoid().flatten(1), down, rtol=0, atol=1e-5)

@@ -36,7 +36,7 @@ def test_chains_come_to_the_memorys_own_distribution(label: int | None) -> None:
     hidden = torch.rand(num_chains, 4).round()
     for _ in range(60):
         given = None if label is None else torch.full((num_chains,), label)
-        visible, hidden = model.gibbs(hidden, given)
+        visible, hidden = model.gibbs_step(hidden, given)
     possible = torch.cat(
         [
             model.memorised(states(3).float(), torch.full((8,), one))
@@ -57,7 +57,7 @@ def test_it_begins_as_the_belief_net_does() -> None:
     model, images = net(7, 5, 4), torch.rand(6, *SHAPE)
     missing, unknown = model.load_state_dict(Untied()(stack.state_dict()), strict=False)
     assert not unknown and all(name.startswith("top.") for name in missing)
-    first, second = stack.layers
+    first, second = stack.boltzmann_layers()
     features = second.hidden_probabilities(first.hidden_probabilities(images.flatten(1)))
     torch.testing.assert_close(model.features(images), features)
     torch.testing.assert_close(model.decode(features), first.visible_mean(second.visible_mean(features)))

@@ -16,7 +16,6 @@ from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.static_analysis.targets import build
 from modules.configuration.yaml_files import to_yaml, write_if_changed
-from modules.sweeps.workers.stacking.validation_measures import Measures
 from modules.training.checkpoint import save_tensors
 from modules.training.curves import Curves, MeanLosses
 from modules.training.fit import initial_task
@@ -47,7 +46,6 @@ class Member:
         self.folder = RunFolder(Path(assignment["folder"]))
         self.task = initial_task(self.plan).train()
         self._schedule = build(self.plan.schedule)
-        self.measures = Measures(self.task)
         self.result: Result | None = None
         self._facts = facts
         self._seconds_before = 0.0

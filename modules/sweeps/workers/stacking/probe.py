@@ -14,16 +14,17 @@ from modules.configuration.static_analysis.targets import build
 from modules.sweeps.workers.stacking.dropout import Masks, dropouts
 from modules.sweeps.workers.stacking.optimizer import MemberOptimizer
 from modules.sweeps.workers.stacking.program import Batch, StackedProgram, Unstackable
-from modules.sweeps.workers.stacking.validation_measures import Measures
+from modules.sweeps.workers.stacking.validation_measures import measured
+from modules.tasks.optional_methods import OwnGradientStep, OwnParameterGroups, OwnState
 from modules.tasks.task import Task
 from modules.training.fit import initial_task
 from modules.training.random_state import stream_seed
 
 _NUM_SAMPLES = 8
 _NUM_STEPS = 3
-# What a task says in its own way. Any other method is called from Lightning's loops, which a stack has not.
-_OWN = {"loss", "inputs", "served", "output_names"}
-_OWN |= {"forward", "validation_step", "test_step", "predict_step", "extra_repr"}
+# What a task says in its own way; who overrides more of a module than this may train in another way, too.
+_OWN = {"loss", "inputs", "validate", "start_validation", "finish_validation", "served", "output_names"}
+_OWN |= {"forward", "extra_repr"}
 
 
 def why_alone(plan: Plan, other: Plan) -> str:
@@ -43,7 +44,6 @@ def _try(plans: list[Plan]) -> None:
     tasks = [initial_task(plan).train() for plan in plans]
     for task in [*alone, *tasks]:
         _check_task(task)
-        Measures(task)
     optimizers = [build(p.optimizer, params=t.model.parameters()) for p, t in zip(plans, alone, strict=True)]
     batches = [_batch(plans[0].data.fields, seed) for seed in range(len(plans))]
     together = {name: torch.stack([batch[name] for batch in batches]) for name in batches[0]}
@@ -80,9 +80,7 @@ def _try(plans: list[Plan]) -> None:
         raise Unstackable("convolutions of several networks at once are slower than one after another")
     if any(not torch.equal(buffer, buffers[name]) for name, buffer in tasks[0].named_buffers()):
         raise Unstackable("training changes a buffer")
-    measures = Measures(tasks[0])
-    measures.validate(0, {**batches[0], "index": torch.arange(_NUM_SAMPLES)})
-    measures.take()
+    measured(tasks[:1], [{**batches[0], "index": torch.arange(_NUM_SAMPLES)}])
 
 
 def _check_settings(settings: TrainerSettings, runtime: RuntimeSettings) -> None:
@@ -101,6 +99,8 @@ def _check_task(task: Task) -> None:
     ]
     if overridden:
         raise Unstackable(f"the task has its own {overridden[0]}")
+    if isinstance(task, OwnGradientStep | OwnParameterGroups | OwnState):
+        raise Unstackable("the task has its own step, parameter groups or state")
     if not all(parameter.requires_grad for parameter in task.model.parameters()):
         raise Unstackable("a parameter is frozen")
 

@@ -18,7 +18,6 @@ from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
-from torchmetrics import Metric
 
 from modules.sweeps.workers.stacking.dropout import MaskedDropout, Masks
 from modules.tasks.task import Task
@@ -203,8 +202,6 @@ def differing_numbers(tasks: Sequence[Task]) -> dict[Attribute, list[float]]:
     found: dict[Attribute, list[float]] = {}
     for rows in zip(*(task.named_modules() for task in tasks), strict=True):
         names, modules = zip(*rows, strict=True)
-        if isinstance(modules[0], Metric):
-            continue  # each member measures with its own
         if len(set(names)) > 1 or len(set(map(type, modules))) > 1:
             raise Unstackable(f"{names[0]} differs between members")
         shapes = [[(name, p.shape) for name, p in m.named_parameters(recurse=False)] for m in modules]

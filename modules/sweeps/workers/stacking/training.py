@@ -199,7 +199,7 @@ class _Training:
         self._check_weights()
         metrics = [{} for _ in self.members]
         if self.validation is not None:
-            metrics = measured([member.measures for member in self.members], self.validation)
+            metrics = measured([member.task for member in self.members], self.validation)
         step, self.epoch, self.step_in_epoch = self.step, self.epoch + 1, 0
         for member, values in zip(self.members, metrics, strict=True):
             for name, value in values.items():

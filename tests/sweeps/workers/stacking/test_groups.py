@@ -70,9 +70,21 @@ def test_refuses_convolutions() -> None:
     assert "convolutions" in probe.why_alone(plans[0], plans[1])
 
 
-def test_refuses_a_hook_of_the_tasks_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Classification, "on_before_optimizer_step", lambda *rest: None, raising=False)
-    assert "its own on_before_optimizer_step" in _why_alone()
+@pytest.mark.parametrize(
+    ("methods", "reason"),
+    [
+        (["gradient_step"], "its own step"),
+        (["regroup"], "its own step, parameter groups"),
+        (["state_of_all_workers", "take_state"], "its own step, parameter groups or state"),
+        (["zero_grad"], "its own zero_grad"),
+    ],
+)
+def test_refuses_what_a_task_does_in_training_by_itself(
+    methods: list[str], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for method in methods:
+        monkeypatch.setattr(Classification, method, lambda *rest: None, raising=False)
+    assert reason in _why_alone()
 
 
 class Branching(nn.Module):

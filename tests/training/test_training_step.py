@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 import torch
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 
 from modules.configuration.errors import UserError
 from modules.tasks.classification import Classification
-from modules.tasks.task import Optimisation
+from modules.training.training_step import Optimisation, TrainingModule
 
 BATCH_SIZE, NUM_STEPS = 8, 12
 pytestmark = pytest.mark.filterwarnings(
@@ -52,7 +53,7 @@ class Listener(Callback):
     def on_after_backward(self, *rest: Any) -> None:
         self.num_backward += 1
 
-    def on_before_optimizer_step(self, trainer: Any, task: Any, optimizer: Any) -> None:
+    def on_before_optimizer_step(self, trainer: Any, module: Any, optimizer: Any) -> None:
         self.rates.append(optimizer.param_groups[0]["lr"])
 
 
@@ -63,19 +64,20 @@ def trained(
     callbacks: tuple[Callback, ...] = (),
     num_epochs: int = 2,
     plugins: Any = None,
-) -> Classification:
+) -> TrainingModule:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 4))
     task = Classification(model, num_classes=4, label_smoothing=0.1, augmentation=nn.Dropout2d(0.2))
     num_steps = num_epochs * NUM_STEPS
-    task.optimise_with(
+    module = TrainingModule(
+        task,
         Optimisation(
             lambda parameters: torch.optim.AdamW(parameters, lr=0.01, fused=True),
             lambda progress: 1.0 - progress,
             num_steps,
             block_steps,
             clip,
-        )
+        ),
     )
     trainer = Trainer(
         max_epochs=num_epochs,
@@ -89,9 +91,9 @@ def trained(
         enable_model_summary=False,
     )
     torch.manual_seed(1)
-    trainer.fit(task, Blocks(block_steps))
-    assert task.global_step == num_steps
-    return task
+    trainer.fit(module, Blocks(block_steps))
+    assert module.global_step == num_steps
+    return module
 
 
 def same_weights(one: nn.Module, other: nn.Module) -> bool:
@@ -120,36 +122,46 @@ def test_clipping_and_precision_change_weights() -> None:
 
 def test_callbacks_are_told_of_every_step() -> None:
     listener = Listener()
-    task = trained(5, callbacks=(listener,))
+    module = trained(5, callbacks=(listener,))
     assert listener.num_backward == len(listener.rates) == 2 * NUM_STEPS
     assert listener.rates == [0.01 * (1 - step / 24) for step in range(24)]
-    assert same_weights(task, trained(5))
+    assert same_weights(module, trained(5))
 
 
-def test_hooks_of_a_subclass_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
-    norms: list[float] = []
-
-    class Watching(Classification):
-        def on_after_backward(self) -> None:
-            norms.append(float(self.model[1].weight.grad.norm()))
-
-    monkeypatch.setitem(globals(), "Classification", Watching)
-    trained(5)
-    assert len(norms) == 2 * NUM_STEPS
-    assert min(norms) > 0
+def test_a_checkpoint_names_the_weights_as_the_task_does() -> None:
+    module, other = trained(5, num_epochs=1), trained(5, num_epochs=2)
+    weights = module.state_dict()
+    assert set(weights) == {"model.1.weight", "model.1.bias", "model.4.weight", "model.4.bias"}
+    assert weights.keys() == module.task.state_dict().keys()
+    other.load_state_dict(weights)
+    assert same_weights(other, module)
 
 
-def test_self_log_reaches_callback_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Logging(Classification):
-        def loss(self, batch: dict[str, Tensor]) -> Tensor:
-            loss = super().loss(batch)
-            self.log("train/own", loss.detach(), on_epoch=True, batch_size=len(batch["label"]))
-            return loss
+def test_validation_weighs_each_sample_alike() -> None:
+    class Ragged:
+        """Batches of five and of three samples."""
 
-    monkeypatch.setitem(globals(), "Classification", Logging)
-    assert 1.0 < float(trained(5).trainer.callback_metrics["train/own"]) < 2.0
+        def __iter__(self) -> Iterator[dict[str, Tensor]]:
+            fields = {name: values[0] for name, values in Blocks(1).fields.items()}
+            for part in (slice(0, 5), slice(5, 8)):
+                yield {name: values[part] for name, values in fields.items()}
 
+    class Figures(DummyLogger):
+        def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+            found.update(metrics)
 
-def test_fitting_without_a_way_to_optimise_is_an_error() -> None:
-    with pytest.raises(RuntimeError, match="optimise_with"):
-        Classification(nn.Linear(1, 1), num_classes=4).configure_optimizers()
+    found: dict[str, float] = {}
+    module = trained(5)
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=Figures(),
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.validate(module, Ragged(), verbose=False)
+    task = module.task.eval()
+    whole = {name: values[0] for name, values in Blocks(1).fields.items()}
+    right = (task.model(task.inputs(whole)).argmax(1) == whole["label"]).double().mean()
+    assert found["validation/accuracy"] == float(right)
+    assert found["validation/loss"] == pytest.approx(task.loss(whole).item(), rel=1e-6)

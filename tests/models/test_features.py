@@ -1,0 +1,65 @@
+"""Every backbone under conf/model, found by glob: its maps are what it says of them, at every scale."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from modules.configuration.composition.compose import compose
+from modules.configuration.static_analysis.targets import build
+from modules.models.features import Backbone, maps_after
+from tests.models.test_every_model import MODELS
+
+SIDES = (96, 160)  # both are multiples of 32, and so is what lies between them
+
+
+def built(name: str) -> Any:
+    config = compose([f"model={name}", "data=fashion_mnist"])
+    torch.manual_seed(0)
+    return build(config["model"]).eval()
+
+
+BACKBONES = [name for name in MODELS if isinstance(built(name), Backbone)]
+
+
+def test_there_are_some() -> None:
+    assert len(BACKBONES) >= 3
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@torch.no_grad()
+def test_names_channels_and_strides_are_those_of_the_maps(name: str) -> None:
+    model = built(name)
+    smaller, larger = (model.feature_maps(torch.rand(2, 1, side, side + 32)) for side in SIDES)
+    assert list(smaller) == list(larger) == [info.name for info in model.feature_info]
+    strides = [info.stride for info in model.feature_info]
+    assert strides == sorted(set(strides))
+    for info in model.feature_info:
+        small, large = smaller[info.name], larger[info.name]
+        assert small.shape[:2] == large.shape[:2] == (2, info.num_channels)
+        growth = (SIDES[1] - SIDES[0]) // info.stride
+        assert [after - before for before, after in zip(small.shape[2:], large.shape[2:], strict=True)] == [
+            growth,
+            growth,
+        ]
+        assert abs(small.shape[2] - SIDES[0] / info.stride) <= 4  # what windows without padding leave out
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_the_forward_pass_goes_through_the_maps(name: str) -> None:
+    model = built(name)
+    images = torch.rand(2, 1, 28, 28)
+    maps = model.feature_maps(images)
+    gradients = torch.autograd.grad(model(images).sum(), model.features.parameters(), allow_unused=True)
+    assert all(gradient is not None for gradient in gradients)
+    assert all(map_.isfinite().all() for map_ in maps.values())
+
+
+def test_layers_above_the_last_map_do_not_run() -> None:
+    layers = [nn.Identity(), nn.AvgPool2d(2), nn.Linear(1, 1)]
+    maps = maps_after(layers, {0: "all", 1: "half"}, torch.ones(1, 1, 4, 6))
+    assert {name: tuple(found.shape) for name, found in maps.items()} == {
+        "all": (1, 1, 4, 6),
+        "half": (1, 1, 2, 3),
+    }
