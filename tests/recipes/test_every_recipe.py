@@ -1,0 +1,181 @@
+"""Every recipe under conf/recipe and every model under conf/model, found by glob: it learns, it is saved whole,
+it computes what it computed.
+
+Each gets a batch made of its own data's schema; what it learns is its own task's to say. A recipe's phases are
+tried as recipes of their own, and a model that no recipe uses in the place of the default recipe's.
+
+After a change of arithmetic that is meant, write the golden losses again with
+`TRAINYARD_WRITE_GOLDEN=1 python -m pytest tests/recipes`.
+"""
+
+import copy
+import io
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from modules.configuration.composition.compose import compose
+from modules.configuration.composition.recipes import recipe_files
+from modules.configuration.schema.phases import trainings
+from modules.shapes.symbolic import default_dtype
+from modules.tasks.build_task import build_task
+from modules.tasks.task import Task
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden"
+NUM_SAMPLES, NUM_STEPS, STEPS_AT_A_TIME, LEARNING_RATES = 8, 200, 20, (0.003, 0.001, 0.01)
+BY_HEART = 0.6
+"""Of an error before, what is left once a batch is learned."""
+
+
+def cases() -> Iterator[tuple[str, list[str], int]]:
+    """A name, overrides, and the number of the training among all that they stand for."""
+    used = set()
+    for recipe in recipe_files():
+        config = compose([f"recipe={recipe}"])
+        for number, training in enumerate(trainings(config)):
+            used.add(training["model"]["_target_"])
+            yield training["name"], [f"recipe={recipe}"], number
+    for path in sorted((ROOT / "conf" / "model").rglob("*.yaml")):
+        model = path.relative_to(ROOT / "conf" / "model").with_suffix("").as_posix()
+        if f"_target_: {model}" not in path.read_text() and not any(
+            f"_target_: {target}\n" in path.read_text() for target in used
+        ):
+            yield model, [f"model={model}"], 0
+
+
+CASES = {name: (overrides, number) for name, overrides, number in cases()}
+
+
+class Built:
+    """A task and a batch for it.
+
+    Args:
+        config: of a training.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = config
+        torch.manual_seed(0)
+        # In evaluation nothing is random but what a task samples itself: no dropout, no augmentation.
+        self.task = build_task(config["model"], config["task"]).eval()
+        self.batch = batch_of(config)
+
+    def learned(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.task.model.parameters() if parameter.requires_grad]
+
+
+def batch_of(config: dict[str, Any]) -> dict[str, Tensor]:
+    """Samples as the schema has them: of images each pixel the lowest or the highest, of classes any."""
+    generator = torch.Generator().manual_seed(1)
+    batch, num_classes = {}, 0
+    for name, about in config["data"]["fields"].items():
+        dtype, shape = getattr(torch, about["dtype"]), (NUM_SAMPLES, *about["shape"])
+        if about.get("classes"):
+            num_classes = len(about["classes"])
+            batch[name] = torch.randint(0, num_classes, shape, generator=generator).to(dtype)
+        else:
+            highest = 1 if dtype.is_floating_point else 255
+            batch[name] = highest * torch.randint(0, 2, shape, generator=generator).to(dtype)
+    if config["teacher"]:
+        (label,) = (batch[name] for name, about in config["data"]["fields"].items() if about.get("classes"))
+        batch["teacher"] = (5.0 * nn.functional.one_hot(label, num_classes)).log_softmax(dim=1)
+    batch["index"] = torch.arange(NUM_SAMPLES)
+    return batch
+
+
+@pytest.fixture(params=CASES)
+def config(request: pytest.FixtureRequest) -> dict[str, Any]:
+    overrides, number = CASES[request.param]
+    return trainings(compose(overrides))[number] | {"case": request.param}
+
+
+@pytest.fixture
+def built(config: dict[str, Any]) -> Built:
+    return Built(config)
+
+
+def measured(task: Task, batch: dict[str, Tensor]) -> dict[str, float]:
+    """What validation says of one batch."""
+    torch.manual_seed(3)
+    with torch.no_grad():
+        task.start_validation()
+        means = {name: mean.value for name, mean in task.validate(batch).items()}
+        return means | task.finish_validation()
+
+
+def steps(built: Built, optimizer: torch.optim.Optimizer, num_steps: int) -> list[float]:
+    losses = []
+    torch.manual_seed(2)
+    for _ in range(num_steps):
+        loss = built.task.loss(built.batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def test_a_gradient_reaches_every_parameter(built: Built) -> None:
+    built.task.loss(built.batch).backward()
+    for name, parameter in built.task.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+def test_it_learns_one_batch_by_heart(built: Built) -> None:
+    """Every sample is classified right; of what has no classes the errors are a fraction of what they were."""
+    before = measured(built.task, built.batch)
+    fresh = built.task
+    found = []
+    for lr in LEARNING_RATES:
+        built.task = copy.deepcopy(fresh)
+        optimizer = torch.optim.Adam(built.learned(), lr=lr)
+        for _ in range(NUM_STEPS // STEPS_AT_A_TIME):
+            steps(built, optimizer, STEPS_AT_A_TIME)
+            after = measured(built.task, built.batch)
+            if is_learned(built.task, before, after):
+                return
+        found.append((lr, before, after))
+    raise AssertionError(found)
+
+
+def is_learned(task: Task, before: dict[str, float], after: dict[str, float]) -> bool:
+    if "validation/accuracy" in after:
+        return after["validation/accuracy"] == 1.0
+    errors = [name for name, mode in task.validation_metrics.items() if mode == "min"]
+    assert errors, "a task measures an accuracy or an error"
+    return all(after[name] < BY_HEART * before[name] for name in errors)
+
+
+def test_it_comes_back_whole_from_a_file(built: Built) -> None:
+    steps(built, torch.optim.SGD(built.learned(), lr=1e-4), 2)
+    expected = measured(built.task, built.batch)
+    file = io.BytesIO()
+    torch.save(built.task.model.state_dict(), file)
+    for parameter in built.task.model.parameters():
+        torch.nn.init.zeros_(parameter)
+    assert measured(built.task, built.batch) != expected
+    file.seek(0)
+    built.task.model.load_state_dict(torch.load(file, weights_only=True))
+    assert measured(built.task, built.batch) == expected
+
+
+def test_ten_steps_cost_what_they_cost_before(config: dict[str, Any]) -> None:
+    """In float64, of which CPUs that round in different ways leave nine digits alike.
+
+    A larger rate makes a deep net with batch normalisation chaotic: rounding grows tenfold at each step.
+    """
+    with default_dtype({"trainer": {"precision": "64-true"}}):
+        built = Built(config)
+        losses = steps(built, torch.optim.SGD(built.learned(), lr=1e-4), 10)
+    golden = GOLDEN / f"{config['case'].replace('/', '-')}.json"
+    if os.environ.get("TRAINYARD_WRITE_GOLDEN"):
+        golden.write_text(json.dumps([round(loss, 12) for loss in losses]) + "\n")
+    assert losses == pytest.approx(json.loads(golden.read_text()), rel=1e-9, abs=1e-9)
