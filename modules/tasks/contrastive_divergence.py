@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 
 from modules.bricks.boltzmann_layer import BoltzmannLayer
 from modules.bricks.gibbs_sampling import gibbs_step, sample_bernoulli, sample_hidden, sample_visible
@@ -30,6 +30,7 @@ from modules.configuration.errors import UserError
 from modules.metrics.mean import Mean
 from modules.metrics.partition_function import log_partition
 from modules.models.protocols import BoltzmannStack
+from modules.tasks.contrast import Contrast, step_down
 from modules.tasks.image_inputs import demand_unit_interval
 from modules.tasks.persistent_chains import PersistentChains
 from modules.tasks.task import Task
@@ -150,45 +151,16 @@ class ContrastiveDivergence(Task):
         return visible
 
     def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
-        return self._contrast(batch)[0]
+        return self._contrast(batch).loss
 
     def gradient_step(self, batch: dict[str, Tensor], optimizer: Optimizer) -> Float[Tensor, ""]:
-        """The statistics as they are, without autograd; of plain gradient descent added to the weights in the
-        product itself. Half of a step's time otherwise goes into passes over as many gradients as weights.
-        """
-        layer, std = self.layer, self.layer.visible_std
         with torch.no_grad():
-            loss, both, hidden, share = self._contrast(batch)
-            biases = {layer.visible_bias: both.T @ share / std**2, layer.hidden_bias: hidden.sum(0)}
-            if not _is_plain_descent(optimizer):
-                for bias, statistic in biases.items():
-                    bias.grad = -statistic.to(bias)  # under autocast products are of half precision
-                layer.weights.grad = (hidden.T @ (both / -std)).to(layer.weights)
-                optimizer.step()
-                return loss
-            for group in optimizer.param_groups:
-                rate, kept = group["lr"], 1 - group["lr"] * group["weight_decay"]
-                for parameter in group["params"]:
-                    if parameter is layer.weights:
-                        parameter.addmm_(hidden.T, both, beta=kept, alpha=rate / std)
-                    else:
-                        parameter.mul_(kept).add_(biases[parameter], alpha=rate)
-        return loss
+            contrast = self._contrast(batch)
+        step_down(self.layer, contrast, optimizer)
+        return contrast.loss
 
-    def _contrast(
-        self, batch: dict[str, Tensor]
-    ) -> tuple[
-        Float[Tensor, ""],
-        Float[Tensor, "rows visible"],
-        Float[Tensor, "rows hidden"],
-        Float[Tensor, " rows"],
-    ]:
-        """The loss, and what its gradient is made of.
-
-        The rows are data and fantasies: their visible states, the probabilities of their hidden units, and
-        their shares in the loss, which add up to 1 for the data and to -1 for the fantasies. The hidden units
-        have been multiplied by the shares.
-        """
+    def _contrast(self, batch: dict[str, Tensor]) -> Contrast:
+        """The loss, and what its gradient is made of."""
         with torch.no_grad():
             visible = self.visible(batch)
             fantasies = self._fantasies(visible)
@@ -207,7 +179,7 @@ class ContrastiveDivergence(Task):
             hidden *= share[:, None]
         own = self.layer.visible_energy(both, self.layer.visible_bias).to(both.dtype)
         loss = torch.dot(share, own) - torch.dot(hidden.flatten(), logits.to(both.dtype).flatten())
-        return loss, both, hidden, share
+        return Contrast(loss, both, hidden, share)
 
     def _fantasies(self, visible: Float[Tensor, "batch visible"]) -> Float[Tensor, "particles visible"]:
         """Where the chains have come to; the first of a training begin from its first batch."""
@@ -257,13 +229,6 @@ class ContrastiveDivergence(Task):
 
     def output_names(self, settings: "DataSettings") -> list[str]:
         return [f"hidden unit {number}" for number in range(len(self.layer.hidden_bias))]
-
-
-def _is_plain_descent(optimizer: Optimizer) -> bool:
-    """Whether a step is the gradient and the weight decay times the learning rate, and no more."""
-    return type(optimizer) is SGD and not any(
-        group["momentum"] or group["maximize"] for group in optimizer.param_groups
-    )
 
 
 def reconstruction_error(

@@ -83,7 +83,7 @@ def all_workers(value: Any) -> list[Any]:
 class DataParallelStrategy(ParallelStrategy):
     """Lightning's share of a process group that was joined before: one device, the module as it is."""
 
-    is_distributed = True
+    is_distributed = True  # asked by Lightning
     _average: "GradientAverage | None" = None
 
     @property

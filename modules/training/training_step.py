@@ -33,6 +33,8 @@ from modules.tasks.optional_methods import OwnGradientStep, OwnParameterGroups, 
 from modules.tasks.task import Task
 from modules.training.data_parallel import figures_of_all_workers
 
+GradientStep = Callable[[dict[str, Tensor], Optimizer], Tensor]
+"""Takes one step down the gradient of a batch's loss, and returns the loss."""
 _STEP_HOOKS = ("on_before_backward", "on_after_backward", "on_before_optimizer_step")
 """What Lightning calls on callbacks between a loss and the next weights."""
 
@@ -106,11 +108,16 @@ class TrainingModule(LightningModule):
             self._set_learning_rate(optimizer, first_step)
             return {"loss": self.task.loss(next(batches))}
 
-        step_with = self._step_directly if self._nobody_listens() else self._step_through_lightning
+        direct = self._nobody_listens()
+        gradient_step = self._gradient_step()
         losses = []
         for step, batch in enumerate(batches, first_step):
             self._set_learning_rate(optimizer, step)
-            losses.append(step_with(batch, optimizer).detach())
+            if direct:
+                loss = self._step_directly(gradient_step, batch, optimizer)
+            else:
+                loss = self._step_through_lightning(batch, optimizer)
+            losses.append(loss.detach())
         return {"loss": torch.stack(losses)}
 
     def _step_through_lightning(self, batch: dict[str, Tensor], optimizer: Optimizer) -> Float[Tensor, ""]:
@@ -122,19 +129,24 @@ class TrainingModule(LightningModule):
         lightning_optimizer.step()
         return loss
 
-    def _step_directly(self, batch: dict[str, Tensor], optimizer: Optimizer) -> Float[Tensor, ""]:
+    def _step_directly(
+        self, gradient_step: GradientStep, batch: dict[str, Tensor], optimizer: Optimizer
+    ) -> Float[Tensor, ""]:
         """What `_step_through_lightning` comes to where nobody listens, in a tenth of a millisecond less."""
         progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
         progress.increment_ready()
-        alone = not distributed.is_initialized() and self.optimisation.gradient_clip_norm is None
-        if alone and isinstance(self.task, OwnGradientStep):
-            loss = self.task.gradient_step(batch, optimizer)
-        else:
-            loss = self._gradient_step(batch, optimizer)
+        loss = gradient_step(batch, optimizer)
         progress.increment_completed()
         return loss
 
-    def _gradient_step(self, batch: dict[str, Tensor], optimizer: Optimizer) -> Float[Tensor, ""]:
+    def _gradient_step(self) -> GradientStep:
+        """The task's own step, where it has one and nothing comes between gradient and weights."""
+        alone = not distributed.is_initialized() and self.optimisation.gradient_clip_norm is None
+        if alone and isinstance(self.task, OwnGradientStep):
+            return self.task.gradient_step
+        return self._autograd_step
+
+    def _autograd_step(self, batch: dict[str, Tensor], optimizer: Optimizer) -> Float[Tensor, ""]:
         loss = self.task.loss(batch)
         optimizer.zero_grad()
         loss.backward()

@@ -51,8 +51,8 @@ def test_gradients_are_those_of_the_appendix() -> None:
         torch.testing.assert_close(down.weight.grad, wake, rtol=0, atol=0.01)
         features, label = sampled[0][:, :3], sampled[0][:, 3:]
         assert torch.equal(label.sum(1), torch.ones(num))
-        # Pixels are sampled from the features; their means over samples have no closed form here, the bias
-        has.sleep = []
+        # Pixels are sampled from the features; their means have no closed form here, the bias has.
+        sleep = []
         for state in states:
             of_pixels = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4)
             mean = down(state).sigmoid()
