@@ -1,48 +1,79 @@
-"""Keeps torch's compiler from being imported where nothing is compiled: half of what `plan` would take.
+"""Keeps torch's compiler and its symbolic shapes from being imported where nothing is compiled: most of what
+`plan` would take.
 
 Before the first dispatch mode or optimiser runs, torch spends two seconds on importing `torch._dynamo`, only
-to tell it to stay out of them (`torch._disable_dynamo`).
+to tell it to stay out of them (`torch._disable_dynamo`); and a check inside a kernel of the meta device
+imports `torch.fx.experimental.symbolic_shapes` to ask whether a plain truth value is true.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 _COMPILER = "torch._dynamo"
+_SYMBOLS = "torch.fx.experimental.symbolic_shapes"
+
+
+def _disable(function: Callable[..., Any], recursive: bool = True, *, wrapping: bool = True) -> Any:
+    return function
+
+
+def _of_plain(name: str, answer: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A function of symbols that answers for plain values itself, and asks the real one of any other."""
+
+    def asked(value: Any) -> Any:
+        if type(value) in (bool, int):
+            return answer(value)
+        _remove(_SYMBOLS)
+        return getattr(import_module(_SYMBOLS), name)(value)
+
+    return asked
+
+
+_ANSWERS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
+    _COMPILER: {"disable": _disable, "graph_break": lambda msg="": None},
+    _SYMBOLS: {
+        **{
+            name: _of_plain(name, lambda value: value)
+            for name in ("expect_true", "guard_or_false", "guard_or_true", "statically_known_true")
+        },
+        "is_nested_int": _of_plain("is_nested_int", lambda value: False),
+        "has_guarding_hint": _of_plain("has_guarding_hint", lambda value: True),
+        "guarding_hint_or_throw": _of_plain("guarding_hint_or_throw", lambda value: value),
+    },
+}
 
 
 class _StandIn(ModuleType):
-    """Answers as a compiler that is not there; asked for anything else, it makes way for the real one."""
-
-    def disable(self, function: Callable[..., Any], recursive: bool = True, *, wrapping: bool = True) -> Any:
-        return function
-
-    def graph_break(self, msg: str = "") -> None:
-        pass
+    """Answers for a module that is not there; asked for anything else, it makes way for the real one."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what the import system asks of every module
             raise AttributeError(name)
-        _remove(self)
-        return getattr(import_module(_COMPILER), name)
+        _remove(self.__name__)
+        return getattr(import_module(self.__name__), name)
 
 
 @contextmanager
 def without_compiler() -> Iterator[None]:
-    """Within it nothing must be compiled; where the compiler is imported already, nothing changes."""
-    if _COMPILER in sys.modules:
-        yield
-        return
-    stand_in = sys.modules[_COMPILER] = _StandIn(_COMPILER)
+    """Within it nothing must be compiled; what is imported already stays as it is."""
+    absent = [name for name in _ANSWERS if name not in sys.modules]
+    for name in absent:
+        stand_in = sys.modules[name] = _StandIn(name)
+        vars(stand_in).update(_ANSWERS[name])
     try:
         yield
     finally:
-        _remove(stand_in)
+        for name in absent:
+            _remove(name)
 
 
-def _remove(stand_in: ModuleType) -> None:
-    if sys.modules.get(_COMPILER) is stand_in:
-        del sys.modules[_COMPILER]
+def _remove(name: str) -> None:
+    if isinstance(sys.modules.get(name), _StandIn):
+        del sys.modules[name]
+        parent, _, last = name.rpartition(".")
+        if isinstance(vars(sys.modules[parent]).get(last), _StandIn):
+            delattr(sys.modules[parent], last)

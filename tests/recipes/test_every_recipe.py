@@ -1,8 +1,8 @@
-"""Every recipe under conf/recipe and every model under conf/model, found by glob: it learns, it is saved whole,
-it computes what it computed.
+"""Every recipe under conf/recipe and every model under conf/model, found by glob: it learns, it is saved
+whole, it computes what it computed.
 
-Each gets a batch made of its own data's schema; what it learns is its own task's to say. A recipe's phases are
-tried as recipes of their own, and a model that no recipe uses in the place of the default recipe's.
+Each gets a batch made of its own data's schema; what it learns is its own task's to say. A recipe's phases
+are tried as recipes of their own, and a model that no recipe uses in the place of the default recipe's.
 
 After a change of arithmetic that is meant, write the golden losses again with
 `TRAINYARD_WRITE_GOLDEN=1 python -m pytest tests/recipes`.

@@ -8,13 +8,15 @@ import sys
 from modules.configuration.composition.compose import compose
 from modules.shapes.shape_check import check_shapes
 check_shapes(compose(["recipe=lenet"]))
-needless = {"torch._dynamo", "pytorch_lightning", "lightning_fabric", "torchmetrics"}
+needless = {"torch._dynamo", "torch.fx.experimental.symbolic_shapes", "pytorch_lightning", "lightning_fabric", "torchmetrics"}
 print(sorted(needless & sys.modules.keys()))
 import torch
 from modules.shapes.without_compiler import without_compiler
 with without_compiler():
     import torch._dynamo
     print(torch._dynamo.config.__name__)  # whoever asks for the real one gets it
+from torch.fx.experimental.symbolic_shapes import ShapeEnv, guard_or_false
+assert guard_or_false.__module__ == ShapeEnv.__module__
 compiled = torch.compile(lambda value: value + 1, backend="eager")
 weight = torch.nn.Parameter(torch.ones(()))
 optimizer = torch.optim.SGD([weight], lr=1.0)
