@@ -6,6 +6,8 @@ to tell it to stay out of them (`torch._disable_dynamo`); and a check inside a k
 imports `torch.fx.experimental.symbolic_shapes` to ask whether a plain truth value is true.
 """
 
+import functools
+import operator
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -38,8 +40,16 @@ _ANSWERS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     _SYMBOLS: {
         **{
             name: _of_plain(name, lambda value: value)
-            for name in ("expect_true", "guard_or_false", "guard_or_true", "statically_known_true")
+            for name in (
+                "expect_true",
+                "guard_or_false",
+                "guard_or_true",
+                "guard_size_oblivious",
+                "statically_known_true",
+            )
         },
+        "sym_and": lambda *values: functools.reduce(operator.and_, values),
+        "sym_or": lambda *values: functools.reduce(operator.or_, values),
         "is_nested_int": _of_plain("is_nested_int", lambda value: False),
         "has_guarding_hint": _of_plain("has_guarding_hint", lambda value: True),
         "guarding_hint_or_throw": _of_plain("guarding_hint_or_throw", lambda value: value),
