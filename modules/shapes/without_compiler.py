@@ -48,6 +48,7 @@ _ANSWERS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
                 "statically_known_true",
             )
         },
+        "sym_eq": lambda one, other: one == other if isinstance(one, int) else tuple(one) == tuple(other),
         "sym_and": lambda *values: functools.reduce(operator.and_, values),
         "sym_or": lambda *values: functools.reduce(operator.or_, values),
         "is_nested_int": _of_plain("is_nested_int", lambda value: False),

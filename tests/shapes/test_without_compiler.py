@@ -8,7 +8,8 @@ import sys
 from modules.configuration.composition.compose import compose
 from modules.shapes.shape_check import check_shapes
 check_shapes(compose(["recipe=lenet"]))
-needless = {"torch._dynamo", "torch.fx.experimental.symbolic_shapes", "pytorch_lightning", "lightning_fabric", "torchmetrics"}
+needless = {"torch._dynamo", "torch.fx.experimental.symbolic_shapes"}
+needless |= {"pytorch_lightning", "lightning_fabric", "torchmetrics"}
 print(sorted(needless & sys.modules.keys()))
 import torch
 from modules.shapes.without_compiler import without_compiler
