@@ -78,7 +78,7 @@ class TensorLoader:
             }
 
     def set_epoch(self, epoch: int) -> None:
-        """The order is drawn again in any case."""
+        """The order is shuffled again in any case."""
 
     def state_dict(self) -> dict[str, Any]:
         return {}

@@ -1,6 +1,6 @@
 """A cut-out as a camera might have met it: tilted, lit from somewhere, before something, blurred and noisy.
 
-Domain randomisation as in Tobin et al. (2017), arXiv 1703.06907: what a net must not rely on is drawn at
+Domain randomisation as in Tobin et al. (2017), arXiv 1703.06907: what a net must not rely on is sampled at
 random.
 """
 

@@ -28,7 +28,7 @@ def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray
             image = _eight_bits(image).convert(MODES[channels])
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise UserError(f"{path} is no image that can be read ({reason})", "Mend or remove it") from error
+        raise UserError(f"{path} is no image that can be read ({reason})", "Repair or remove it") from error
     fitted = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
     return np.asarray(fitted).reshape(height, width, channels).transpose(2, 0, 1)
 

@@ -130,8 +130,8 @@ def split_samples(
 def _draw(split: str, keys: Any) -> tuple[np.ndarray, np.ndarray]:
     """For each key a number in 0..1 that chooses its split, and an integer that chooses its place."""
     digests = b"".join(hashlib.sha256(f"{split}/{key}".encode()).digest()[:16] for key in keys)
-    drawn = np.frombuffer(digests, ">u8").reshape(-1, 2)
-    return drawn[:, 0] / 2.0**64, drawn[:, 1].astype(np.uint64)
+    hashed = np.frombuffer(digests, ">u8").reshape(-1, 2)
+    return hashed[:, 0] / 2.0**64, hashed[:, 1].astype(np.uint64)
 
 
 def _record(

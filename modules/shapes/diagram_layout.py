@@ -34,7 +34,7 @@ Point = tuple[float, float]
 
 @dataclass(eq=False)
 class Box:
-    """A node as it is drawn.
+    """A node as it is plotted.
 
     Attributes:
         w: its width.
@@ -149,7 +149,7 @@ def _box(node: Node, row: Row | None) -> Box:
 
 
 def _aside(labels: Iterable[Ends]) -> dict[Box, Box]:
-    """Fields that only join in late, such as the labels of a loss: drawn beside what they join."""
+    """Fields that only join in late, such as the labels of a loss: plotted beside what they join."""
     targets: dict[Box, list[Box]] = {}
     for source, target in labels:
         targets.setdefault(source, []).append(target)

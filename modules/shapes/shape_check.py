@@ -178,7 +178,7 @@ def _texts(first: list[Shape], second: list[Shape]) -> tuple[str, ...]:
 
 
 def _edges(first: Trace, second: Trace) -> Iterable[Edge]:
-    """The edges on a way to the loss, in the order in which they were drawn."""
+    """The edges on a way to the loss, in the order in which they were found."""
     leading = {first.sink}
     for source, target in reversed(first.edges):
         if target in leading:

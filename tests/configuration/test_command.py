@@ -69,7 +69,7 @@ def test_help_shows_every_field(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("raised", "status", "line"),
     [
-        (UserError("it is\nbroken", "Mend it"), 2, "error: it is broken. Mend it\n"),
+        (UserError("it is\nbroken", "Fix it"), 2, "error: it is broken. Fix it\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )

@@ -235,11 +235,11 @@ def _corners(space: Space, seed: int) -> Iterable[Point]:
     keys = [axis.key for axis in space.axes]
     choices = [axis.ends if axis.values is None or axis.is_real else axis.values for axis in space.axes]
     if math.prod(map(len, choices)) <= MAX_CORNERS:
-        drawn: Iterable[tuple[str, ...]] = itertools.product(*choices)
+        corners: Iterable[tuple[str, ...]] = itertools.product(*choices)
     else:
         generator = random.Random(seed)
-        drawn = (tuple(map(generator.choice, choices)) for _ in range(MAX_CORNERS))
-    return (dict(zip(keys, texts, strict=True)) for texts in drawn)
+        corners = (tuple(map(generator.choice, choices)) for _ in range(MAX_CORNERS))
+    return (dict(zip(keys, texts, strict=True)) for texts in corners)
 
 
 def _check_shards(

@@ -58,7 +58,7 @@ class Population:
         num_exchanged = int(len(ranked) * self._quantile)
         if num_exchanged == 0 or trial not in ranked[-num_exchanged:]:
             return "continue"
-        # Drawn from what happened, not from a stream: another order of other members changes nothing.
+        # Seeded by what happened, not from a stream: another order of other members changes nothing.
         generator = random.Random(f"{self._seed} {trial} {epoch}")
         source = generator.choice(ranked[:num_exchanged])
         self._points[trial] = {

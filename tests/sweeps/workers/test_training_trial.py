@@ -168,7 +168,7 @@ def test_trials_share_the_phases_they_have_in_common_and_all_are_tracked(yard: Y
 def test_a_phase_of_several_workers_is_trained_by_them(
     yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process of such a trial has neither processors nor GPUs set aside for it."""
+    """The process of such a trial has neither CPUs nor GPUs set aside for it."""
     sweep = training_sweep(yard, tmp_path, [{"lr": "0.01"}])
     first = {"trainer": {"max_epochs": 1}, **facts(sweep)}
     runtime = {**sweep.base.configuration["runtime"], "backend": "ray", "num_workers": 2}

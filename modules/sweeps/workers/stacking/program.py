@@ -61,7 +61,7 @@ class StackedProgram:
 
     @property
     def has_convolutions(self) -> bool:
-        """Whether the last step had any: grouped ones now, for which processors have slow kernels."""
+        """Whether the last step had any: grouped ones now, for which CPUs have slow kernels."""
         return any(node.target is torch.ops.aten.convolution.default for node in self._traced.graph.nodes)
 
     def step(self, batch: Batch, masks: Masks) -> tuple[Tensor, list[Tensor]]:
