@@ -104,6 +104,7 @@ def test_the_first_version_is_registered_with_all_that_is_known_of_it(
         assert model.signature.inputs.inputs[0].shape == (-1, 1, SIDE, SIDE)
         assert model.metadata["outputs"] == CLASSES
         example = model.load_input_example(str(folder))
+        assert example is not None
         assert numpy.allclose(example[0], outcome.examples[0])
         assert yaml.safe_load((folder / "plan.yaml").read_text()) == yard.plan
         weights = torch.load(folder / "weights.pt", weights_only=True)
