@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipelines.yard import environment
+from tests.commands import environment
 
 CONNECT = """
 import json, sys

@@ -23,7 +23,7 @@ from modules.configuration.schema.settings import RuntimeSettings
 from tests.cluster.hostile import HOSTILE, PRINT_ARGUMENTS
 from tests.cluster.ports import METRICS, answer_without_token
 from tests.cluster.yard import SMALL, start, submit, wait
-from tests.pipelines.yard import environment
+from tests.commands import environment
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,23 +13,15 @@ import psutil
 import pytest
 
 from modules.sweeps.control.ledger import read_events
-from tests.pipelines.yard import environment
+from tests.commands import ROOT, Command
 from tests.sweeps.small_sweep import make_sweep
 
 POINTS = [{"x": str(x), "seconds": "1.0"} for x in range(8)]
-ROOT = Path(__file__).resolve().parents[3]
 
 
-def start(storage: Path, points: list[dict[str, str]]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.sweeps.driver", str(storage), json.dumps(points)],
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+def start(storage: Path, points: list[dict[str, str]]) -> Command:
+    arguments = [str(storage), json.dumps(points)]
+    return Command("tests.sweeps.driver", *arguments, folder=ROOT, session=True, one_stream=True)
 
 
 def wait_for(what: Callable[[], Any], timeout_s: float = 60.0) -> None:
@@ -70,8 +60,7 @@ def test_a_killed_driver_loses_and_doubles_nothing(tmp_path: Path) -> None:
     ]
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
-    assert driver.stdout is not None
-    driver.stdout.close()
+    driver.close()
     before = kinds(tmp_path)
     assert before["ended"] < len(POINTS)
 

@@ -23,7 +23,8 @@ from modules.sweeps.search.search_space import Axis, Space
 from modules.sweeps.workers import train_trials, training_trial
 from modules.sweeps.workers.training_trial import take_over
 from modules.training.run_folder import RunFolder
-from tests.pipelines.yard import DATASET, Yard, environment, make_yard
+from tests.commands import environment
+from tests.pipelines.yard import DATASET, Yard, make_yard
 from tests.sweeps.small_sweep import make_sweep
 from tests.tracking.conftest import settings_for
 
