@@ -9,6 +9,7 @@ import pytest
 
 from tests.commands import environment
 
+pytestmark = pytest.mark.ray
 CONNECT = """
 import json, sys
 if "early" in sys.argv: import ray

@@ -25,7 +25,7 @@ from tests.cluster.ports import METRICS, answer_without_token
 from tests.cluster.yard import SMALL, start, submit, wait
 from tests.commands import environment
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 SETTINGS = ["cluster.num_nodes=3", "cluster.object_store_mib=80"]
 START = """

@@ -41,9 +41,10 @@ def binaries() -> Path | None:
     return next((place for place in places if all((place / name).exists() for name in wanted)), None)
 
 
-pytestmark = pytest.mark.skipif(
-    binaries() is None, reason="PostgreSQL is not installed: apt-get install postgresql"
-)
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.skipif(binaries() is None, reason="PostgreSQL is not installed: apt-get install postgresql"),
+]
 
 
 def free_port() -> int:

@@ -15,6 +15,7 @@ from tests.commands import Command, run
 from tests.hydra_plugins.test_ray_plugins import SMALL
 from tests.training.small import write_small_shards
 
+pytestmark = pytest.mark.ray
 SEEDS = 4
 COMMAND = [
     *("pipelines.train", "-m", "hydra/sweeper=ray", *SMALL),

@@ -8,6 +8,7 @@ from modules.sweeps.control.ledger import read_events
 from tests.commands import run
 from tests.training.small import write_small_shards
 
+pytestmark = pytest.mark.ray
 SMALL = [
     "recipe=neuron",
     "data.samples_per_record=50",

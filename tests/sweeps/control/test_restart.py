@@ -16,6 +16,7 @@ from modules.sweeps.control.ledger import read_events
 from tests.commands import ROOT, Command
 from tests.sweeps.small_sweep import make_sweep
 
+pytestmark = pytest.mark.ray
 POINTS = [{"x": str(x), "seconds": "1.0"} for x in range(8)]
 
 
