@@ -85,8 +85,9 @@ def _is_fresh(plan: Plan) -> bool:
 
 
 def _is_special(trainer: Plan) -> bool:
-    """Whether a training looks at gradients, or takes other samples than all, once an epoch."""
-    chosen = trainer["samples_per_class"] is not None or trainer["without_classes"]
+    """Whether a training looks at gradients, or takes other samples or steps than all, once an epoch."""
+    limits = ("samples_per_class", "max_steps", "max_validation_batches", "overfit_batches")
+    chosen = trainer["without_classes"] or any(trainer[limit] is not None for limit in limits)
     return bool(chosen) or trainer["min_steps_per_epoch"] > 1 or trainer["log_gradient_norms"]
 
 
