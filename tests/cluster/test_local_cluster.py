@@ -150,7 +150,7 @@ def test_a_job_is_followed_to_its_end_and_a_failure_is_its_exit_status(
     assert status == 0, out + err
     assert "sending " in out and "neuron: 56 steps" in out and out.rstrip().endswith(": SUCCEEDED")
     assert (yard / "runs").is_dir()
-    status, out, _ = submit(yard, *command, "trainer.max_epochs=2", "optimizer.lr=1e30")
+    status, out, _ = submit(yard, *command, "runtime=local", "trainer.max_epochs=2", "optimizer.lr=1e30")
     assert status == 1
     assert out.rstrip().endswith(": FAILED")
     status, out, _ = submit(yard, "list", COLUMNS="200")

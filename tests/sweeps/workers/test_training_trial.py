@@ -99,7 +99,7 @@ def test_a_used_worker_beside_failing_trials_gives_the_bits_of_a_fresh_process(
         assert (swept / "history.json").read_bytes() == (folder / "history.json").read_bytes()
         assert (swept / "weights.pt").read_bytes() == (folder / "weights.pt").read_bytes()
 
-    alone = training_sweep(yard, tmp_path / "without", [points[1], points[3]])
+    alone = training_sweep(yard, tmp_path / "without", [points[1], points[3]], max_concurrent=1)
     assert run(alone) == {"FINISHED": 2}
     for trial, same in ((1, 0), (3, 1)):
         ours, other = run_folder(sweep, trial), run_folder(alone, same)
@@ -114,7 +114,7 @@ def test_what_one_sweep_stopped_another_goes_on_with(yard: Yard, tmp_path: Path)
     assert (folder.read("outcome.json") or {})["status"] == "STOPPED"
     assert folder.checkpoint.exists() and not folder.finished()
 
-    to_the_end = training_sweep(yard, tmp_path, points)
+    to_the_end = training_sweep(yard, tmp_path, points, max_concurrent=1)
     assert run(to_the_end) == {"REUSED": 1, "FINISHED": 1}
     reports = [e for e in read_events(to_the_end.folder / "ledger.jsonl") if e["event"] == "report"]
     assert [report["epoch"] for report in reports] == [1, 2, 3], "the first was reported from the checkpoint"
