@@ -29,8 +29,8 @@ install_import_hook(["modules.bricks", "modules.models"], "beartype.beartype")
 
 TESTS = Path(__file__).parent
 MARKS_OF_FIXTURES = {"cluster": "ray", "server": "server", "postgres": "server", "slurm": "server"}
-SLOW_FOLDERS = {".", "hydra_plugins", "pipelines", "sweeps/workers", "training"}
-"""Whole commands and real trainings, one after another; `.` holds what concerns the whole yard."""
+SLOW_FOLDERS = set(". evaluation hydra_plugins pipelines sweeps/workers tracking training weights".split())
+"""Whole commands, real trainings, real MLflow; `.` holds what concerns the whole yard."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses

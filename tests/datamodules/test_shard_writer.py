@@ -171,6 +171,7 @@ def writer(raw: Path, out: Path, before: str = "") -> Iterator[subprocess.Popen]
         yield process
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_one_whole_set(tmp_path: Path) -> None:
     sizes = {"old": 600, "new": 900}
     for name, num_samples in sizes.items():

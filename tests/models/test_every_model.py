@@ -85,6 +85,7 @@ def test_a_gradient_reaches_every_parameter(built):
             assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
+@pytest.mark.slow
 def test_it_learns_one_batch_by_heart(built):
     _, model, images, labels = built
     # Deep nets without normalisation want the smaller rate.

@@ -19,7 +19,6 @@ from modules.tracking.tracking_folder import DrainState, drainer_lock, is_held
 from .conftest import Server, Settings
 
 Recorded = Callable[[Settings, str], Any]
-pytestmark = pytest.mark.slow
 Trainer = Callable[..., subprocess.Popen[str]]
 OUTAGE_TIMEOUT_S = 3
 

@@ -36,7 +36,6 @@ def test_stores_that_would_leak_or_double_are_refused(uri: str, message: str):
     assert "secret" not in str(refusal.value)
 
 
-@pytest.mark.slow
 def test_processes_that_meet_a_fresh_database_all_succeed(tmp_path: Path):
     settings = settings_for(f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}", tmp_path / "mlartifacts")
     program = f"from modules.tracking.store import open_store; print(open_store({settings!r})[1])"

@@ -108,7 +108,6 @@ def test_a_run_of_another_tracker_is_nobodys_child(tmp_path: Path, sqlite: Setti
     assert sweep._why_left(0) == ""
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("undrained")
 def test_the_sweep_says_how_a_trial_ended_that_cannot(tmp_path: Path, sqlite: Settings, recorded: Recorded):
     sweep = SweepTracker(tmp_path / "sweep" / "tracking", sqlite, SWEEP)
@@ -173,7 +172,6 @@ def drainers_of(sweep: Path) -> list[psutil.Process]:
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_whatever_is_killed_each_run_is_there_once_and_each_value_once(
     tmp_path: Path, sqlite: Settings, recorded: Recorded, seed: int
