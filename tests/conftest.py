@@ -29,8 +29,18 @@ install_import_hook(["modules.bricks", "modules.models"], "beartype.beartype")
 
 TESTS = Path(__file__).parent
 MARKS_OF_FIXTURES = {"cluster": "ray", "server": "server", "postgres": "server", "slurm": "server"}
-SLOW_FOLDERS = set(". evaluation hydra_plugins pipelines sweeps/workers tracking training weights".split())
-"""Whole commands, real trainings, real MLflow; `.` holds what concerns the whole yard."""
+# The last holds what concerns the whole yard.
+SLOW_FOLDERS = {
+    "evaluation",
+    "hydra_plugins",
+    "pipelines",
+    "sweeps/workers",
+    "tracking",
+    "training",
+    "weights",
+    ".",
+}
+"""Of whole commands, real trainings and real MLflow, one after another."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
