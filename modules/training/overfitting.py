@@ -10,5 +10,5 @@ def without_regularisation(task: nn.Module) -> None:
     for module in task.modules():
         if isinstance(module, DROPOUTS):
             module.p = 0.0
-    if getattr(task, "augmentation", None) is not None:
-        task.augmentation = None
+    if isinstance(getattr(task, "augmentation", None), nn.Module):
+        task.augmentation = nn.Identity()
