@@ -28,6 +28,7 @@ from tests.pipelines.yard import DATASET, Yard, make_yard
 from tests.sweeps.small_sweep import make_sweep
 from tests.tracking.conftest import settings_for
 
+pytestmark = pytest.mark.ray
 NUM_EPOCHS = 3
 ALONE = """
 import json, sys
