@@ -57,8 +57,7 @@ def cluster(yard: Path) -> Iterator[dict[str, Any]]:
     yield state
     processes = [process for node in state["nodes"] for process in family(node["pid"])]
     assert local.stop() in (2, 3)  # one may have been killed
-    _, alive = psutil.wait_procs(processes, timeout=20)
-    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    wait(lambda: not any(map(runs, processes)), "the end of all processes", 20)
     assert local.running() is None
 
 
@@ -68,6 +67,14 @@ def family(pid: int) -> list[psutil.Process]:
         return [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether it is there, and no zombie that some init leaves lying."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def listening(node: dict[str, Any]) -> set[tuple[str, int]]:
