@@ -1,6 +1,6 @@
 # Trainyard: `make run` does the main job, `make test` runs every test. Both set up all they need.
 .DEFAULT_GOAL := help
-.PHONY: help run test check dashboard report clean
+.PHONY: help run test test-fast check dashboard report clean
 SHELL := /bin/bash
 
 PYTHON ?= python3.11
@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS := 1
 PIP := python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 run: $(VENV)/.run ## fetch, shard, train, evaluate, promote and report, then show the table
 	@dvc repro report
@@ -18,6 +18,9 @@ run: $(VENV)/.run ## fetch, shard, train, evaluate, promote and report, then sho
 
 test: $(VENV)/.test ## all tests
 	@python -m pytest
+
+test-fast: $(VENV)/.test ## those that start no Ray, no server and no whole training: two minutes
+	@python -m pytest -m "not ray and not server and not slow" --hypothesis-profile=fast
 
 check: $(VENV)/.test ## format, lint, types, import contracts: what CI runs before the tests
 	ruff format --check .

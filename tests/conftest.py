@@ -1,16 +1,24 @@
-"""What every test shares: shapes and types of bricks and models are checked at run time, threads are few."""
+"""What every test shares: shapes and types of bricks and models are checked at run time, threads are few.
+
+What `make test-fast` leaves out is marked here, by fixture and folder, or in the test module itself: `ray`
+starts Ray, `server` a daemon, `slow` whole commands and trainings. These files come first in a whole run:
+begun last, a long one would keep one worker busy while the other has nothing left.
+"""
 
 import os
 import signal
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
+import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
 # A loaded machine makes no test wrong.
 settings.register_profile("patient", deadline=None)
+settings.register_profile("fast", deadline=None, max_examples=20)
 settings.load_profile("patient")
 
 # Begun in the background of a shell, tests and what they start would not hear ctrl-C.
@@ -18,3 +26,39 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 install_import_hook(["modules.bricks", "modules.models"], "beartype.beartype")
+
+TESTS = Path(__file__).parent
+MARKS_OF_FIXTURES = {"cluster": "ray", "server": "server", "postgres": "server", "slurm": "server"}
+# The last holds what concerns the whole yard.
+SLOW_FOLDERS = {
+    "evaluation",
+    "hydra_plugins",
+    "pipelines",
+    "sweeps/workers",
+    "tracking",
+    "training",
+    "weights",
+    ".",
+}
+"""Of whole commands, real trainings and real MLflow, one after another."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what is not fast, and puts the slowest files first."""
+    ranks: dict[Path, int] = {}
+    for item in items:
+        for mark in _marks(item):
+            item.add_marker(mark)
+        rank = sum(item.get_closest_marker(mark) is not None for mark in ("ray", "server", "slow"))
+        ranks[item.path] = max(rank, ranks.get(item.path, 0))
+    items.sort(key=lambda item: -ranks[item.path])
+
+
+def _marks(item: pytest.Item) -> set[str]:
+    fixtures = getattr(item, "fixturenames", ())
+    marks = {mark for fixture, mark in MARKS_OF_FIXTURES.items() if fixture in fixtures}
+    folders = [folder.as_posix() for folder in item.path.relative_to(TESTS).parents]
+    if folders[0] == "." or SLOW_FOLDERS & set(folders[:-1]):
+        marks.add("slow")
+    return marks

@@ -58,7 +58,7 @@ def choose(
 
     Args:
         split: the training split.
-        settings: how many of which classes, and how many steps make an epoch.
+        settings: how many of which classes, or of all; and how many steps make an epoch.
         seed: of the run.
         more: further fields of every sample of the split.
 
@@ -68,6 +68,9 @@ def choose(
     numbers = np.arange(split.num_samples)
     if settings.samples_per_class is not None or settings.without_classes:
         numbers = _of_classes(split, settings, seed)
+    if settings.overfit_batches is not None:
+        shuffled = np.random.default_rng((seed, _STREAM)).permutation(numbers)
+        numbers = np.sort(shuffled[: settings.overfit_batches * settings.batch_size])
     num_rounds = 1
     if settings.min_steps_per_epoch > 1:
         num_rounds = -(-settings.min_steps_per_epoch * settings.batch_size // len(numbers))

@@ -36,6 +36,7 @@ class TrainingLoader:
         rank: which of `world_size` processes this is.
         world_size: how many processes train together.
         num_workers: processes that read ahead; 0 reads in this one.
+        max_steps: an epoch has no more steps than that.
 
     Raises:
         UserError: if the split hasn't enough samples for one batch.
@@ -50,6 +51,7 @@ class TrainingLoader:
         rank: int = 0,
         world_size: int = 1,
         num_workers: int = 0,
+        max_steps: int | None = None,
     ) -> None:
         self._blocks = _Blocks(split, batch_size, seed, rank, world_size)
         self.block_steps = block_steps
@@ -63,6 +65,8 @@ class TrainingLoader:
                 f"{batch_size * world_size}",
                 f"Set trainer.batch_size to {split.num_samples} or less",
             )
+        if max_steps is not None:
+            self.steps_per_epoch = min(self.steps_per_epoch, max_steps)
 
     def __len__(self) -> int:
         """Blocks of a whole epoch."""

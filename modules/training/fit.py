@@ -34,6 +34,7 @@ from modules.training.freed_memory import keep_freed_memory
 from modules.training.gradient_norms import GradientNorms
 from modules.training.initial_weights import begin_from
 from modules.training.interruption import Interruption
+from modules.training.overfitting import without_regularisation
 from modules.training.progress import ProgressDisplay
 from modules.training.random_state import RandomState, seed_all
 from modules.training.training_step import Optimisation, TrainingModule
@@ -106,9 +107,12 @@ def fit(
     """
     settings = plan.trainer
     runtime = plan.runtime
-    num_steps = training.steps_per_epoch * settings.max_epochs
+    num_epochs = settings.num_epochs(training.steps_per_epoch)
+    num_steps = training.steps_per_epoch * num_epochs
     keep_freed_memory()
     task = initial_task(plan)
+    if settings.overfit_batches is not None:
+        without_regularisation(task)
     console = console or Console(stderr=True)
     begun = _begin(task, plan, console)
     fine_tuning = plan.fine_tuning
@@ -147,8 +151,8 @@ def fit(
                 devices=1,
                 strategy=strategy,
                 precision=settings.precision,
-                max_epochs=settings.max_epochs,
-                limit_val_batches=0 if validation is None else None,
+                max_epochs=num_epochs,
+                limit_val_batches=0 if validation is None else settings.max_validation_batches,
                 num_sanity_val_steps=0,
                 logger=curves,
                 log_every_n_steps=max(
@@ -186,7 +190,7 @@ def fit(
         "seconds": progress.seconds,
         "seconds_total": progress.seconds_total,
         "steps": trainer.global_step,
-        "epochs": settings.max_epochs,
+        "epochs": num_epochs,
         "samples_per_s": progress.samples_per_s(trainer),
         "num_workers": world_size(),
         **({"initial_weights": begun} if begun else {}),

@@ -86,6 +86,7 @@ def train(
         rank(),
         world_size(),
         num_workers=runtime.num_loader_workers,
+        max_steps=settings.max_steps,
     )
     validation = None
     if "validation" in data.splits:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipelines.yard import environment
+from tests.commands import environment
 
+pytestmark = pytest.mark.ray
 CONNECT = """
 import json, sys
 if "early" in sys.argv: import ray

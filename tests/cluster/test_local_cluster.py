@@ -23,9 +23,9 @@ from modules.configuration.schema.settings import RuntimeSettings
 from tests.cluster.hostile import HOSTILE, PRINT_ARGUMENTS
 from tests.cluster.ports import METRICS, answer_without_token
 from tests.cluster.yard import SMALL, start, submit, wait
-from tests.pipelines.yard import environment
+from tests.commands import environment
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 SETTINGS = ["cluster.num_nodes=3", "cluster.object_store_mib=80"]
 START = """
@@ -34,7 +34,7 @@ from modules.cluster import local
 from modules.cluster.cluster_settings import read_cluster
 local.start(read_cluster("local", sys.argv[1:]))
 """
-RUNTIME = RuntimeSettings("ray", "cpu", 1, 0, "auto", 1, 1, 0, 0, ".")
+RUNTIME = RuntimeSettings("ray", "cpu", 1, 0, "auto", 1, 1, 0, 0, ".", "check")
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +57,7 @@ def cluster(yard: Path) -> Iterator[dict[str, Any]]:
     yield state
     processes = [process for node in state["nodes"] for process in family(node["pid"])]
     assert local.stop() in (2, 3)  # one may have been killed
-    _, alive = psutil.wait_procs(processes, timeout=20)
-    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    wait(lambda: not any(map(runs, processes)), "the end of all processes", 20)
     assert local.running() is None
 
 
@@ -68,6 +67,14 @@ def family(pid: int) -> list[psutil.Process]:
         return [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether it is there, and no zombie that some init leaves lying."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def listening(node: dict[str, Any]) -> set[tuple[str, int]]:
@@ -150,7 +157,7 @@ def test_a_job_is_followed_to_its_end_and_a_failure_is_its_exit_status(
     assert status == 0, out + err
     assert "sending " in out and "neuron: 56 steps" in out and out.rstrip().endswith(": SUCCEEDED")
     assert (yard / "runs").is_dir()
-    status, out, _ = submit(yard, *command, "trainer.max_epochs=2", "optimizer.lr=1e30")
+    status, out, _ = submit(yard, *command, "runtime=local", "trainer.max_epochs=2", "optimizer.lr=1e30")
     assert status == 1
     assert out.rstrip().endswith(": FAILED")
     status, out, _ = submit(yard, "list", COLUMNS="200")

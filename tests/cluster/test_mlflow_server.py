@@ -41,9 +41,10 @@ def binaries() -> Path | None:
     return next((place for place in places if all((place / name).exists() for name in wanted)), None)
 
 
-pytestmark = pytest.mark.skipif(
-    binaries() is None, reason="PostgreSQL is not installed: apt-get install postgresql"
-)
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.skipif(binaries() is None, reason="PostgreSQL is not installed: apt-get install postgresql"),
+]
 
 
 def free_port() -> int:
@@ -214,6 +215,7 @@ def curve(stop: int) -> list[tuple[int, float]]:
 def recorded(client: Any, identity: str) -> tuple[Any, list[tuple[int, float]]]:
     """The only run with an identity, and its learning curve."""
     experiment = client.get_experiment_by_name("trainyard")
+    assert experiment is not None
     (run,) = client.search_runs([experiment.experiment_id], filter_string=f"tags.identity = '{identity}'")
     name = "training/loss" if "training/loss" in run.data.metrics else "loss"
     return run, [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, name)]
@@ -278,6 +280,7 @@ def test_a_sweep_and_its_trials(tmp_path: Path, server: Server):
     assert "delivered True" in sweep.communicate(timeout=200)[0]
     client, _ = open_store(server.settings)
     experiment = client.get_experiment_by_name("trainyard")
+    assert experiment is not None
     (parent,) = client.search_runs([experiment.experiment_id], filter_string="tags.identity = 'sweep'")
     for number in range(4):
         run, values = recorded(client, f"trial{number}")
@@ -303,6 +306,7 @@ def test_a_training_from_the_command_line(tmp_path: Path, server: Server):
     summary = json.loads((folder / "summary.json").read_text())
     client, _ = open_store(server.settings)
     experiment = client.get_experiment_by_name("trainyard")
+    assert experiment is not None
     (run,) = client.search_runs(
         [experiment.experiment_id], filter_string=f"tags.identity = '{summary['identity']}'"
     )

@@ -18,6 +18,7 @@ from tests.cluster.slurm_daemons import Slurm, missing
 from tests.cluster.yard import SMALL, start, submit, wait
 
 pytestmark = [
+    pytest.mark.ray,
     pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())} (slurm-wlm, munge)"),
     pytest.mark.timeout(600),
 ]

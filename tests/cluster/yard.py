@@ -1,13 +1,11 @@
 """A folder to submit from: the small dataset, and commands in processes of their own."""
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.pipelines.yard import environment
+from tests.commands import Command, run
 
 SMALL = [
     "data=fashion_mnist",
@@ -21,23 +19,14 @@ SMALL = [
 ]
 
 
-def start(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+def start(folder: Path, *arguments: str, **variables: str) -> Command:
     """`python -m pipelines.submit` in the background."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipelines.submit", *arguments],
-        cwd=folder,
-        env={**environment(), **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return Command("pipelines.submit", *arguments, folder=folder, variables=variables)
 
 
 def submit(folder: Path, *arguments: str, **variables: str) -> tuple[int, str, str]:
     """`python -m pipelines.submit`: exit status, stdout, stderr."""
-    process = start(folder, *arguments, **variables)
-    out, err = process.communicate(timeout=280)
-    return process.returncode, out, err
+    return run("pipelines.submit", *arguments, folder=folder, variables=variables)
 
 
 def wait(condition: Callable[[], bool], what: str, timeout_s: float = 200) -> None:

@@ -2,9 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsInt
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from modules.configuration.schema.settings import DataSettings, read
 
@@ -47,7 +48,7 @@ def settings(**changes: Any) -> DataSettings:
     return read(DataSettings, values | changes)
 
 
-def image(number: int) -> np.ndarray:
+def image(number: SupportsInt) -> np.ndarray:
     """The image of a sample: its number in its first bytes, 7 in the rest."""
     return np.frombuffer(int(number).to_bytes(4, "little") + b"\7\7", np.uint8).reshape(1, 2, 3)
 
@@ -63,7 +64,7 @@ def write_raw(raw: Path, num_samples: int) -> None:
     (raw / "source.json").write_text(json.dumps({"name": "raw", "sha256": "0" * 64, "licence": "CC0"}))
 
 
-def numbers_of(images: np.ndarray) -> list[int]:
+def numbers_of(images: ArrayLike) -> list[int]:
     """The numbers that images carry, whatever their leading axes."""
     rows = np.ascontiguousarray(np.asarray(images).reshape(-1, 6))
     assert (rows[:, 4:] == 7).all(), "an image is not whole"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from modules.configuration.errors import UserError
-from modules.datamodules.chosen_samples import choose
+from modules.datamodules.chosen_samples import ChosenSamples, choose
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet, ShardSplit
 from tests.training.small import small_plan, write_small_shards
@@ -46,6 +46,31 @@ def test_without_classes(split: ShardSplit) -> None:
     rest = numbers(split, without_classes=[3, 7])
     assert set(labels(split)[rest]) == set(range(10)) - {3, 7}
     assert len(rest) == np.isin(labels(split), [3, 7], invert=True).sum()
+
+
+def test_batches_to_learn_by_heart_are_few_samples_of_those_chosen(split: ShardSplit) -> None:
+    few = numbers(split, overfit_batches=2)
+    assert len(set(few)) == 2 * SETTINGS.batch_size
+    assert set(few) != set(numbers(split, seed=1, overfit_batches=2))
+    assert set(labels(split)[numbers(split, overfit_batches=1, without_classes=[3, 7])]) <= set(range(10)) - {
+        3,
+        7,
+    }
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "epochs", "steps_per_epoch"),
+    [(None, 2, 56), (1, 1, 1), (56, 1, 56), (100, 1, 56), (999, 2, 56)],
+)
+def test_no_more_steps_than_asked_for(
+    split: ShardSplit, max_steps: int | None, epochs: int, steps_per_epoch: int
+) -> None:
+    settings = replace(SETTINGS, max_steps=max_steps, max_epochs=2)
+    num_samples = 56 * SETTINGS.batch_size
+    few = ChosenSamples(split, np.arange(num_samples))
+    loader = TrainingLoader(few, SETTINGS.batch_size, block_steps=4, seed=0, max_steps=max_steps)
+    assert (settings.num_epochs(loader.steps_per_epoch), loader.steps_per_epoch) == (epochs, steps_per_epoch)
+    assert sum(len(block["label"]) for block in loader) == steps_per_epoch
 
 
 def test_an_epoch_takes_each_sample_equally_often(split: ShardSplit) -> None:

@@ -59,12 +59,8 @@ def members(record: int, **changed: Any) -> dict[str, bytes]:
     return {f"{record:08d}.{name}.npy": encode(array, "npy") for name, array in arrays.items()}
 
 
-def write_tar(
-    folder: Path, files: dict[str, bytes], special: tarfile.TarInfo | None = None, **options: Any
-) -> None:
-    with tarfile.open(
-        folder / "train-000000.tar", "w", **({"format": tarfile.USTAR_FORMAT} | options)
-    ) as tar:
+def write_tar(folder: Path, files: dict[str, bytes], special: tarfile.TarInfo | None = None) -> None:
+    with tarfile.open(folder / "train-000000.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
         if special is not None:
             tar.addfile(special)
         for name, content in files.items():

@@ -5,21 +5,20 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from tests.commands import Command, run
 from tests.hydra_plugins.test_ray_plugins import SMALL
-from tests.pipelines.yard import environment
 from tests.training.small import write_small_shards
 
+pytestmark = pytest.mark.ray
 SEEDS = 4
 COMMAND = [
-    *(sys.executable, "-m", "pipelines.train", "-m", "hydra/sweeper=ray", *SMALL),
+    *("pipelines.train", "-m", "hydra/sweeper=ray", *SMALL),
     *("tracking=sqlite", "sweep.stack=false", "trainer.max_epochs=10", "trainer.checkpoint_every_steps=8"),
     "seed=" + ",".join(map(str, range(SEEDS))),
 ]
@@ -39,14 +38,7 @@ def events(yard: Path) -> list[dict]:
 def test_a_killed_sweep_goes_on_and_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
     write_small_shards(tmp_path / "data" / "shards" / "fashion_mnist")
     command = [word for word in COMMAND if word != "tracking=none"]
-    driver = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    driver = Command(*command, folder=tmp_path, session=True)
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline and driver.poll() is None:
         # Some trial is in the middle: it has reported, and has not ended.
@@ -56,15 +48,14 @@ def test_a_killed_sweep_goes_on_and_nothing_is_lost_or_doubled(tmp_path: Path) -
         time.sleep(0.05)
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
+    driver.close()
     before = events(tmp_path)
     kinds = Counter(event["event"] for event in before)
     assert kinds["report"] and kinds["ended"] < SEEDS, "it was killed too early or too late"
 
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=600
-    )
+    status, _, err = run(*command, folder=tmp_path, timeout=600)
 
-    assert done.returncode == 0, done.stderr
+    assert status == 0, err
     after = events(tmp_path)
     assert after[: len(before)] == before
     ended = [(event["trial"], event["status"]) for event in after if event["event"] == "ended"]

@@ -1,15 +1,14 @@
 """`hydra/sweeper=ray` and `hydra/launcher=ray` as a user gives them: processes of their own, a real Ray."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from modules.sweeps.control.ledger import read_events
-from tests.pipelines.yard import environment
+from tests.commands import run
 from tests.training.small import write_small_shards
 
+pytestmark = pytest.mark.ray
 SMALL = [
     "recipe=neuron",
     "data.samples_per_record=50",
@@ -31,9 +30,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def python(yard: Path, module: str, *arguments: str) -> tuple[int, str, str]:
-    command = [sys.executable, "-m", f"pipelines.{module}", *arguments]
-    done = subprocess.run(command, cwd=yard, env=environment(), capture_output=True, text=True, timeout=280)
-    return done.returncode, done.stdout, done.stderr
+    return run(f"pipelines.{module}", *arguments, folder=yard)
 
 
 def test_a_multirun_is_one_sweep_whose_best_trains_as_it_is(yard: Path) -> None:

@@ -54,6 +54,7 @@ def trained(request: pytest.FixtureRequest) -> tuple[BoltzmannLayer, Tensor]:
     return task.layer, visible.mean(0)
 
 
+@pytest.mark.slow
 def test_estimate_is_near_the_exact_value(trained: tuple[BoltzmannLayer, Tensor]) -> None:
     layer, mean = trained
     exact = exact_log_partition(layer)

@@ -7,10 +7,14 @@ import torch
 from torch import nn
 
 from modules.configuration.composition.compose import compose
+from modules.configuration.static_analysis.definitions import ROOT
 from modules.configuration.static_analysis.targets import build
 from modules.models.features import Backbone, maps_after
-from tests.models.test_every_model import MODELS
 
+MODELS = sorted(
+    path.relative_to(ROOT / "conf" / "model").with_suffix("").as_posix()
+    for path in (ROOT / "conf" / "model").rglob("*.yaml")
+)
 SIDES = (96, 160)  # both are multiples of 32, and so is what lies between them
 
 

@@ -23,7 +23,8 @@ from modules.configuration.errors import UserError
 from modules.configuration.static_analysis.targets import build
 from modules.registry.versions import PROGRAM, Registry
 from pipelines import predict, promote
-from tests.pipelines.yard import CLASSES, RECIPE, Yard, environment
+from tests.commands import environment
+from tests.pipelines.yard import CLASSES, RECIPE, Yard
 
 # MLflow 3.17 warns of its own type hints when its scoring part is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")

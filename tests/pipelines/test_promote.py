@@ -1,10 +1,6 @@
 """Promotion in a real MLflow: gates, champions, interruptions, registered files that were changed."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +16,8 @@ from modules.registry.outcome import Provenance, read_outcome
 from modules.registry.versions import PROGRAM, Registry, Version
 from modules.tracking.store import absolute_settings, open_store
 from pipelines import evaluate, promote
-from tests.pipelines.yard import CLASSES, DATASET, RECIPE, SIDE, Yard, environment
+from tests.commands import Command, run
+from tests.pipelines.yard import CLASSES, DATASET, RECIPE, SIDE, Yard
 
 COMMAND = [f"plan=build/plan/{RECIPE}.yaml"]
 # MLflow 3.17 warns of its own type hints when its scoring part is imported.
@@ -104,6 +101,7 @@ def test_the_first_version_is_registered_with_all_that_is_known_of_it(
         assert model.signature.inputs.inputs[0].shape == (-1, 1, SIDE, SIDE)
         assert model.metadata["outputs"] == CLASSES
         example = model.load_input_example(str(folder))
+        assert example is not None
         assert numpy.allclose(example[0], outcome.examples[0])
         assert yaml.safe_load((folder / "plan.yaml").read_text()) == yard.plan
         weights = torch.load(folder / "weights.pt", weights_only=True)
@@ -239,31 +237,20 @@ def test_an_interrupted_promotion_is_completed_by_the_next(
 
 def test_a_killed_promotion_is_completed_by_the_next(yard: Yard) -> None:
     """SIGKILL at several moments of the whole command, each in the state that the one before left."""
-    for delay_s in (4.0, 6.0, 8.0):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.promote", *COMMAND],
-            env=environment(),
-            cwd=yard.folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+    for delay_s in (1.5, 3.0, 4.5):
+        process = Command("pipelines.promote", *COMMAND, folder=yard.folder)
         time.sleep(delay_s)
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
+        process.close()
     result = promoted(yard)
     assert result["version"] == 1 and result["champion"] is True and champion(yard).number == 1
 
 
 def failed_line(yard: Yard, *overrides: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "pipelines.promote", *COMMAND, *overrides],
-        env=environment(),
-        cwd=yard.folder,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2 and not yard.promotion.exists(), done.stderr
-    (line,) = done.stderr.splitlines()
+    status, _, err = run("pipelines.promote", *COMMAND, *overrides, folder=yard.folder)
+    assert status == 2 and not yard.promotion.exists(), err
+    (line,) = err.splitlines()
     assert line.startswith("error: ")
     return line
 

@@ -13,7 +13,7 @@ import yaml
 from modules.cluster.cluster_settings import read_cluster
 from modules.cluster.command_line import CommandLine, cluster_overrides, read_command_line
 from modules.configuration.errors import UserError
-from tests.pipelines.yard import environment
+from tests.commands import environment, run
 from tests.training.small import write_small_shards
 
 SQLITE = {"uri": "sqlite:///mlflow.db", "artifact_root": "mlartifacts"}
@@ -27,15 +27,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def submit(yard: Path, *arguments: str, **variables: str) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "pipelines.submit", *arguments],
-        cwd=yard,
-        env={**environment(), **variables},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    return done.returncode, done.stdout, done.stderr
+    return run("pipelines.submit", *arguments, folder=yard, variables=variables)
 
 
 RECIPE = ("recipe=lenet", "data.samples_per_record=50")

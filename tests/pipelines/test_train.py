@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import torch
 import yaml
 
 from modules.configuration.yaml_files import to_yaml
-from tests.pipelines.yard import environment
+from tests.commands import Command, environment
 from tests.training.small import small_plan, write_small_shards
 
 SMALL = [
@@ -48,25 +47,17 @@ def small_shards_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(yard: Path, *arguments: str, limit: Callable[[], None] | None = None) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipelines.train", *arguments],
-        cwd=yard,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=limit,
-    )
+def start(yard: Path, *arguments: str, **how: Any) -> Command:
+    return Command("pipelines.train", *arguments, folder=yard, **how)
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+def finish(process: Command) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=200)
-    return process.returncode, out, err
+    return process.wait(), out, err
 
 
-def train(yard: Path, *arguments: str, limit: Callable[[], None] | None = None) -> tuple[int, str, str]:
-    return finish(start(yard, *arguments, limit=limit))
+def train(yard: Path, *arguments: str, **how: Any) -> tuple[int, str, str]:
+    return finish(start(yard, *arguments, **how))
 
 
 def run_folder(yard: Path) -> Path:
@@ -155,7 +146,7 @@ def test_signals_end_it_saved_and_the_same_command_goes_on(yard: Path, tmp_path:
 
 def test_interrupt_from_a_terminal_reaches_the_loaders_workers_too(yard: Path) -> None:
     arguments = ["recipe=neuron", "trainer.max_epochs=50", *LONG, "runtime.num_loader_workers=2"]
-    process = start(yard, *arguments, limit=os.setsid)
+    process = start(yard, *arguments, session=True)
     while not list(yard.glob("runs/*/checkpoints/last.ckpt")):
         assert process.poll() is None
         time.sleep(0.05)
@@ -171,11 +162,7 @@ def test_full_disk_keeps_the_last_good_checkpoint(yard: Path) -> None:
     signalled(yard, signal.SIGTERM, *arguments)
     checkpoint = run_folder(yard) / "checkpoints" / "last.ckpt"
     before = checkpoint.read_bytes()
-
-    def small_files() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-
-    status, _, err = train(yard, *arguments, limit=small_files)
+    status, _, err = train(yard, *arguments, limits={resource.RLIMIT_FSIZE: 200_000})
     assert status == 2, err
     assert last_line(err).startswith("error: a file has reached the size that is allowed")
     assert "Traceback" not in err
@@ -185,11 +172,8 @@ def test_full_disk_keeps_the_last_good_checkpoint(yard: Path) -> None:
 
 
 def test_out_of_memory_is_one_line(yard: Path) -> None:
-    def little_memory() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30, 6 * 2**30))
-
     huge = ["recipe=perceptron", "model.hidden_sizes=[60000,60000]", *SMALL]
-    status, _, err = train(yard, *huge, limit=little_memory)
+    status, _, err = train(yard, *huge, limits={resource.RLIMIT_AS: 6 * 2**30})
     assert status == 2, err
     assert last_line(err).startswith(
         "error: out of memory with batches of 16 samples. Lower trainer.batch_size"

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -175,8 +174,3 @@ def make_yard(folder: Path, overrides: list[str] = CLASSIFIER, metric: str = "ac
     yard.write_shards(seed=0)
     yard.train(num_epochs=8)
     return yard
-
-
-def environment() -> dict[str, str]:
-    """For commands in processes of their own."""
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OMP_NUM_THREADS": "1"}

@@ -129,6 +129,7 @@ def test_a_gradient_reaches_every_parameter(built: Built) -> None:
             assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
+@pytest.mark.slow
 def test_it_learns_one_batch_by_heart(built: Built) -> None:
     """Every sample is classified right, or the errors are a fraction of what they were."""
     before = measured(built.task, built.batch)

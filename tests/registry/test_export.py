@@ -78,6 +78,7 @@ def test_a_loaded_program_answers_as_the_model_for_any_batch(
     assert [file.name for file in tmp_path.iterdir()] == ["net.pt2"]
 
 
+@pytest.mark.slow
 def test_a_fresh_process_without_this_repository_runs_it(
     model: nn.Module, images: Tensor, tmp_path: Path
 ) -> None:

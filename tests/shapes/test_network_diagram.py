@@ -69,13 +69,13 @@ def test_boxes_keep_apart_and_lines_go_down(residual):
 def test_the_file_is_whole_and_needs_nothing_else(residual):
     text = network_svg(residual)
     root = ElementTree.fromstring(text)
-    left, top, width, height = map(float, root.get("viewBox").split())
+    left, top, width, height = map(float, root.attrib["viewBox"].split())
     space = "{http://www.w3.org/2000/svg}"
     written = {element.text for element in root.iter(f"{space}text")}
     assert {"stem", "+", "concatenate", "cross entropy", "batch×1×28×28"} <= written
     for element in root.iter(f"{space}text"):
-        assert left < float(element.get("x")) < left + width
-        assert top < float(element.get("y")) < top + height
+        assert left < float(element.attrib["x"]) < left + width
+        assert top < float(element.attrib["y"]) < top + height
     assert text.count("http") == 1  # the name of the format, no address
     assert "prefers-color-scheme: dark" in text
 

@@ -10,6 +10,7 @@ from modules.shapes.shape_check import check_shapes
 from tests.shapes.own_networks import chain, own
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", names("recipe"))
 def test_every_recipe_agrees_with_what_really_runs(recipe):
     config = compose([f"recipe={recipe}"])

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from rich.console import Console
@@ -28,7 +30,9 @@ def most_bytes(config) -> int:
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
     ) as profile:
         task.loss(batch).backward()
-    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    assert profile.profiler is not None and profile.profiler.kineto_results is not None
+    recorded: list[Any] = profile.profiler.kineto_results.events()  # torch declares no `nbytes`
+    events = [event for event in recorded if event.name() == "[memory]"]
     live = most = 0
     for event in sorted(events, key=lambda event: event.start_ns()):
         live += event.nbytes()

@@ -112,7 +112,7 @@ def recorded() -> Callable[..., Any]:
         client, experiment_id = open_store(settings)
         runs = client.search_runs([experiment_id], filter_string=f"tags.identity = '{identity}'")
         assert len(runs) == 1, f"{len(runs)} runs"
-        run = runs[0]
+        run: Any = runs[0]
         run.curves = {
             name: [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, name)]
             for name in run.data.metrics

@@ -70,4 +70,11 @@ if __name__ == "__main__":
     if sys.argv[1] == "train":
         train(Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), float(sys.argv[5]))
     else:
-        drive(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:6]), float(sys.argv[6]))
+        drive(
+            Path(sys.argv[1]),
+            Path(sys.argv[2]),
+            sys.argv[3],
+            int(sys.argv[4]),
+            int(sys.argv[5]),
+            float(sys.argv[6]),
+        )

@@ -120,6 +120,9 @@ class TrainerSettings:
         samples_per_class: train on so many samples of each class, sampled by the seed; null on all.
         without_classes: numbers of classes that training leaves out.
         min_steps_per_epoch: an epoch goes over the samples as often as so many steps take.
+        max_steps: most optimiser steps to take, in whole epochs or a shorter one; null takes all.
+        max_validation_batches: batches of one validation; null takes the whole split.
+        overfit_batches: learn so many batches by heart, without dropout and augmentation; null learns all.
     """
 
     max_epochs: int
@@ -133,17 +136,25 @@ class TrainerSettings:
     samples_per_class: int | None
     without_classes: list[int]
     min_steps_per_epoch: int
+    max_steps: int | None
+    max_validation_batches: int | None
+    overfit_batches: int | None
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "block_steps", "checkpoint_every_steps", "log_every_steps"):
             at_least(1, name, getattr(self, name))
         at_least(1, "min_steps_per_epoch", self.min_steps_per_epoch)
-        if self.samples_per_class is not None:
-            at_least(1, "samples_per_class", self.samples_per_class)
+        for name in ("samples_per_class", "max_steps", "max_validation_batches", "overfit_batches"):
+            if getattr(self, name) is not None:
+                at_least(1, name, getattr(self, name))
         if self.gradient_clip_norm is not None and self.gradient_clip_norm <= 0:
             raise ConfigError(
                 "gradient_clip_norm", f"{self.gradient_clip_norm} is not above 0", "null does not clip"
             )
+
+    def num_epochs(self, steps_per_epoch: int) -> int:
+        """The epochs that are trained, where an epoch is no longer than `max_steps`."""
+        return min(self.max_epochs, (self.max_steps or self.max_epochs * steps_per_epoch) // steps_per_epoch)
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,7 @@ def test_it_is_a_plan_whose_header_is_a_command(sweep: Sweep) -> None:
             ledger.append({"event": "asked", "trial": trial, "point": point, "identity": ""})
         ledger.append(ended(1, "FINISHED", 0.87654321))
         path = write_best(sweep, ledger)
-    assert path == sweep.folder / "best.yaml"
-    assert path is not None
+    assert path is not None and path == sweep.folder / "best.yaml"
     plan = read_plan(path)
     assert plan.name == "neuron_best" and plan.optimizer["lr"] == 0.2
     assert plan.changed(name="neuron") == sweep.plan_of(POINTS[1])

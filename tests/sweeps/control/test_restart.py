@@ -3,35 +3,26 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from modules.sweeps.control.ledger import read_events
-from tests.pipelines.yard import environment
+from tests.commands import ROOT, Command
+from tests.processes import started_by
 from tests.sweeps.small_sweep import make_sweep
 
+pytestmark = pytest.mark.ray
 POINTS = [{"x": str(x), "seconds": "1.0"} for x in range(8)]
-ROOT = Path(__file__).resolve().parents[3]
 
 
-def start(storage: Path, points: list[dict[str, str]]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.sweeps.driver", str(storage), json.dumps(points)],
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+def start(storage: Path, points: list[dict[str, str]]) -> Command:
+    arguments = [str(storage), json.dumps(points)]
+    return Command("tests.sweeps.driver", *arguments, folder=ROOT, session=True, one_stream=True)
 
 
 def wait_for(what: Callable[[], Any], timeout_s: float = 60.0) -> None:
@@ -60,20 +51,33 @@ def check_whole(storage: Path) -> None:
     assert reports == {(trial, epoch): 1 for trial in range(len(POINTS)) for epoch in range(1, 5)}
 
 
-def test_a_killed_driver_loses_and_doubles_nothing(tmp_path: Path) -> None:
+def test_interrupted_and_killed_it_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    """One sweep, asked to end by both signals, then killed; each time the same command goes on."""
+    num_ended = 0
+    for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        driver = start(tmp_path, POINTS)
+        before = kinds(tmp_path)
+        wait_for(lambda now=before: kinds(tmp_path)["report"] >= now["report"] + 4)
+        driver.send_signal(number)
+        output, _ = driver.communicate(timeout=60)
+
+        assert driver.returncode == status, output
+        assert f"interrupted by {number.name}" in output
+        assert "the same command goes on" in output
+        assert "Traceback" not in output
+        assert "***" not in output
+        assert kinds(tmp_path)["lost"] == 0
+        assert num_ended <= kinds(tmp_path)["ended"] < len(POINTS)
+        num_ended = kinds(tmp_path)["ended"]
+
     driver = start(tmp_path, POINTS)
-    wait_for(lambda: kinds(tmp_path)["ended"] >= 3)
-    workers = [
-        process
-        for process in psutil.Process(driver.pid).children(recursive=True)
-        if "Worker" in process.name()
-    ]
+    wait_for(lambda: kinds(tmp_path)["ended"] > num_ended)
+    workers = started_by(driver.pid, "ray::Worker", recursive=True)
+    assert workers
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
-    assert driver.stdout is not None
-    driver.stdout.close()
-    before = kinds(tmp_path)
-    assert before["ended"] < len(POINTS)
+    driver.close()
+    assert kinds(tmp_path)["ended"] < len(POINTS)
 
     again = start(tmp_path, POINTS)
     output, _ = again.communicate(timeout=120)
@@ -81,30 +85,6 @@ def test_a_killed_driver_loses_and_doubles_nothing(tmp_path: Path) -> None:
     assert again.returncode == 0, output
     check_whole(tmp_path)
     assert "going on with" in output
-    # Those that were running at the end are started again, no other.
-    assert kinds(tmp_path)["started"] <= len(POINTS) + 2
+    # Those that were running at an end are started again, no other.
+    assert kinds(tmp_path)["started"] <= len(POINTS) + 3 * 2
     wait_for(lambda: not any(process.is_running() for process in workers), 30)
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_keeps_all_states_and_says_how_to_go_on(
-    tmp_path: Path, number: signal.Signals, status: int
-) -> None:
-    driver = start(tmp_path, POINTS)
-    wait_for(lambda: kinds(tmp_path)["ended"] >= 2 and kinds(tmp_path)["report"] >= 10)
-    driver.send_signal(number)
-    output, _ = driver.communicate(timeout=60)
-
-    assert driver.returncode == status, output
-    assert f"interrupted by {number.name}" in output
-    assert "the same command goes on" in output
-    assert "Traceback" not in output
-    assert "***" not in output
-    assert kinds(tmp_path)["lost"] == 0
-
-    again = start(tmp_path, POINTS)
-    output, _ = again.communicate(timeout=120)
-
-    assert again.returncode == 0, output
-    check_whole(tmp_path)
-    assert kinds(tmp_path)["started"] <= len(POINTS) + 2

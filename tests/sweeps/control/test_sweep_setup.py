@@ -65,6 +65,7 @@ def test_a_sweep_says_what_it_is() -> None:
     assert not sweep.folder.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -86,6 +87,7 @@ def test_a_points_plan_is_that_of_its_command_line(overrides: list[str]) -> None
         assert sweep.plan_of(point) == make_plan(compose(alone)), alone
 
 
+@pytest.mark.slow
 def test_the_same_sweep_is_the_same_folder() -> None:
     overrides = ["recipe=neuron", "sweep=random", LR]
     first = draft(overrides).search

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from tests.pipelines.yard import environment
+from tests.commands import environment
 
 SPOIL = """
 import os, random, sys, warnings, logging

@@ -24,10 +24,12 @@ from modules.sweeps.search.search_space import Axis, Space
 from modules.sweeps.workers import train_trials, training_trial
 from modules.sweeps.workers.training_trial import take_over
 from modules.training.run_folder import RunFolder
-from tests.pipelines.yard import DATASET, Yard, environment, make_yard
+from tests.commands import environment
+from tests.pipelines.yard import DATASET, Yard, make_yard
 from tests.sweeps.small_sweep import make_sweep
 from tests.tracking.conftest import settings_for
 
+pytestmark = pytest.mark.ray
 NUM_EPOCHS = 3
 ALONE = """
 import json, sys
@@ -106,7 +108,7 @@ def test_a_used_worker_beside_failing_trials_gives_the_bits_of_a_fresh_process(
         assert (swept / "history.json").read_bytes() == (folder / "history.json").read_bytes()
         assert (swept / "weights.pt").read_bytes() == (folder / "weights.pt").read_bytes()
 
-    alone = training_sweep(yard, tmp_path / "without", [points[1], points[3]])
+    alone = training_sweep(yard, tmp_path / "without", [points[1], points[3]], max_concurrent=1)
     assert run(alone) == {"FINISHED": 2}
     for trial, same in ((1, 0), (3, 1)):
         ours, other = run_folder(sweep, trial), run_folder(alone, same)
@@ -121,7 +123,7 @@ def test_what_one_sweep_stopped_another_goes_on_with(yard: Yard, tmp_path: Path)
     assert (folder.read("outcome.json") or {})["status"] == "STOPPED"
     assert folder.checkpoint.exists() and not folder.finished()
 
-    to_the_end = training_sweep(yard, tmp_path, points)
+    to_the_end = training_sweep(yard, tmp_path, points, max_concurrent=1)
     assert run(to_the_end) == {"REUSED": 1, "FINISHED": 1}
     reports = [e for e in read_events(to_the_end.folder / "ledger.jsonl") if e["event"] == "report"]
     assert [report["epoch"] for report in reports] == [1, 2, 3], "the first was reported from the checkpoint"

@@ -85,8 +85,14 @@ def _is_fresh(plan: Plan) -> bool:
 
 
 def _is_special(trainer: TrainerSettings) -> bool:
-    """Whether a training looks at gradients, or takes other samples than all, once an epoch."""
-    chosen = trainer.samples_per_class is not None or trainer.without_classes
+    """Whether a training looks at gradients, or takes other samples or steps than all, once an epoch."""
+    limits = (
+        trainer.samples_per_class,
+        trainer.max_steps,
+        trainer.max_validation_batches,
+        trainer.overfit_batches,
+    )
+    chosen = trainer.without_classes or any(limit is not None for limit in limits)
     return bool(chosen) or trainer.min_steps_per_epoch > 1 or trainer.log_gradient_norms
 
 

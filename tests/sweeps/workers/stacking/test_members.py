@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -172,7 +171,7 @@ def test_what_is_trained_is_not_trained_again(small_shards: Path, tmp_path: Path
 
 
 def test_a_plan_that_cannot_be_built_fails_alone(small_shards: Path, tmp_path: Path) -> None:
-    plans: list[dict[str, Any]] = [plan(), plan("model.dropout=1.5")]
+    plans = [plan(), plan("model.dropout=1.5")]
     results = train_stacked(assignments(plans, tmp_path, small_shards), Reports())
     assert results[0]["status"] == "FINISHED"
     assert results[1]["status"] == "FAILED"

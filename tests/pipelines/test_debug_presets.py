@@ -1,0 +1,76 @@
+"""`debug=overfit` and `debug=one_step`: with every recipe, and never taken for the real training."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from modules.configuration.composition.catalogue import names
+from modules.configuration.composition.compose import compose
+from modules.configuration.composition.recipes import recipe_files
+from modules.configuration.plans.identity import identity
+from modules.configuration.schema.phases import trainings
+from tests.commands import run
+from tests.plans import plan_of
+from tests.training.small import write_small_shards
+
+PRESETS = names("debug")
+SMALL = ["data=fashion_mnist", "data.samples_per_record=50", "trainer.batch_size=16", "runtime.num_threads=1"]
+
+
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("debugged")
+    write_small_shards(folder / "data" / "shards" / "fashion_mnist")
+    return folder
+
+
+@pytest.mark.parametrize("recipe", recipe_files())
+def test_every_recipe_and_phase_goes_with_every_preset_and_is_another_run(recipe: str, yard: Path) -> None:
+    assert PRESETS == ["one_step", "overfit"]
+    found = {}
+    for preset in (None, *PRESETS):
+        chosen = [] if preset is None else [f"debug={preset}"]
+        config = compose([f"recipe={recipe}", *chosen])
+        found[preset] = identity(plan_of(config), yard / "data" / "shards" / "fashion_mnist")
+        for one in trainings(config) if preset else ():
+            assert one["trainer"]["max_steps"] == (1 if preset == "one_step" else 500)
+            assert one["tracking"]["uri"] is None
+    assert len(set(found.values())) == 1 + len(PRESETS)
+
+
+def summaries(folder: Path) -> dict[str, dict]:
+    found = [json.loads(path.read_text()) for path in folder.glob("runs/*/summary.json")]
+    return {summary["recipe"]: summary for summary in found}
+
+
+@pytest.mark.parametrize("recipe", ["lenet_digits", "perceptron", "neuron"])
+def test_overfit_learns_one_batch_by_heart(recipe: str, tmp_path: Path, yard: Path) -> None:
+    """Augmentation and dropout, which the first two recipes have, would keep them from it."""
+    (tmp_path / "data").symlink_to(yard / "data")
+    status, out, err = run("pipelines.train", f"recipe={recipe}", "debug=overfit", *SMALL, folder=tmp_path)
+    assert status == 0, err
+    assert f"{recipe}: 500 steps" in out
+    (history,) = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/history.json")]
+    losses = [loss for _, loss in history["train/loss"]]
+    assert losses[-1] < 0.02 < losses[0]
+    assert "epoch 5/5  step 500  train/loss 0.0" in err
+
+
+@pytest.mark.parametrize("recipe", ["lenet", "dbn"])
+def test_one_step_is_one_step_of_each_phase_with_the_same_bits_again(
+    recipe: str, tmp_path: Path, yard: Path
+) -> None:
+    weights = []
+    for name in ("once", "again"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "data").symlink_to(yard / "data")
+        status, _, err = run("pipelines.train", f"recipe={recipe}", "debug=one_step", *SMALL, folder=folder)
+        assert status == 0, err
+        trained = summaries(folder)
+        assert recipe in trained and (len(trained) > 1) == (recipe == "dbn")
+        assert {(summary["steps"], summary["epochs"]) for summary in trained.values()} == {(1, 1)}
+        assert not (folder / "mlflow.db").exists()
+        weights.append((folder / "runs" / trained[recipe]["identity"][:16] / "weights.pt").read_bytes())
+    assert weights[0] == weights[1]
