@@ -19,6 +19,7 @@ from modules.training.data_parallel import rank, world_size
 from modules.training.environment import environment
 from modules.training.interruption import Interrupted
 from modules.training.run_folder import FIRST_STEPS, RunFolder
+from modules.training.training_step import TrainingModule
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,12 @@ class KeepFirstSteps(Callback):
         if not self._is_new:
             return
         self._is_new = False
+        assert isinstance(pl_module, TrainingModule)
         machine = environment()
         on_gpu = trainer.strategy.root_device.type == "cuda"
         found = FirstSteps(
             num_steps=trainer.global_step,
-            weights=weights_digest(pl_module.get_submodule("model").state_dict()),
+            weights=weights_digest(pl_module.task.model.state_dict()),
             carrying_code=self.carrying_code,
             num_workers=world_size(),
             num_threads=int(machine["num_threads"]),
