@@ -38,7 +38,7 @@ from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.tasks.contrastive_divergence import ContrastiveDivergence
 from modules.training.fit import fit, initial_task
-from modules.training.freed_memory import keep_freed_memory
+from modules.training.runs.freed_memory import keep_freed_memory
 
 CASES = (("32-true", 10, 8.0), ("32-true", 100, 3.0), ("64-true", 10, 8.0), ("64-true", 100, 3.0))
 """Precision, batch size, and how many times scikit-learn's speed is aimed at."""

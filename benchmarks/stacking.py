@@ -5,8 +5,8 @@ python -m benchmarks.stacking
 The trials are perceptrons that differ in the learning rate, or in the seed (and so in the order of their data
 too), for one epoch over a part of the training split. The sides take turns, and their medians are compared:
 
-alone      `modules.training.run.train` of each trial, one after another, in a process that has imported all
-loop       the training loop by hand of each, without Lightning, validation, curves, checkpoints and files
+alone      `modules.training.runs.run.train` of each trial, one after another, in a process that has imported
+all loop       the training loop by hand of each, without Lightning, validation, curves, checkpoints and files
 stack      `train_stacked` of all of them: validation, curves, files and all that `alone` has
 halves     two processes of one thread each: `alone` of half of the trials, or `stack` of half
 
@@ -36,9 +36,9 @@ from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.sweeps.workers.stacking import train_stacked
 from modules.training.fit import initial_task
-from modules.training.freed_memory import keep_freed_memory
-from modules.training.run import train
-from modules.training.run_folder import RunFolder
+from modules.training.runs.freed_memory import keep_freed_memory
+from modules.training.runs.run import train
+from modules.training.runs.run_folder import RunFolder
 
 CASES = (("[16]", 32), ("[64]", 32), ("[256]", 32), ("[256,128]", 128), ("[512,256]", 128))
 """Hidden sizes and batch size; the last are the recipe's own."""

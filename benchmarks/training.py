@@ -32,7 +32,7 @@ from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.tracking.tracker import Tracker
 from modules.training.fit import BlockLoader, fit, initial_task
-from modules.training.freed_memory import keep_freed_memory
+from modules.training.runs.freed_memory import keep_freed_memory
 
 CASES = (("lenet", 128, 0.95), ("perceptron", 32, 0.85))
 """Recipe, batch size, and the share of the hand-written loop's speed that is aimed at."""

@@ -24,8 +24,8 @@ from benchmarks.plans import planned
 from modules.cluster.connection import connect
 from modules.configuration.command import arguments, run
 from modules.training.data_parallel import rank
-from modules.training.ray_training import train_on_workers
-from modules.training.run_folder import RunFolder
+from modules.training.ray_workers.ray_training import train_on_workers
+from modules.training.runs.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from modules.configuration.command import arguments, run
 
 if TYPE_CHECKING:
     from modules.configuration.plans.run_plan import Plan
-    from modules.training.run_folder import RunFolder
-    from modules.training.train_phases import TrainOne
+    from modules.training.runs.run_folder import RunFolder
+    from modules.training.runs.train_phases import TrainOne
 from modules.configuration.plans.run_plan import Plan
 
 
@@ -66,8 +66,8 @@ def _train_overrides(argv: list[str]) -> None:
 
 def _train(plan: "Plan", publish: Path | None = None, shapes_checked: bool = True) -> None:
     from modules.configuration.plans.identity import identities
-    from modules.training.run_folder import RunFolder
-    from modules.training.train_runs import train_runs
+    from modules.training.runs.run_folder import RunFolder
+    from modules.training.runs.train_runs import train_runs
 
     if plan.init_from or plan.teacher:
         from modules.registry.pretrained import with_pretrained
@@ -93,8 +93,8 @@ def _checked(whole: "Plan", shapes_checked: bool) -> "TrainOne":
     def train_one(plan: "Plan", number: str, folder: "RunFolder") -> None:
         from rich.console import Console
 
-        from modules.training.interruption import Interrupted
-        from modules.training.start import start
+        from modules.training.runs.interruption import Interrupted
+        from modules.training.runs.start import start
 
         nonlocal checked
         if not checked:

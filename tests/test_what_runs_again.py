@@ -130,7 +130,7 @@ def test_an_edit_trains_again_what_it_reaches_and_nothing_else(yard: Path) -> No
     (yard / "modules/models/README.md").write_text("About models.")
     (yard / "modules/datamodules/README.md").write_text("About shards.")
     assert trained_by_repro(yard) == set()
-    edit(yard / "modules/training/progress.py", "_REDRAW_EVERY_S = 0.5", "_REDRAW_EVERY_S = 0.6")
+    edit(yard / "modules/training/monitoring/progress.py", "_REDRAW_EVERY_S = 0.5", "_REDRAW_EVERY_S = 0.6")
     before = weights(yard)
     output = command(yard, "dvc", "repro", "train@small_lenet", "train@small_perceptron")
     assert len(re.findall(r"first \d+ steps give the same weights: runs/\w+ is kept", output)) == 2

@@ -1,6 +1,7 @@
 """How much gradient reaches each layer, at the beginning and at the end, of the recipes that logged it.
 
-The curves are those of `modules.training.gradient_norms`: `train/gradient_norm/<layer>`, the lowest first.
+The curves are those of `modules.training.monitoring.gradient_norms`: `train/gradient_norm/<layer>`, the
+lowest first.
 """
 
 from modules.evaluation.findings import Chart, Series

@@ -25,18 +25,18 @@ from modules.configuration.plans.run_plan import Plan
 from modules.configuration.static_analysis.targets import build
 from modules.tasks.build_task import build_task
 from modules.tasks.task import Task
-from modules.training.checkpoint import AtomicCheckpointIO, CheckpointSaver
-from modules.training.communication import Communication
-from modules.training.curves import Curves, LossCurve, MetricSink
 from modules.training.data_parallel import DataParallelStrategy, world_size
 from modules.training.fine_tuning import Freezing, parameter_groups
-from modules.training.freed_memory import keep_freed_memory
-from modules.training.gradient_norms import GradientNorms
 from modules.training.initial_weights import begin_from
-from modules.training.interruption import Interruption
+from modules.training.monitoring.curves import Curves, LossCurve, MetricSink
+from modules.training.monitoring.gradient_norms import GradientNorms
+from modules.training.monitoring.progress import ProgressDisplay
 from modules.training.overfitting import without_regularisation
-from modules.training.progress import ProgressDisplay
 from modules.training.random_state import RandomState, seed_all
+from modules.training.ray_workers.communication import Communication
+from modules.training.runs.checkpoint import AtomicCheckpointIO, CheckpointSaver
+from modules.training.runs.freed_memory import keep_freed_memory
+from modules.training.runs.interruption import Interruption
 from modules.training.training_step import Optimisation, TrainingModule
 
 

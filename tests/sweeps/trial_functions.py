@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.configuration.errors import UserError
-from modules.training.interruption import Interrupted
+from modules.training.runs.interruption import Interrupted
 
 NUM_EPOCHS = 4
 

@@ -11,7 +11,7 @@ from torch import distributed, nn
 
 from modules.configuration.errors import UserError
 from modules.training import data_parallel
-from modules.training.checkpoint import read_checkpoint
+from modules.training.runs.checkpoint import read_checkpoint
 from tests.training.small import small_plan
 from tests.training.together import Recorder, recorded, train_together
 

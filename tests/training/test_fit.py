@@ -15,10 +15,10 @@ from modules.configuration.plans.run_plan import Plan
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.tasks.task import Task
-from modules.training.checkpoint import read_checkpoint
-from modules.training.curves import Curves
 from modules.training.fit import fit
+from modules.training.monitoring.curves import Curves
 from modules.training.random_state import RandomState, seed_all
+from modules.training.runs.checkpoint import read_checkpoint
 from tests.training.small import recipes_of_every_task, small_loader, small_plan
 
 

@@ -19,9 +19,9 @@ from rich.console import Console
 from modules.configuration.plans.run_plan import Plan
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
-from modules.training.checkpoint import save_tensors
 from modules.training.fit import fit
-from modules.training.interruption import Interrupted
+from modules.training.runs.checkpoint import save_tensors
+from modules.training.runs.interruption import Interrupted
 from tests.training.small import recipes_of_every_task, small_loader, small_plan
 
 

@@ -18,11 +18,11 @@ from rich.console import Console
 from torch import Tensor, distributed
 
 from modules.configuration.plans.run_plan import Plan
-from modules.training.checkpoint import CheckpointSaver
 from modules.training.data_parallel import rank
-from modules.training.interruption import Interrupted
-from modules.training.run import train
-from modules.training.run_folder import RunFolder
+from modules.training.runs.checkpoint import CheckpointSaver
+from modules.training.runs.interruption import Interrupted
+from modules.training.runs.run import train
+from modules.training.runs.run_folder import RunFolder
 
 
 class Recorder(Callback):

@@ -3,7 +3,7 @@
 What decides (models, tasks, losses, readers, order and collation of the data, optimisation) is part of a
 run's identity: an edit trains again. What carries (progress, tracking, files of checkpoints, reading of
 configuration) should change no bit, and whether it does is checked: after an edit, `train` computes a
-finished run's first steps again and compares the weights (`modules.training.replay`). A module decides
+finished run's first steps again and compares the weights (`modules.training.runs.replay`). A module decides
 unless it is listed here. Documents, comments and docstrings count in neither ring.
 """
 
@@ -14,34 +14,19 @@ from modules.configuration.plans.run_plan import Code
 from modules.configuration.static_analysis.code_fingerprint import code_files, fingerprint_of
 from modules.configuration.static_analysis.definitions import ROOT
 
-DECIDING_ROOTS = ("modules.training.run", "modules.datamodules.shard_loader")
+DECIDING_ROOTS = ("modules.training.runs.run", "modules.datamodules.shard_loader")
 """Beside the classes that a configuration names."""
-CARRYING_ROOTS = ("modules.training.train_runs",)
+CARRYING_ROOTS = ("modules.training.runs.train_runs",)
 CARRIERS = (
     "modules/configuration/",
     "modules/tracking/",
     "modules/cluster/",
     "modules/sources/",
-    "modules/training/checkpoint.py",
-    "modules/training/communication.py",
-    "modules/training/curves.py",
-    "modules/training/environment.py",
-    "modules/training/freed_memory.py",
-    "modules/training/gradient_norms.py",
-    "modules/training/interruption.py",
-    "modules/training/progress.py",
-    "modules/training/ray_training.py",
-    "modules/training/ray_worker.py",
-    "modules/training/first_steps.py",
-    "modules/training/replay.py",
-    "modules/training/run.py",
-    "modules/training/run_folder.py",
-    "modules/training/start.py",
-    "modules/training/train_phases.py",
-    "modules/training/train_runs.py",
-    "modules/training/training_errors.py",
+    "modules/training/monitoring/",
+    "modules/training/ray_workers/",
+    "modules/training/runs/",
 )
-"""Files and folders of what carries."""
+"""Folders of what carries."""
 
 
 def deciding_code(targets: list[str]) -> Code:

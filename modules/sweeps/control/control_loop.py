@@ -16,8 +16,8 @@ from modules.sweeps.workers.trial_worker import TAKEN_OVER, Assignment, Event
 from modules.sweeps.workers.worker_deaths import why_died
 from modules.sweeps.workers.worker_pool import Pool, PooledWorker
 from modules.tracking.sweep_tracker import SweepTracker
-from modules.training.interruption import Interruption
-from modules.training.run_folder import RunFolder
+from modules.training.runs.interruption import Interruption
+from modules.training.runs.run_folder import RunFolder
 
 _WAIT_S = 0.5  # for an event; a signal is looked for between two waits
 _LAST_WAIT_S = 60.0  # for trials to reach the end of their blocks

@@ -16,7 +16,7 @@ from modules.sweeps.control.live_table import LiveTable
 from modules.sweeps.control.sweep_setup import Sweep
 from modules.sweeps.control.trial_history import Trials
 from modules.tracking.sweep_tracker import SweepTracker
-from modules.training.interruption import Interrupted, Interruption
+from modules.training.runs.interruption import Interrupted, Interruption
 
 TRAINING = "modules.sweeps.workers.train_trials.train_trials"
 

@@ -5,7 +5,7 @@ from collections import deque
 
 from modules.sweeps.control.trial import Trial
 from modules.sweeps.control.trial_history import Trials
-from modules.training.run_folder import RunFolder
+from modules.training.runs.run_folder import RunFolder
 
 STACKED_AHEAD = 32
 """Trials to have waiting for each worker, where they may be stacked."""

@@ -12,13 +12,13 @@ from rich.console import Console
 from modules.configuration.plans.run_plan import Plan
 from modules.sweeps.workers.open_shards import open_shards
 from modules.sweeps.workers.trial_worker import TAKEN_OVER, Assignment, Reporter
-from modules.training.checkpoint import CheckpointSaver, read_checkpoint, save_tensors
-from modules.training.curves import Curves
-from modules.training.interruption import Interrupted
-from modules.training.ray_training import train_on_workers
-from modules.training.run import train
-from modules.training.run_folder import HELD_WAIT_S, RunFolder
-from modules.training.train_phases import after_phases
+from modules.training.monitoring.curves import Curves
+from modules.training.ray_workers.ray_training import train_on_workers
+from modules.training.runs.checkpoint import CheckpointSaver, read_checkpoint, save_tensors
+from modules.training.runs.interruption import Interrupted
+from modules.training.runs.run import train
+from modules.training.runs.run_folder import HELD_WAIT_S, RunFolder
+from modules.training.runs.train_phases import after_phases
 
 _PHASE_WAIT_S = 24 * 3600.0  # for another trial that trains the same phase
 

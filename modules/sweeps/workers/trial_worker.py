@@ -16,7 +16,7 @@ from typing import Any
 
 from modules.configuration.errors import UserError
 from modules.sweeps.workers.process_state import ProcessState
-from modules.training.interruption import Interrupted
+from modules.training.runs.interruption import Interrupted
 
 TAKEN_OVER = "taken_over.ckpt"
 """Beside last.ckpt: another trial's checkpoint, from which this one is to go on."""

@@ -23,7 +23,7 @@ from modules.sweeps.control.sweep_setup import Sweep
 from modules.sweeps.search.search_space import Axis, Space
 from modules.sweeps.workers import train_trials, training_trial
 from modules.sweeps.workers.training_trial import take_over
-from modules.training.run_folder import RunFolder
+from modules.training.runs.run_folder import RunFolder
 from tests.commands import environment
 from tests.pipelines.yard import DATASET, Yard, make_yard
 from tests.sweeps.small_sweep import make_sweep
@@ -36,8 +36,8 @@ import json, sys
 from pathlib import Path
 from rich.console import Console
 from modules.configuration.plans.run_plan import parse_plan
-from modules.training.run import train
-from modules.training.run_folder import RunFolder
+from modules.training.runs.run import train
+from modules.training.runs.run_folder import RunFolder
 plan, shards, folder = parse_plan(json.loads(sys.argv[1])), Path(sys.argv[2]), RunFolder(Path(sys.argv[3]))
 with folder.held():
     train(plan, "0" * 64, shards, folder, Console(quiet=True), deliver=False)

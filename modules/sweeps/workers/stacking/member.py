@@ -16,11 +16,11 @@ from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.static_analysis.targets import build
 from modules.configuration.yaml_files import to_yaml, write_if_changed
-from modules.training.checkpoint import save_tensors
-from modules.training.curves import Curves, MeanLosses
 from modules.training.fit import initial_task
-from modules.training.run import end_run, open_tracker, write_results
-from modules.training.run_folder import HELD_WAIT_S, RunFolder
+from modules.training.monitoring.curves import Curves, MeanLosses
+from modules.training.runs.checkpoint import save_tensors
+from modules.training.runs.run import end_run, open_tracker, write_results
+from modules.training.runs.run_folder import HELD_WAIT_S, RunFolder
 
 Result = dict[str, Any]
 Place = tuple[int, int]

@@ -29,12 +29,12 @@ from modules.sweeps.workers.open_shards import open_shards
 from modules.sweeps.workers.stacking.member import Member, Place, Result
 from modules.sweeps.workers.stacking.stack import Stack
 from modules.sweeps.workers.stacking.validation_measures import measured
-from modules.training.curves import diverged
-from modules.training.environment import environment, git_state
-from modules.training.freed_memory import keep_freed_memory
-from modules.training.interruption import Interrupted
-from modules.training.run import VALIDATION_BATCH_SIZE
-from modules.training.training_errors import explained
+from modules.training.monitoring.curves import diverged
+from modules.training.runs.environment import environment, git_state
+from modules.training.runs.freed_memory import keep_freed_memory
+from modules.training.runs.interruption import Interrupted
+from modules.training.runs.run import VALIDATION_BATCH_SIZE
+from modules.training.runs.training_errors import explained
 
 Report = Callable[[int, int, int, dict[str, float]], str]
 

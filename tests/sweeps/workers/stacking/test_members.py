@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from modules.sweeps.workers.stacking import train_stacked, training
-from modules.training.run_folder import RunFolder
+from modules.training.runs.run_folder import RunFolder
 from tests.sweeps.workers.stacking.trials import (
     Reports,
     alone,

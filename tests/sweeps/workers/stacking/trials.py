@@ -10,8 +10,8 @@ from rich.console import Console
 from torch import Tensor
 
 from modules.configuration.plans.run_plan import Plan
-from modules.training.run import train
-from modules.training.run_folder import RunFolder
+from modules.training.runs.run import train
+from modules.training.runs.run_folder import RunFolder
 from tests.training.small import small_plan
 
 NET = ("model.hidden_sizes=[16]", "model.dropout=0.0")

@@ -1,7 +1,7 @@
 """The first steps of a run, kept as a digest of the weights that they led to.
 
 Whether other code gives the same bits can so be told without training to the end; see
-`modules.training.replay`.
+`modules.training.runs.replay`.
 """
 
 import hashlib
@@ -16,9 +16,9 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
 from modules.training.data_parallel import rank, world_size
-from modules.training.environment import environment
-from modules.training.interruption import Interrupted
-from modules.training.run_folder import FIRST_STEPS, RunFolder
+from modules.training.runs.environment import environment
+from modules.training.runs.interruption import Interrupted
+from modules.training.runs.run_folder import FIRST_STEPS, RunFolder
 from modules.training.training_step import TrainingModule
 
 

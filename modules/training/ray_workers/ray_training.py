@@ -3,7 +3,8 @@
 The driver, this side, holds the run's folder, shows what the first worker shows, hands on signals, and starts
 the workers again from the last checkpoint when one of them or its node has died: no more than
 `trainer.checkpoint_every_steps` and one block of steps are trained again. What the workers run is
-`modules.training.ray_worker`. Imports neither torch nor Ray at its top: a refused command is told at once.
+`modules.training.ray_workers.ray_worker`. Imports neither torch nor Ray at its top: a refused command is
+told at once.
 """
 
 import math
@@ -24,8 +25,8 @@ from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.schema.settings import RuntimeSettings
 from modules.tracking.store import absolute_settings
-from modules.training.interruption import Interrupted, Interruption
-from modules.training.run_folder import RunFolder
+from modules.training.runs.interruption import Interrupted, Interruption
+from modules.training.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from pytorch_lightning import Callback
@@ -43,7 +44,7 @@ def train_on_workers(
     console: Console,
     callbacks: Sequence["Callback"] = (),
 ) -> None:
-    """Trains a plan in its folder as `modules.training.run.train` does, by workers of a Ray cluster.
+    """Trains a plan in its folder as `modules.training.runs.run.train` does, by workers of a Ray cluster.
 
     Args:
         plan: a plan whose shapes have been checked.
@@ -122,7 +123,7 @@ def _attempt(
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    from modules.training.ray_worker import work
+    from modules.training.ray_workers.ray_worker import work
 
     # How often Ray Train looks after its workers; a worker's end would wait for it.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
@@ -212,7 +213,7 @@ def _what_died(error: BaseException) -> str:
     from ray.exceptions import RayError
     from ray.train.v2._internal.exceptions import RayTrainError
 
-    from modules.training.ray_worker import ConnectionLost
+    from modules.training.ray_workers.ray_worker import ConnectionLost
 
     failures = getattr(error, "worker_failures", {})
     for failure in failures.values():
@@ -228,7 +229,7 @@ def _what_died(error: BaseException) -> str:
 
 def _record_failure(plan: Plan, identity: str, shards: Path, folder: RunFolder, fault: UserError) -> None:
     """Says in folder and tracker how the run ended, where no worker is left to say it."""
-    from modules.training.run import end_run, open_tracker
+    from modules.training.runs.run import end_run, open_tracker
 
     end_run(folder, open_tracker(plan, identity, shards, folder, {}), "FAILED", str(fault))
 

@@ -14,8 +14,8 @@ from rich.console import Console
 from modules.configuration.errors import UserError
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet
-from modules.training.checkpoint import read_checkpoint, save_tensors
 from modules.training.fit import fit
+from modules.training.runs.checkpoint import read_checkpoint, save_tensors
 from tests.training.small import small_plan
 
 

@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 import resource, torch
-from modules.training.freed_memory import keep_freed_memory
+from modules.training.runs.freed_memory import keep_freed_memory
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(50):

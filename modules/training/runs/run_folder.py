@@ -2,9 +2,9 @@
 there.
 
     plan.yaml               what is trained
-    checkpoints/last.ckpt   where to go on; see `modules.training.checkpoint`
+    checkpoints/last.ckpt   where to go on; see `modules.training.runs.checkpoint`
     tracking/               the spool of its metrics
-    first_steps.json        a digest of the weights after the first block; see `modules.training.replay`
+    first_steps.json        a digest of the weights after the first block; see `modules.training.runs.replay`
     weights.pt              the trained model's state_dict, nothing else
     history.json            {name of a curve: [[step, value], ...]}
     summary.json            figures of the training

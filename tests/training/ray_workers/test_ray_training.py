@@ -19,9 +19,9 @@ from rich.console import Console
 from modules.cluster.connection import connect
 from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
-from modules.training.interruption import Interrupted
-from modules.training.ray_training import train_on_workers
-from modules.training.run_folder import RunFolder
+from modules.training.ray_workers.ray_training import train_on_workers
+from modules.training.runs.interruption import Interrupted
+from modules.training.runs.run_folder import RunFolder
 from tests.processes import started_by
 from tests.training.small import small_plan
 from tests.training.together import Recorder, recorded, train_together
@@ -152,7 +152,7 @@ def test_workers_without_room_are_refused_at_once(small_shards: Path, tmp_path: 
 def test_a_driver_that_nobody_answers_begins_again(
     small_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modules.training.ray_training._ANSWER_S", 5.0)
+    monkeypatch.setattr("modules.training.ray_workers.ray_training._ANSWER_S", 5.0)
     suspended: list[psutil.Process] = []
 
     def suspend() -> bool:

@@ -15,13 +15,13 @@ from rich.console import Console
 from modules.configuration.errors import UserError
 from modules.configuration.plans.identity import identities
 from modules.configuration.plans.run_plan import Plan
-from modules.training import replay, train_runs
-from modules.training.checkpoint import CheckpointSaver
-from modules.training.interruption import Interrupted
-from modules.training.progress import ProgressDisplay
-from modules.training.replay import set_aside
-from modules.training.run_folder import FIRST_STEPS, RunFolder
-from modules.training.start import start
+from modules.training.monitoring.progress import ProgressDisplay
+from modules.training.runs import replay, train_runs
+from modules.training.runs.checkpoint import CheckpointSaver
+from modules.training.runs.interruption import Interrupted
+from modules.training.runs.replay import set_aside
+from modules.training.runs.run_folder import FIRST_STEPS, RunFolder
+from modules.training.runs.start import start
 from tests.training.small import small_plan
 
 Yard = Callable[..., tuple[list[RunFolder], list[str]]]
@@ -52,7 +52,7 @@ def yard(small_shards: Path, tmp_path: Path) -> Yard:
 
 def edited(monkeypatch: pytest.MonkeyPatch, code: str = "edited") -> None:
     """As if a module that carries trainings had been edited."""
-    for module in ("modules.training.train_runs", "modules.training.run"):
+    for module in ("modules.training.runs.train_runs", "modules.training.runs.run"):
         monkeypatch.setattr(f"{module}.carrying_code", lambda: code)
 
 

@@ -23,9 +23,9 @@ from torch import distributed
 from torch._C._distributed_c10d import TCPStore
 
 from modules.configuration.errors import UserError
-from modules.training.interruption import Interrupted, Interruption
-from modules.training.run import train
-from modules.training.run_folder import RunFolder
+from modules.training.runs.interruption import Interrupted, Interruption
+from modules.training.runs.run import train
+from modules.training.runs.run_folder import RunFolder
 
 _ASK_EVERY_S = 0.5
 
@@ -38,7 +38,7 @@ def work(job: dict[str, Any]) -> int | None:
     """Trains this worker's share of a run.
 
     Args:
-        job: see `modules.training.ray_training.train_on_workers`.
+        job: see `modules.training.ray_workers.ray_training.train_on_workers`.
 
     Returns:
         The number of the signal that has stopped it; None once the run has been trained to its end.

@@ -10,9 +10,9 @@ from rich.console import Console
 from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.shapes.shape_check import check_phases
-from modules.training.run import train
-from modules.training.run_folder import RunFolder
-from modules.training.train_phases import after_phases
+from modules.training.runs.run import train
+from modules.training.runs.run_folder import RunFolder
+from modules.training.runs.train_phases import after_phases
 from tests.training.small import small_plan
 
 PHASES = (

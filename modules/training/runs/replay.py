@@ -15,9 +15,9 @@ from rich.console import Console
 
 from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
-from modules.training.interruption import Interrupted
-from modules.training.run_folder import FIRST_STEPS, RESULTS, RunFolder
-from modules.training.start import start
+from modules.training.runs.interruption import Interrupted
+from modules.training.runs.run_folder import FIRST_STEPS, RESULTS, RunFolder
+from modules.training.runs.start import start
 
 _SET_ASIDE = (*RESULTS, FIRST_STEPS, "outcome.json", "plan.yaml", "checkpoints", "tracking")
 
@@ -113,7 +113,7 @@ def _replayed(plan: Plan, identity: str, folder: RunFolder, first: dict[str, Any
 
 
 def _until_first_steps(plan: Plan, identity: str, folder: RunFolder) -> Interrupted | None:
-    from modules.training.first_steps import StopAfterFirstSteps
+    from modules.training.runs.first_steps import StopAfterFirstSteps
 
     try:
         start(plan, identity, folder, Console(quiet=True), [StopAfterFirstSteps()])
@@ -125,7 +125,7 @@ def _until_first_steps(plan: Plan, identity: str, folder: RunFolder) -> Interrup
 def _check_machine(folder: RunFolder, first: dict[str, Any]) -> None:
     import torch
 
-    from modules.training.environment import environment
+    from modules.training.runs.environment import environment
 
     here = environment()
     if first["gpu"] and first["gpu"] != here.get("gpu"):

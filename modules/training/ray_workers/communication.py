@@ -6,8 +6,8 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import distributed
 
-from modules.training.curves import Curves
 from modules.training.data_parallel import DataParallelStrategy
+from modules.training.monitoring.curves import Curves
 from modules.training.training_step import TrainingModule
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from modules.configuration.plans.identity import identities
 from modules.configuration.plans.run_plan import Plan
-from modules.training.run_folder import RunFolder
+from modules.training.runs.run_folder import RunFolder
 
 TrainOne = Callable[[Plan, str, RunFolder], Any]
 """Trains a plan of that identity in its folder, which is held, from its checkpoint on if there is one."""

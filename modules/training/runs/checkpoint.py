@@ -23,7 +23,7 @@ from torch import Tensor
 
 from modules.configuration.errors import UserError
 from modules.training.data_parallel import all_workers, highest
-from modules.training.interruption import Interrupted, Interruption
+from modules.training.runs.interruption import Interrupted, Interruption
 
 # What `Trainer.save_checkpoint` writes for a task without hyper-parameters; nothing else is ever looked at.
 _REQUIRED = {"state_dict", "loops", "callbacks", "optimizer_states", "global_step", "epoch"}

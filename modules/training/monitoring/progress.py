@@ -8,7 +8,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from modules.training.curves import Curves
+from modules.training.monitoring.curves import Curves
 
 # Drawing takes milliseconds of the training's own thread.
 _REDRAW_EVERY_S = 0.5

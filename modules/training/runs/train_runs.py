@@ -2,7 +2,7 @@
 is.
 
 A run is kept where today's code gives its weights: the code that decides them is part of its identity, and of
-the code that carries trainings `modules.training.replay` makes sure.
+the code that carries trainings `modules.training.runs.replay` makes sure.
 """
 
 import json
@@ -13,9 +13,9 @@ from pathlib import Path
 from modules.configuration.errors import UserError
 from modules.configuration.plans.code_rings import carrying_code
 from modules.configuration.plans.run_plan import Plan
-from modules.training.replay import examine, is_current, set_aside
-from modules.training.run_folder import FIRST_STEPS, RunFolder
-from modules.training.train_phases import TrainOne
+from modules.training.runs.replay import examine, is_current, set_aside
+from modules.training.runs.run_folder import FIRST_STEPS, RunFolder
+from modules.training.runs.train_phases import TrainOne
 
 
 def train_runs(

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from modules.training.run_folder import RESULTS, RunFolder
+from modules.training.runs.run_folder import RESULTS, RunFolder
 
 
 def finished_run(path: Path, steps: int) -> RunFolder:

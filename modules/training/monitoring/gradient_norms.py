@@ -11,7 +11,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from modules.training.curves import Curves
+from modules.training.monitoring.curves import Curves
 
 CURVE = "train/gradient_norm/"
 

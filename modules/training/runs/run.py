@@ -22,15 +22,15 @@ from modules.datamodules.shard_loader import EvaluationLoader, TrainingLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.tasks.task import Task
 from modules.tracking.tracker import Tracker
-from modules.training.checkpoint import save_tensors
-from modules.training.curves import Curves
 from modules.training.data_parallel import rank, world_size
-from modules.training.environment import environment, git_state
-from modules.training.first_steps import KeepFirstSteps
 from modules.training.fit import fit
-from modules.training.interruption import Interrupted, Interruption
-from modules.training.run_folder import RunFolder
-from modules.training.training_errors import explained
+from modules.training.monitoring.curves import Curves
+from modules.training.runs.checkpoint import save_tensors
+from modules.training.runs.environment import environment, git_state
+from modules.training.runs.first_steps import KeepFirstSteps
+from modules.training.runs.interruption import Interrupted, Interruption
+from modules.training.runs.run_folder import RunFolder
+from modules.training.runs.training_errors import explained
 
 # Validation keeps no gradients: larger batches fit, and cost less a sample.
 VALIDATION_BATCH_SIZE = 500

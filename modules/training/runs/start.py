@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from modules.configuration.plans.run_plan import Plan
-from modules.training.run_folder import RunFolder
+from modules.training.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from pytorch_lightning import Callback
@@ -35,10 +35,10 @@ def start(
     """
     shards: Path = plan.shards
     if plan.runtime.backend == "ray":
-        from modules.training.ray_training import train_on_workers
+        from modules.training.ray_workers.ray_training import train_on_workers
 
         train_on_workers(plan, identity, shards, folder, console, callbacks)
     else:
-        from modules.training.run import train
+        from modules.training.runs.run import train
 
         train(plan, identity, shards, folder, console, callbacks)
