@@ -21,7 +21,6 @@ CARRIERS = (
     "modules/configuration/",
     "modules/tracking/",
     "modules/cluster/",
-    "modules/sources/",
     "modules/training/monitoring/",
     "modules/training/ray_workers/",
     "modules/training/runs/",

@@ -78,9 +78,11 @@ def test_only_what_counts_is_in_a_recipes_fingerprint() -> None:
     assert "modules/datamodules/shard_loader.py" in files["lenet"]
     assert set(files["lenet"]) - set(files["perceptron"]) == {
         "modules/bricks/convolution.py",
+        "modules/bricks/normalisation.py",
         "modules/bricks/pooling.py",
         "modules/models/convolutional/__init__.py",
         "modules/models/convolutional/lenet.py",
+        "modules/models/features.py",
     }
     for reached in files["lenet"]:
         assert not reached.startswith(("modules/sources", "modules/report", "modules/registry", "pipelines"))
