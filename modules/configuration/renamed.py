@@ -23,6 +23,16 @@ TARGETS = {
     ),
 }
 
+GONE = {
+    "modules.bricks.normalised_convolution.NormalisedConvolution": (
+        "Take modules.bricks.convolution.ConvolutionLayer with norm: batch and padding: same"
+    ),
+}
+"""Classes that others have taken over, with keywords of their own."""
+
+KEYWORDS = {("InvertedResidual", "out_channels"): "num_filters"}
+"""Old keywords of classes, and the new ones."""
+
 CHOICES = {
     "model": {
         "chain": "sequential",
@@ -46,9 +56,15 @@ def hint_for_key(key: str) -> str:
     return f"It is called {new} now" if (new := new_key(key)) else ""
 
 
+def hint_for_keyword(owner: str, name: str) -> str:
+    """What to do about an old keyword of a class; empty where it is none."""
+    new = KEYWORDS.get((owner, name))
+    return f"It is called {new} now" if new else ""
+
+
 def hint_for_target(target: Any) -> str:
     """What to do about an old class; empty where it is none."""
-    return f"It is called {TARGETS[target]} now" if target in TARGETS else ""
+    return f"It is called {TARGETS[target]} now" if target in TARGETS else GONE.get(target, "")
 
 
 def hint_for_choice(group: str, name: str) -> str:

@@ -11,6 +11,8 @@ from modules.configuration.plans.old_plans import read_trained
 from modules.configuration.renamed import CHOICES, TARGETS
 from modules.configuration.static_analysis.definitions import ROOT, define
 
+INVERTED = "modules.bricks.inverted_residual.InvertedResidual"
+
 
 @pytest.mark.parametrize(
     ("overrides", "said"),
@@ -21,6 +23,17 @@ from modules.configuration.static_analysis.definitions import ROOT, define
         (["+phases.a={fine_tuning: {anew: []}}"], "phases.a.*It is called fine_tuning.reinit now"),
         (["data=traffic_signs", "data.reader.pictures_per_class.train=3"], "images_per_class"),
         (["model=chain"], "It is called sequential now"),
+        (
+            ["model._target_=modules.bricks.normalised_convolution.NormalisedConvolution"],
+            "Take modules.bricks.convolution.ConvolutionLayer with norm: batch and padding: same",
+        ),
+        (
+            [
+                "model=sequential",
+                f"model.layers=[{{_target_: {INVERTED}, out_channels: 3}}]",
+            ],
+            "InvertedResidual has no 'out_channels'. It is called num_filters now",
+        ),
         (["model=convolutional/autoencoder"], "It is called convolutional/convolutional_autoencoder now"),
         (
             ["model._target_=modules.models.chain.Chain"],

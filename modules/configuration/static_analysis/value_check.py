@@ -11,7 +11,7 @@ from typing import Any
 
 from modules.configuration.errors import ConfigError
 from modules.configuration.names import nearest, suggest
-from modules.configuration.renamed import hint_for_key
+from modules.configuration.renamed import hint_for_key, hint_for_keyword
 from modules.configuration.static_analysis.definitions import ROOT, Definition, Module, look_up
 from modules.configuration.static_analysis.signatures import is_dataclass, signature
 
@@ -69,7 +69,9 @@ def check_call(
             raise ConfigError(
                 f"{prefix}{name}",
                 f"{definition.name} has no {name!r}",
-                hint_for_key(f"{prefix}{name}") or suggest(name, open_to_yaml),
+                hint_for_key(f"{prefix}{name}")
+                or hint_for_keyword(definition.name, name)
+                or suggest(name, open_to_yaml),
             )
         if parameter is not None and parameter.annotation is not None:
             check_value(f"{prefix}{name}", value, parameter.annotation, known.module, root)
