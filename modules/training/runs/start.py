@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from modules.configuration.plans.run_plan import Plan
+from modules.training.runs.interruption import Interruption
 from modules.training.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ def start(
 
         train_on_workers(plan, identity, shards, folder, console, callbacks)
     else:
-        from modules.training.runs.run import train
+        # Torch and Lightning take seconds to import, and signals are heard meanwhile.
+        with Interruption() as interruption:
+            from modules.training.runs.run import train
 
-        train(plan, identity, shards, folder, console, callbacks)
+            interruption.stop()
+            train(plan, identity, shards, folder, console, callbacks, interruption=interruption)
