@@ -21,11 +21,11 @@ from modules.configuration.schema.settings import RuntimeSettings
 from tests.cluster.ports import METRICS, answer_without_token
 address, num_workers, gpus = json.loads(sys.argv[1])
 try:
-    connect(RuntimeSettings("ray", "cpu", 1, 0, address, num_workers, 1, gpus, 0, "."))
+    connect(RuntimeSettings("ray", "cpu", 1, 0, address, num_workers, 1, gpus, 0, ".", "check"))
 except UserError as error:
     sys.exit(one_line(error))
 import ray
-connect(RuntimeSettings("ray", "cpu", 1, 0, address, num_workers, 1, gpus, 0, "."))
+connect(RuntimeSettings("ray", "cpu", 1, 0, address, num_workers, 1, gpus, 0, ".", "check"))
 pid = ray.get(ray.remote(lambda: __import__("os").getpid()).remote())
 family = [psutil.Process(), *psutil.Process().children(recursive=True)]
 listening = {c.laddr for p in family for c in p.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
