@@ -167,7 +167,7 @@ def make_yard(folder: Path, overrides: list[str] = CLASSIFIER, metric: str = "ac
     plan |= {"name": RECIPE, "data": data, "tracking": tracking(folder)}
     plan |= {"expected": {"metric": metric, "at_least": 0.4}}
     plan |= {
-        "code": {"fingerprint": "0" * 64, "files": {}},
+        "code": {"fingerprint": "0" * 64, "files": {}, "environment": ""},
         "cost": COST.to_plain(),
     }
     yard.write_plan(plan)
