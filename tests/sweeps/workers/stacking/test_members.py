@@ -1,7 +1,7 @@
 """Members that end before the others, and stacks that are killed."""
 
-import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -140,15 +140,15 @@ def test_reports_what_lies_behind_a_checkpoint(small_shards: Path, tmp_path: Pat
 
 def test_killed_and_started_again(small_shards: Path, tmp_path: Path, undisturbed: Path) -> None:
     tasks = assignments(PLANS, tmp_path, small_shards)
-    (tmp_path / "tasks.json").write_text(json.dumps(tasks))
+    (tmp_path / "tasks").write_bytes(pickle.dumps(tasks))
     script = (
-        "import json, sys, torch\n"
+        "import pickle, sys, torch\n"
         "from modules.sweeps.workers.stacking import train_stacked, training\n"
         "torch.set_num_threads(1)\n"
         "training._SAVE_EVERY_S = 0.0\n"
-        "train_stacked(json.load(open(sys.argv[1])), lambda *report: 'continue')\n"
+        "train_stacked(pickle.load(open(sys.argv[1], 'rb')), lambda *report: 'continue')\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "tasks.json")])
+    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "tasks")])
     deadline = time.monotonic() + 120
     while not (tmp_path / "3/checkpoints/stacked.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
