@@ -7,14 +7,19 @@ begun last, a long one would keep one worker busy while the other has nothing le
 
 import os
 import signal
+import sys
 from pathlib import Path
 
+# Tests start many processes: what one has compiled, the next one finds.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
+
+sys.dont_write_bytecode = False
 
 # A loaded machine makes no test wrong.
 settings.register_profile("patient", deadline=None)
