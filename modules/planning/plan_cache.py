@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modules.configuration.static_analysis.code_fingerprint import code_digest
+from modules.configuration.static_analysis.code_fingerprint import code_digest, remember
 from modules.configuration.static_analysis.definitions import ROOT
 from modules.configuration.yaml_files import write_if_changed
 
@@ -51,8 +51,12 @@ class PlanCache:
         self._path = path
         self._out = out
         known = _read(path)
-        self._known: dict[str, Any] = known.get("items", {}) if known.get("made_by") == _made_by() else {}
+        known = known if known.get("made_by") == _made_by() else {}
+        self._known: dict[str, Any] = known.get("items", {})
         self._stats: dict[str, list[Any]] = known.get("stats", {})
+        for name, stamp in self._stats.items():
+            if name.endswith(".py"):
+                remember(ROOT / name, *stamp)
         self._now: dict[str, Any] = {}
         self._digests: dict[str, str] = {}
         self._planning = [path for folder in PLANNING for path in sorted((ROOT / folder).rglob("*.py"))]

@@ -24,6 +24,7 @@ from modules.configuration.static_analysis.definitions import (
     parse,
 )
 
+_remembered: dict[tuple[Path, int, int], str] = {}
 DOCUMENTS = (".md", ".rst", ".txt")
 """Endings of files that are read by people alone."""
 
@@ -130,7 +131,7 @@ def _is_own(name: str) -> bool:
 def _digests(name: str, root: Path) -> Iterator[tuple[Path, str]]:
     path = module_path(name, root)
     assert path is not None
-    yield path, _code_digest(path, path.stat().st_mtime_ns, path.stat().st_size)
+    yield path, code_digest(path)
     if path.name == "__init__.py":
         for other in _beside(path.parent):
             yield other, hashlib.sha256(other.read_bytes()).hexdigest()
@@ -151,7 +152,13 @@ def _beside(folder: Path) -> Iterator[Path]:
 def code_digest(path: Path) -> str:
     """The sha256 of a Python file's syntax tree without docstrings."""
     status = path.stat()
-    return _code_digest(path, status.st_mtime_ns, status.st_size)
+    version = path, status.st_mtime_ns, status.st_size
+    return _remembered.get(version) or _code_digest(*version)
+
+
+def remember(path: Path, mtime_ns: int, num_bytes: int, digest: str) -> None:
+    """Spares `code_digest` the reading of a file of that time and size, whose digest is known."""
+    _remembered[path, mtime_ns, num_bytes] = digest
 
 
 @lru_cache(maxsize=1024)
