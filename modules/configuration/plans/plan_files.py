@@ -8,8 +8,6 @@ from modules.configuration.plans.run_plan import ADDED, Plan, parse_plan
 from modules.configuration.schema.config_check import check
 from modules.configuration.yaml_files import read_yaml
 
-PLANS = Path("build/plan")
-
 
 def read_plan(path: Path) -> Plan:
     """The plan of a recipe.

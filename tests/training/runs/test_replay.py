@@ -148,6 +148,7 @@ def test_every_phase_is_replayed(
     with pytest.raises(UserError, match=r"cannot be replayed: .*, which it began from, is gone"):
         yard(phases)
     assert last.finished()
+    assert yard(phases, "runtime.replay=skip")[1] == [], "it is kept as it is, and nothing is trained for it"
 
 
 @pytest.mark.parametrize(
