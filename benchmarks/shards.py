@@ -22,7 +22,8 @@ import numpy as np
 import torch
 from webdataset.compat import WebDataset
 
-from modules.configuration.schema.settings import DataSettings, read
+from modules.configuration.schema.data_settings import DataSettings
+from modules.configuration.schema.settings import read
 from modules.datamodules.encodings import encode
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet

@@ -38,7 +38,8 @@ def main(argv: list[str]) -> None:
     if (chosen.dataset is None) == (chosen.plan is None):
         raise UserError("say what to shard", "Give one of dataset=<name> and plan=<file>")
     values, origin = _from_plan(Path(chosen.plan)) if chosen.plan else _from_conf(chosen.dataset or "")
-    from modules.configuration.schema.settings import DataSettings, read
+    from modules.configuration.schema.data_settings import DataSettings
+    from modules.configuration.schema.settings import read
     from modules.datamodules.shard_writer import write_shards
 
     try:

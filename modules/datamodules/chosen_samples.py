@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from modules.configuration.errors import UserError
+from modules.configuration.schema.data_settings import FieldSettings
 from modules.configuration.schema.settings import TrainerSettings
 from modules.datamodules.shard_set import ShardSplit
 
@@ -35,6 +36,11 @@ class ChosenSamples:
         return self.split.name
 
     @property
+    def fields(self) -> Mapping[str, FieldSettings]:
+        """What each sample of the split holds."""
+        return self.split.fields
+
+    @property
     def num_samples(self) -> int:
         return len(self.numbers) * self.num_rounds
 
@@ -47,6 +53,16 @@ class ChosenSamples:
         """The fields of the samples with these numbers, as `ShardSplit.read` gives them."""
         chosen = self.numbers[numbers % len(self.numbers)]
         return self.split.read(chosen, index=index) | {name: rows[chosen] for name, rows in self.more.items()}
+
+    def read_windows(
+        self, name: str, numbers: np.ndarray, offsets: np.ndarray, length: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `ShardSplit.read_windows`."""
+        return self.split.read_windows(name, self.numbers[numbers % len(self.numbers)], offsets, length)
+
+    def sizes(self, name: str) -> np.ndarray:
+        """As `ShardSplit.sizes`."""
+        return np.tile(self.split.sizes(name)[self.numbers], (self.num_rounds, 1))
 
 
 def choose(

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from modules.configuration.errors import UserError
-from modules.configuration.schema.settings import FieldSettings
+from modules.configuration.schema.data_settings import FieldSettings
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Pillow's mode for a number of channels."""
@@ -34,13 +34,13 @@ def encode(array: np.ndarray, encoding: str) -> bytes:
     return written.getvalue()
 
 
-def decode_image(content: bytes, field: FieldSettings, encoding: str) -> np.ndarray:
+def decode_image(content: bytes, shape: tuple[int, ...], encoding: str) -> np.ndarray:
     """The image in `content`, if it is of the right format, size and channels.
 
     Raises:
         ValueError: if it is not; nothing is decoded before its size is known.
     """
-    channels, height, width = (int(size) for size in field.shape)
+    channels, height, width = shape
     try:
         with Image.open(io.BytesIO(content), formats=[_PICTURES[encoding]["format"]]) as image:
             if image.size != (width, height) or image.mode != MODES[channels]:
@@ -86,10 +86,6 @@ def check_encoding(name: str, field: FieldSettings, samples_per_record: int) -> 
     Raises:
         UserError: naming the key and what it may be.
     """
-    if any(isinstance(size, str) for size in field.shape):
-        raise UserError(
-            f"fields.{name}.shape {field.shape} has a size that varies", "Shards hold samples of one size"
-        )
     if field.encoding == "npy":
         return
     image = field.dtype == "uint8" and len(field.shape) == 3

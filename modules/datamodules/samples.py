@@ -1,13 +1,16 @@
 """What a reader gives: the samples of each split that its source has, by number."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from modules.configuration.errors import UserError
-from modules.configuration.schema.settings import FieldSettings
+from modules.configuration.schema.data_settings import FieldSettings
+
+Column = Any
+"""One field of some samples: an array whose leading axis counts them, or a list of arrays or of texts."""
 
 
 class Samples(Protocol):
@@ -18,8 +21,12 @@ class Samples(Protocol):
         """A name for each that stays the same for ever: its split is chosen by this name's hash."""
         ...
 
-    def read(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
-        """The fields of the samples with these numbers; the leading axis of each array counts the samples."""
+    def read(self, numbers: np.ndarray) -> "Mapping[str, Column]":
+        """The fields of the samples with these numbers.
+
+        A field of one size is an array whose leading axis counts the samples, a ragged one a list of
+        arrays, a field of text a list of texts.
+        """
         ...
 
 
@@ -36,16 +43,20 @@ class ArraySamples:
 
     Args:
         keys: a name for each.
-        arrays: the fields; the leading axis counts the samples.
+        arrays: the fields, by name: an array whose leading axis counts the samples, or a list of arrays or
+            texts.
     """
 
-    def __init__(self, keys: Sequence[str], arrays: dict[str, np.ndarray]) -> None:
+    def __init__(self, keys: Sequence[str], arrays: Mapping[str, Column]) -> None:
         self.keys = keys
         self.arrays = arrays
 
-    def read(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
+    def read(self, numbers: np.ndarray) -> dict[str, Column]:
         """The fields of the samples with these numbers."""
-        return {name: array[numbers] for name, array in self.arrays.items()}
+        return {
+            name: values[numbers] if isinstance(values, np.ndarray) else [values[n] for n in numbers]
+            for name, values in self.arrays.items()
+        }
 
 
 def raw_path(raw: Path, relative: str) -> Path:

@@ -5,7 +5,7 @@ import hashlib
 import math
 import mmap
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -13,8 +13,9 @@ from typing import NoReturn
 import numpy as np
 
 from modules.configuration.errors import UserError
-from modules.configuration.schema.settings import FieldSettings
+from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.encodings import decode_image, npy_header, read_npy_header
+from modules.datamodules.ragged import SIZES, RaggedValues, full_shape, num_values
 
 FORMAT = 1
 """Of shards.json and the files it names."""
@@ -46,30 +47,68 @@ class Shard:
     samples_per_record: int
     fields: Mapping[str, FieldSettings]
 
-    def gather(self, name: str, numbers: np.ndarray) -> np.ndarray:
+    def gather(self, name: str, numbers: np.ndarray, sizes: Sequence[int] = ()) -> np.ndarray:
         """One field of the samples with these numbers in this shard, copied out in one go.
+
+        Args:
+            name: of the field.
+            numbers: of the samples in this shard.
+            sizes: that the symbols of a ragged field's shape are padded to.
 
         Raises:
             UserError: if the file is missing, damaged, or not what shards.json says.
         """
-        return self._columns[name].gather(numbers)
+        return self._columns[name].gather(numbers, sizes)
+
+    def gather_windows(self, name: str, numbers: np.ndarray, offsets: np.ndarray, length: int) -> np.ndarray:
+        """Windows of a field whose first axis alone is ragged, padded with zeros, [windows, length, ...].
+
+        Raises:
+            UserError: as `gather`.
+        """
+        column = self._columns[name]
+        assert isinstance(column, RaggedValues)
+        return column.gather(numbers, [length], offsets)
+
+    def sizes(self, name: str) -> np.ndarray:
+        """The sizes of a ragged field's samples, int64 [samples, symbols].
+
+        Raises:
+            UserError: as `gather`.
+        """
+        return self._columns[f"{name}.{SIZES}"].gather(np.arange(self.num_samples), ())
 
     @functools.cached_property
-    def _columns(self) -> dict[str, "_Rows | _Images"]:
+    def _columns(self) -> dict[str, "_Rows | _Images | RaggedValues"]:
         content = self._verified()
         num_records = -(-self.num_samples // self.samples_per_record)
         spans = self._spans(content)
-        columns: dict[str, _Rows | _Images] = {}
-        for name, field in self.fields.items():
+        columns: dict[str, _Rows | _Images | RaggedValues] = {}
+        for name, field in self._members.items():
             if len(spans.get(name, ())) != num_records:
                 self._refuse(
                     f"has {len(spans.get(name, ()))} records of the field {name!r}, not {num_records}"
                 )
-            if field.encoding == "npy":
-                columns[name] = self._rows(content, name, field, spans[name])
+            sizes = (
+                columns[f"{name}.{SIZES}"].gather(np.arange(self.num_samples), ()) if field.symbols else None
+            )
+            if field.encoding != "npy":
+                columns[name] = _Images(self.path, content, field, spans[name], sizes)
+            elif sizes is not None:
+                columns[name] = self._ragged(content, name, field, spans[name], sizes)
             else:
-                columns[name] = _Images(self.path, content, field, spans[name])
+                columns[name] = self._rows(content, name, field, spans[name])
         return columns
+
+    @functools.cached_property
+    def _members(self) -> dict[str, FieldSettings]:
+        """What each record holds: the fields, and before each ragged one the sizes of its samples."""
+        members: dict[str, FieldSettings] = {}
+        for name, field in self.fields.items():
+            if field.symbols:
+                members[f"{name}.{SIZES}"] = FieldSettings("int64", [len(field.symbols)], ["symbol"], "size")
+            members[name] = field
+        return members
 
     def _verified(self) -> mmap.mmap:
         try:
@@ -111,7 +150,7 @@ class Shard:
             record = int(match[1])
             first_record = record if first_record is None else first_record
             found = spans.setdefault(field, [])
-            foreign = field not in self.fields or self.fields[field].encoding != encoding
+            foreign = field not in self._members or self._members[field].encoding != encoding
             if foreign or record - first_record != len(found):
                 self._refuse(f"holds {name!r}, which has no place there")
             found.append((start, size))
@@ -121,36 +160,68 @@ class Shard:
     def _rows(
         self, content: mmap.mmap, name: str, field: FieldSettings, spans: list[tuple[int, int]]
     ) -> "_Rows":
-        shape = tuple(int(size) for size in field.shape)
+        shape = full_shape(field, ())
         dtype = np.dtype(field.dtype)
         offsets = []
         left = self.num_samples
-        for start, size in spans:
+        for span in spans:
             expected = (min(left, self.samples_per_record), *shape)
             if self.samples_per_record == 1:
                 expected = shape
-            try:
-                header, found_dtype, found = read_npy_header(npy_header(content, start, size))
-            except (ValueError, EOFError) as error:
-                self._refuse(f"holds a field {name!r} that is refused: {error}")
-            if (
-                found_dtype != dtype
-                or found != expected
-                or size != header + dtype.itemsize * math.prod(expected)
-            ):
-                self._refuse(f"holds the field {name!r} as {found_dtype} {found}, not {dtype} {expected}")
-            offsets.append(start + header)
+            offsets.append(self._values_start(content, name, span, dtype, expected))
             left -= self.samples_per_record
         return _Rows(
             content, dtype, shape, np.array(offsets, np.int64), self.samples_per_record, self.num_samples
         )
+
+    def _ragged(
+        self,
+        content: mmap.mmap,
+        name: str,
+        field: FieldSettings,
+        spans: list[tuple[int, int]],
+        sizes: np.ndarray,
+    ) -> RaggedValues:
+        if (sizes < 0).any() or (sizes > len(content)).any():
+            self._refuse(f"holds sizes of the field {name!r} that cannot be")
+        dtype, counts = np.dtype(field.dtype), num_values(field, sizes)
+        starts = np.empty(self.num_samples, np.int64)
+        for record, span in enumerate(spans):
+            mine = slice(record * self.samples_per_record, (record + 1) * self.samples_per_record)
+            ends = np.cumsum(counts[mine])
+            expected = (int(ends[-1]),)
+            if self.samples_per_record == 1:
+                expected = full_shape(field, sizes[record])
+            first = self._values_start(content, name, span, dtype, expected)
+            starts[mine] = first + dtype.itemsize * (ends - counts[mine])
+        return RaggedValues(content, field, starts, sizes)
+
+    def _values_start(
+        self,
+        content: mmap.mmap,
+        name: str,
+        span: tuple[int, int],
+        dtype: np.dtype,
+        expected: tuple[int, ...],
+    ) -> int:
+        """Where the values of one record's array lie, which is of this type and shape."""
+        start, size = span
+        try:
+            header, found_dtype, found = read_npy_header(npy_header(content, start, size))
+        except (ValueError, EOFError) as error:
+            self._refuse(f"holds a field {name!r} that is refused: {error}")
+        if found_dtype != dtype or found != expected or size != header + dtype.itemsize * math.prod(expected):
+            self._refuse(f"holds the field {name!r} as {found_dtype} {found}, not {dtype} {expected}")
+        if (start + header) % dtype.itemsize:
+            self._refuse(f"holds the field {name!r} at a place that is no multiple of its {dtype} values")
+        return start + header
 
     def _refuse(self, problem: str) -> NoReturn:
         raise UserError(f"{self.path} {problem}", f"Run `dvc repro -f shard@{self.path.parent.name}`")
 
     def __getstate__(self) -> dict[str, object]:
         # A process that gets this shard opens and checks the file for itself.
-        return {key: value for key, value in self.__dict__.items() if key != "_columns"}
+        return {key: value for key, value in self.__dict__.items() if not key.startswith("_")}
 
 
 class _Rows:
@@ -178,7 +249,7 @@ class _Rows:
         num_rows = (len(content) - row_bytes) // step + 1
         self._rows = np.ndarray((num_rows,), f"V{row_bytes}", buffer=content, strides=(step,))
 
-    def gather(self, numbers: np.ndarray) -> np.ndarray:
+    def gather(self, numbers: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
         return self._rows[self._starts[numbers]].view(self._dtype).reshape(len(numbers), *self._shape)
 
 
@@ -186,21 +257,27 @@ class _Images:
     """One encoded image a record, decoded when it is asked for."""
 
     def __init__(
-        self, path: Path, content: mmap.mmap, field: FieldSettings, spans: list[tuple[int, int]]
+        self,
+        path: Path,
+        content: mmap.mmap,
+        field: FieldSettings,
+        spans: list[tuple[int, int]],
+        sizes: np.ndarray | None,
     ) -> None:
         self._path = path
         self._content = content
         self._field = field
         self._spans = spans
+        self._sizes = np.empty((len(spans), 0), np.int64) if sizes is None else sizes
 
-    def gather(self, numbers: np.ndarray) -> np.ndarray:
-        out = np.empty((len(numbers), *(int(size) for size in self._field.shape)), np.uint8)
+    def gather(self, numbers: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+        out = np.zeros((len(numbers), *full_shape(self._field, sizes)), np.uint8)
         for place, number in enumerate(numbers):
             start, size = self._spans[number]
+            shape = full_shape(self._field, self._sizes[number])
             try:
-                out[place] = decode_image(
-                    self._content[start : start + size], self._field, self._field.encoding
-                )
+                pixels = decode_image(self._content[start : start + size], shape, self._field.encoding)
+                out[(place, *map(slice, shape))] = pixels
             except ValueError as error:
                 raise UserError(f"{self._path} holds an image that is refused: {error}") from error
         return out

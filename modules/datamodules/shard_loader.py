@@ -2,28 +2,34 @@
 
 A step of an epoch takes `batch_size * world_size` samples, the same ones however many processes share them;
 rank `r` gets the `r`-th slice. A whole block of steps is gathered at once, because for small samples the
-calls cost more than the bytes. The order is a pure function of seed and epoch, so the place to go on at is
-two integers, and neither the number of workers nor the size of blocks changes what comes or when.
+calls cost more than the bytes. The order (shuffled, by length, or as a stream) is a pure function of seed
+and epoch, so the place to go on at is two integers, and neither the number of workers nor the size of
+blocks changes what comes or when.
 """
 
+import functools
 from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from modules.configuration.errors import UserError
+from modules.configuration.schema.settings import OrderSettings
+from modules.datamodules.blocks import Block, SampleBlocks, Share, Span, StreamBlocks, unpacked
 from modules.datamodules.chosen_samples import ChosenSamples
-from modules.datamodules.epoch_order import EpochOrder
 from modules.datamodules.shard_set import ShardSplit
 
-Span = tuple[int, int, int]
-"""An epoch, the first step of a block in it, and the step after the block's last."""
+SHUFFLED = OrderSettings()
+MAX_PADDED = 2**17
+"""About the most places (tokens, pixels) of a ragged field in a batch of an evaluation."""
 
 
 class TrainingLoader:
-    """Shuffled blocks of [steps, batch, ...] from a split, one epoch for each iteration, for ever.
+    """Blocks of [steps, batch, ...] from a split, one epoch for each iteration, for ever.
 
     An iteration goes from the present place to the end of its epoch; the next one begins the epoch after it.
     Samples that don't fill a last batch are left out of that epoch; other ones are the next time.
@@ -37,9 +43,10 @@ class TrainingLoader:
         world_size: how many processes train together.
         num_workers: processes that read ahead; 0 reads in this one.
         max_steps: an epoch has no more steps than that.
+        order: of the samples; by default shuffled.
 
     Raises:
-        UserError: if the split hasn't enough samples for one batch.
+        UserError: if the split hasn't enough samples for one batch, or cannot be put into that order.
     """
 
     def __init__(
@@ -52,18 +59,22 @@ class TrainingLoader:
         world_size: int = 1,
         num_workers: int = 0,
         max_steps: int | None = None,
+        order: OrderSettings = SHUFFLED,
     ) -> None:
-        self._blocks = _Blocks(split, batch_size, seed, rank, world_size)
+        kind = StreamBlocks if order.kind == "stream" else SampleBlocks
+        self._blocks = kind(split, Share(batch_size, rank, world_size), seed, order)
         self.block_steps = block_steps
         self.num_workers = num_workers
-        self.steps_per_epoch = split.num_samples // (batch_size * world_size)
+        self.steps_per_epoch = self._blocks.num_steps
         self.epoch = 0
         self.next_step = 0
         if self.steps_per_epoch == 0:
+            stream = order.kind == "stream"
+            found = "fewer windows" if stream else f"{split.num_samples} samples, fewer"
+            hint = f"Set trainer.batch_size to {split.num_samples} or less"
             raise UserError(
-                f"the split {split.name!r} has {split.num_samples} samples, fewer than one batch of "
-                f"{batch_size * world_size}",
-                f"Set trainer.batch_size to {split.num_samples} or less",
+                f"the split {split.name!r} has {found} than one batch of {batch_size * world_size}",
+                "Lower trainer.batch_size or trainer.order.window" if stream else hint,
             )
         if max_steps is not None:
             self.steps_per_epoch = min(self.steps_per_epoch, max_steps)
@@ -72,14 +83,15 @@ class TrainingLoader:
         """Blocks of a whole epoch."""
         return -(-self.steps_per_epoch // self.block_steps)
 
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        """The blocks that are left of this epoch; each field has the leading axes [steps, batch]."""
+    def __iter__(self) -> Iterator[Block]:
+        """The blocks that are left of this epoch; each field has the leading axes [steps, batch], or is a
+        list of a tensor a step where their sizes differ."""
         spans = self._spans()
         blocks = self._read_ahead(spans) if self.num_workers else map(self._blocks.__getitem__, spans)
         for (epoch, _, stop), block in zip(spans, blocks, strict=True):
             # What the consumer holds is consumed: a state taken while it works goes on after this block.
             self._go_to(epoch, stop)
-            yield block
+            yield unpacked(block)
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the start of an epoch, unless the loader is somewhere in it already."""
@@ -117,7 +129,7 @@ class TrainingLoader:
             for start in starts
         ]
 
-    def _read_ahead(self, spans: list[Span]) -> Iterator[dict[str, Tensor]]:
+    def _read_ahead(self, spans: list[Span]) -> Iterator[dict[str, Any]]:
         # A generator of its own: torch's loader would otherwise sample from the run's and change its course.
         return iter(
             DataLoader(
@@ -130,36 +142,6 @@ class TrainingLoader:
         )
 
 
-class _Blocks(Dataset):
-    """The blocks of any epoch by their span; worker processes hold a copy of it."""
-
-    def __init__(
-        self, split: ShardSplit | ChosenSamples, batch_size: int, seed: int, rank: int, world_size: int
-    ) -> None:
-        if not 0 <= rank < world_size:
-            raise ValueError(f"rank {rank} of {world_size} processes")
-        self._split = split
-        self._batch_size = batch_size
-        self._seed = seed
-        self._rank = rank
-        self._world_size = world_size
-        self._order: tuple[int, EpochOrder] | None = None
-
-    def __getitem__(self, span: Span) -> dict[str, Tensor]:
-        epoch, start, stop = span
-        if self._order is None or self._order[0] != epoch:
-            order = EpochOrder(self._split.num_samples, self._split.samples_per_record, self._seed, epoch)
-            self._order = (epoch, order)
-        all_ranks = self._batch_size * self._world_size
-        numbers = self._order[1].numbers(start * all_ranks, stop * all_ranks)
-        mine = numbers.reshape(stop - start, self._world_size, self._batch_size)[:, self._rank].ravel()
-        arrays = self._split.read(mine, index=False)
-        return {
-            name: torch.from_numpy(array).unflatten(0, (stop - start, self._batch_size))
-            for name, array in arrays.items()
-        }
-
-
 class EvaluationLoader:
     """Every sample of a split once, over all processes together, in a fixed order.
 
@@ -167,7 +149,7 @@ class EvaluationLoader:
 
     Args:
         split: where the samples are.
-        batch_size: samples at a time; the last batch may have fewer.
+        batch_size: samples at a time; the last batch may have fewer, and so have those of long samples.
         rank: which of `world_size` processes this is.
         world_size: how many processes evaluate together.
     """
@@ -180,10 +162,26 @@ class EvaluationLoader:
 
     def __len__(self) -> int:
         """Batches that this process gets."""
-        return -(-(self._stop - self._first) // self.batch_size)
+        return len(self._starts) - 1
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         """Batches of every field and of `index`, the samples' numbers in the source."""
-        for start in range(self._first, self._stop, self.batch_size):
-            numbers = np.arange(start, min(start + self.batch_size, self._stop))
-            yield {name: torch.from_numpy(array) for name, array in self._split.read(numbers).items()}
+        for start, stop in pairwise(self._starts):
+            read = self._split.read(np.arange(start, stop))
+            yield {name: torch.from_numpy(array) for name, array in read.items()}
+
+    @functools.cached_property
+    def _starts(self) -> list[int]:
+        """Where batches start, and where the last one ends."""
+        ragged = [name for name, field in self._split.fields.items() if field.symbols]
+        if not ragged:
+            return [*range(self._first, self._stop, self.batch_size), self._stop]
+        sizes = [self._split.sizes(name)[self._first : self._stop].prod(axis=1) for name in ragged]
+        starts, longest = [self._first], 0
+        for number, length in enumerate(np.max(sizes, axis=0).tolist(), self._first):
+            longest = max(longest, length)
+            count = number + 1 - starts[-1]
+            if count > 1 and (count > self.batch_size or count * longest > MAX_PADDED):
+                starts.append(number)
+                longest = length
+        return [*starts, self._stop]

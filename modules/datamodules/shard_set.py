@@ -5,11 +5,12 @@ checked key by key, a shard's size and sha256 before its first sample is given, 
 array's type and shape against the schema.
 """
 
+import functools
 import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ import numpy as np
 
 from modules.configuration.errors import UserError
 from modules.configuration.names import check_name
-from modules.configuration.schema.settings import DataSettings, FieldSettings, read
+from modules.configuration.schema.data_settings import DataSettings, FieldSettings, VocabularySettings
+from modules.configuration.schema.settings import read
 from modules.datamodules.encodings import check_encoding
+from modules.datamodules.ragged import full_shape, length_of, longest
 from modules.datamodules.shard_file import FORMAT, INDEX, Shard
+from modules.datamodules.vocabulary import Vocabulary
 
 _INDEX_FIELD = FieldSettings(dtype="int64", shape=[], axes=[], units="number in the source")
 
@@ -45,6 +49,8 @@ class ShardSplit:
     def read(self, numbers: np.ndarray, *, index: bool = True) -> dict[str, np.ndarray]:
         """The fields of the samples with these numbers, as new arrays whose leading axis counts the samples.
 
+        A ragged field is padded with zeros to the longest of them; `<field>_length` says how long each is.
+
         Args:
             numbers: any numbers below `num_samples`, in any order.
             index: whether to give the field `index` as well.
@@ -53,17 +59,66 @@ class ShardSplit:
             UserError: if a shard isn't what shards.json says.
         """
         names = [name for name in self.fields if index or name != INDEX]
-        firsts = np.cumsum([0] + [shard.num_samples for shard in self.shards])
-        if len(self.shards) == 1:
-            return {name: self.shards[0].gather(name, numbers) for name in names}
-        owner = np.searchsorted(firsts, numbers, side="right") - 1
+        sizes = {name: self.sizes(name)[numbers] for name in names if self.fields[name].symbols}
+        padded = longest(self.fields, sizes)
         out: dict[str, np.ndarray] = {}
         for name in names:
-            field = self.fields[name]
-            out[name] = np.empty((len(numbers), *(int(size) for size in field.shape)), field.dtype)
-            for chosen in np.unique(owner):
-                mine = np.flatnonzero(owner == chosen)
-                out[name][mine] = self.shards[chosen].gather(name, numbers[mine] - firsts[chosen])
+            symbols = self.fields[name].symbols
+            out[name] = self._gather(name, numbers, [padded[symbol] for symbol in symbols])
+            if symbols:
+                out[length_of(name)] = sizes[name][:, 0] if len(symbols) == 1 else sizes[name]
+        return out
+
+    def read_windows(
+        self, name: str, numbers: np.ndarray, offsets: np.ndarray, length: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Windows of the samples of a field whose first axis alone is ragged.
+
+        Args:
+            name: of the field.
+            numbers: of the sample that each window lies in.
+            offsets: where in it each begins.
+            length: of the windows.
+
+        Returns:
+            The windows, [windows, length, ...], padded with zeros, and how much of each is there.
+
+        Raises:
+            UserError: if a shard isn't what shards.json says.
+        """
+        firsts = np.cumsum([0] + [shard.num_samples for shard in self.shards])
+        owner = np.searchsorted(firsts, numbers, side="right") - 1
+        field = self.fields[name]
+        out = np.empty((len(numbers), *full_shape(field, [length])), field.dtype)
+        for chosen in np.unique(owner):
+            mine = np.flatnonzero(owner == chosen)
+            shard = self.shards[chosen]
+            out[mine] = shard.gather_windows(name, numbers[mine] - firsts[chosen], offsets[mine], length)
+        return out, np.minimum(self.sizes(name)[numbers, 0] - offsets, length)
+
+    def sizes(self, name: str) -> np.ndarray:
+        """The sizes of a ragged field's samples, int64 [samples, symbols of its shape].
+
+        Raises:
+            UserError: if a shard isn't what shards.json says.
+        """
+        return self._sizes[name]
+
+    @functools.cached_property
+    def _sizes(self) -> dict[str, np.ndarray]:
+        ragged = [name for name, field in self.fields.items() if field.symbols]
+        return {name: np.concatenate([shard.sizes(name) for shard in self.shards]) for name in ragged}
+
+    def _gather(self, name: str, numbers: np.ndarray, sizes: list[int]) -> np.ndarray:
+        if len(self.shards) == 1:
+            return self.shards[0].gather(name, numbers, sizes)
+        firsts = np.cumsum([0] + [shard.num_samples for shard in self.shards])
+        owner = np.searchsorted(firsts, numbers, side="right") - 1
+        field = self.fields[name]
+        out = np.empty((len(numbers), *full_shape(field, sizes)), field.dtype)
+        for chosen in np.unique(owner):
+            mine = np.flatnonzero(owner == chosen)
+            out[mine] = self.shards[chosen].gather(name, numbers[mine] - firsts[chosen], sizes)
         return out
 
 
@@ -79,6 +134,7 @@ class ShardSet:
         source: where the data come from: name, package, version, sha256.
         fields: what each sample holds.
         splits: by name.
+        vocabularies: of the fields of text, by their names.
     """
 
     folder: Path
@@ -88,6 +144,7 @@ class ShardSet:
     source: Mapping[str, Any]
     fields: Mapping[str, FieldSettings]
     splits: Mapping[str, ShardSplit]
+    vocabularies: Mapping[str, Vocabulary] = field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: Path, data: DataSettings | None = None) -> "ShardSet":
@@ -147,6 +204,11 @@ class ShardSet:
                 check_name("split", name): _split(folder, name, values, fields)
                 for name, values in found["splits"].items()
             },
+            vocabularies={
+                name: _vocabulary(found, name, one.vocabulary)
+                for name, one in fields.items()
+                if one.vocabulary is not None
+            },
         )
 
     def split(self, name: str) -> ShardSplit:
@@ -166,8 +228,8 @@ class ShardSet:
 
 def _split(folder: Path, name: str, values: dict[str, Any], fields: dict[str, FieldSettings]) -> ShardSplit:
     per_record = _count(values, "samples_per_record")
-    for field, settings in fields.items():
-        check_encoding(field, settings, per_record)
+    for field_name, settings in fields.items():
+        check_encoding(field_name, settings, per_record)
     all_fields = {**fields, INDEX: _INDEX_FIELD}
     shards = []
     for number, entry in enumerate(values["shards"]):
@@ -184,6 +246,13 @@ def _split(folder: Path, name: str, values: dict[str, Any], fields: dict[str, Fi
     if total != _count(values, "num_samples"):
         raise UserError(f"the shards of {name} hold {total} samples, not {values['num_samples']}")
     return ShardSplit(name, total, per_record, all_fields, tuple(shards))
+
+
+def _vocabulary(found: dict[str, Any], name: str, settings: VocabularySettings) -> Vocabulary:
+    vocabulary = Vocabulary.from_plain(found["vocabularies"][name])
+    if (vocabulary.kind, len(vocabulary)) != (settings.kind, settings.size):
+        raise UserError(f"the vocabulary of {name} is not what its field says")
+    return vocabulary
 
 
 def _text(values: dict[str, Any], key: str) -> str:

@@ -19,15 +19,18 @@ from typing import Any
 import numpy as np
 
 from modules.configuration.errors import UserError
-from modules.configuration.schema.settings import DataSettings, FieldSettings, SplitSettings
+from modules.configuration.schema.data_settings import DataSettings, SplitSettings
 from modules.configuration.static_analysis.targets import build
-from modules.datamodules.encodings import check_encoding, encode
+from modules.datamodules.encodings import check_encoding
+from modules.datamodules.records import Sizes, record
 from modules.datamodules.samples import Samples
 from modules.datamodules.shard_file import FORMAT, INDEX
+from modules.datamodules.vocabulary import Vocabulary, build_vocabulary
 from modules.sources.cache import sha256_of
 from modules.sources.replacement import replaced_folder
 
 MAX_SHARD_BYTES = 64 * 2**20
+_TEXTS_AT_ONCE = 10_000
 
 
 def write_shards(
@@ -60,15 +63,19 @@ def write_shards(
     source = _read_source(raw, data)
     samples = build(data.reader).samples(raw, data.fields)
     chosen = split_samples(samples, data.splits)
+    vocabularies = _vocabularies(samples, chosen, data)
     total = sum(len(numbers) for _, numbers in chosen.values())
     done = 0
     splits: dict[str, Any] = {}
     with replaced_folder(out) as folder:
         for split, (origin, numbers) in chosen.items():
             shards = _ShardFiles(folder, split, max_shard_bytes)
+            sizes = Sizes()
             for start in range(0, len(numbers), data.samples_per_record):
                 some = numbers[start : start + data.samples_per_record]
-                shards.add(_record(samples[origin].read(some), some, data), len(some))
+                arrays = samples[origin].read(some)
+                keys = [samples[origin].keys[number] for number in some]
+                shards.add(record(arrays, keys, some, data, vocabularies, sizes), len(some))
                 done += len(some)
                 progress(done, total)
             splits[split] = {
@@ -76,6 +83,7 @@ def write_shards(
                 "samples_per_record": data.samples_per_record,
                 "from": origin,
                 "shards": shards.close(),
+                **sizes.to_plain(),
             }
         described = {
             "format": FORMAT,
@@ -84,10 +92,31 @@ def write_shards(
             "licence": source["licence"],
             "source": {key: value for key, value in source.items() if key != "files"},
             "fields": {name: dataclasses.asdict(field) for name, field in data.fields.items()},
+            **({"vocabularies": _plain(vocabularies)} if vocabularies else {}),
             "splits": splits,
         }
         (folder / "shards.json").write_text(json.dumps(described, indent=1) + "\n")
     return described
+
+
+def _vocabularies(
+    samples: dict[str, Samples], chosen: dict[str, tuple[str, np.ndarray]], data: DataSettings
+) -> dict[str, Vocabulary]:
+    """Of each field of text, made of the training split."""
+    texts = {name: one.vocabulary for name, one in data.fields.items() if one.vocabulary is not None}
+    if texts and "train" not in chosen:
+        raise UserError(f"{data.name} has text and no split 'train'", "A vocabulary is made of that split")
+    found = {}
+    for name, settings in texts.items():
+        origin, numbers = chosen["train"]
+        pieces = np.array_split(np.sort(numbers), len(numbers) // _TEXTS_AT_ONCE + 1)
+        read = (str(text) for piece in pieces for text in samples[origin].read(piece)[name])
+        found[name] = build_vocabulary(settings, read, f"fields.{name}.vocabulary")
+    return found
+
+
+def _plain(vocabularies: dict[str, Vocabulary]) -> dict[str, Any]:
+    return {name: one.to_plain() | {"sha256": one.sha256()} for name, one in vocabularies.items()}
 
 
 def split_samples(
@@ -132,33 +161,6 @@ def _draw(split: str, keys: Any) -> tuple[np.ndarray, np.ndarray]:
     digests = b"".join(hashlib.sha256(f"{split}/{key}".encode()).digest()[:16] for key in keys)
     hashed = np.frombuffer(digests, ">u8").reshape(-1, 2)
     return hashed[:, 0] / 2.0**64, hashed[:, 1].astype(np.uint64)
-
-
-def _record(
-    arrays: dict[str, np.ndarray], numbers: np.ndarray, data: DataSettings
-) -> Iterator[tuple[str, bytes]]:
-    """The members of one record: their names' endings and their contents."""
-    alone = data.samples_per_record == 1
-    if arrays.keys() != data.fields.keys():
-        raise UserError(
-            f"the reader gives the fields {sorted(arrays)}", f"The dataset describes {sorted(data.fields)}"
-        )
-    for name, field in data.fields.items():
-        array = arrays[name]
-        _check(name, array, field, len(numbers))
-        yield f"{name}.{field.encoding}", encode(array[0] if alone else array, field.encoding)
-    yield f"{INDEX}.npy", encode(numbers[0].astype("<i8") if alone else numbers.astype("<i8"), "npy")
-
-
-def _check(name: str, array: np.ndarray, field: FieldSettings, num_samples: int) -> None:
-    if array.dtype != field.dtype or list(array.shape) != [num_samples, *field.shape]:
-        raise UserError(
-            f"the field {name!r} is {array.dtype} {list(array.shape[1:])} in the source",
-            f"fields.{name} says {field.dtype} {list(field.shape)}",
-        )
-    if field.classes is not None and not ((array >= 0) & (array < len(field.classes))).all():
-        raise UserError(f"the field {name!r} holds a class number outside 0..{len(field.classes) - 1}",
-                        f"Correct fields.{name}.classes")  # fmt: skip
 
 
 class _ShardFiles:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from modules.bricks.gibbs_sampling import gibbs_step, sample_hidden
 from modules.configuration.plans.run_plan import Plan
-from modules.configuration.schema.settings import DataSettings
+from modules.configuration.schema.data_settings import DataSettings
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet, ShardSplit
 from modules.evaluation.findings import Findings, ReportImage

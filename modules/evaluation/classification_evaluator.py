@@ -23,7 +23,7 @@ from torch import Tensor
 
 from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
-from modules.configuration.schema.settings import DataSettings, FieldSettings
+from modules.configuration.schema.data_settings import DataSettings, FieldSettings
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.evaluation.classification_plots import plot_confusion, plot_mistakes_and_samples

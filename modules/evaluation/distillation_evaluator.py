@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from modules.configuration.plans.run_plan import Plan
-from modules.configuration.schema.settings import DataSettings
+from modules.configuration.schema.data_settings import DataSettings
 from modules.datamodules.shard_set import ShardSet
 from modules.evaluation import classification_evaluator
 from modules.evaluation.classification_evaluator import ClassificationFindings

@@ -14,7 +14,7 @@ from modules.configuration.plans.run_plan import Plan
 from modules.evaluation.findings import Findings
 
 if TYPE_CHECKING:
-    from modules.configuration.schema.settings import DataSettings
+    from modules.configuration.schema.data_settings import DataSettings
     from modules.datamodules.shard_set import ShardSet
     from modules.tasks.task import Task
 

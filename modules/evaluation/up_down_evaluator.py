@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from modules.configuration.plans.run_plan import Plan
-from modules.configuration.schema.settings import DataSettings
+from modules.configuration.schema.data_settings import DataSettings
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.evaluation import classification_evaluator

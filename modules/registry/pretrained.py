@@ -22,8 +22,9 @@ from modules.configuration.errors import UserError
 from modules.configuration.plans.identity import shard_hashes
 from modules.configuration.plans.old_plans import read_trained
 from modules.configuration.plans.run_plan import Plan, Pretrained
+from modules.configuration.schema.data_settings import DataSettings
 from modules.configuration.schema.phases import trainings
-from modules.configuration.schema.settings import DataSettings, read
+from modules.configuration.schema.settings import read
 from modules.configuration.static_analysis.targets import build
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet

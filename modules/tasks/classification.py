@@ -16,7 +16,7 @@ from modules.tasks.image_inputs import image_inputs
 from modules.tasks.task import Task
 
 if TYPE_CHECKING:
-    from modules.configuration.schema.settings import DataSettings
+    from modules.configuration.schema.data_settings import DataSettings
 
 
 class Classification(Task):

@@ -36,7 +36,7 @@ from modules.tasks.persistent_chains import PersistentChains
 from modules.tasks.task import Task
 
 if TYPE_CHECKING:
-    from modules.configuration.schema.settings import DataSettings
+    from modules.configuration.schema.data_settings import DataSettings
 
 # log Z is looked at after each epoch: enough for a curve. The evaluation takes its time.
 _NUM_CHAINS, _NUM_TEMPERATURES, _EXACT_UP_TO = 20, 300, 12

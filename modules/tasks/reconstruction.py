@@ -18,7 +18,7 @@ from modules.tasks.image_inputs import demand_unit_interval, image_inputs
 from modules.tasks.task import Task
 
 if TYPE_CHECKING:
-    from modules.configuration.schema.settings import DataSettings
+    from modules.configuration.schema.data_settings import DataSettings
 
 
 class Encoder(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from modules.metrics.mean import Mean
 
 if TYPE_CHECKING:
-    from modules.configuration.schema.settings import DataSettings
+    from modules.configuration.schema.data_settings import DataSettings
 
 
 class Task(nn.Module):

@@ -28,6 +28,7 @@ from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 
 from modules.configuration.errors import UserError
+from modules.datamodules.blocks import Block
 from modules.metrics.mean import Mean, add_up
 from modules.tasks.optional_methods import OwnGradientStep, OwnParameterGroups, OwnState
 from modules.tasks.task import Task
@@ -91,11 +92,11 @@ class TrainingModule(LightningModule):
             self.task.regroup(optimizer)
         return optimizer
 
-    def training_step(self, block: dict[str, Tensor], block_index: int) -> dict[str, Tensor]:
+    def training_step(self, block: Block, block_index: int) -> dict[str, Tensor]:
         """Takes one optimiser step for each batch of the block.
 
         Args:
-            block: raw fields with leading axes `[steps, batch]`.
+            block: raw fields with leading axes `[steps, batch]`, or as a list of one tensor a step.
             block_index: number of the block in its epoch.
 
         Returns:
@@ -214,7 +215,9 @@ class TrainingModule(LightningModule):
         return self.optimisation.schedule(step / self.optimisation.num_steps)
 
 
-def _unstack(block: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+def _unstack(block: Block) -> Iterator[dict[str, Tensor]]:
     """The batches of a block, in their order, without a copy."""
-    for fields in zip(*(stacked.unbind() for stacked in block.values()), strict=True):
+    for fields in zip(
+        *(steps if isinstance(steps, list) else steps.unbind() for steps in block.values()), strict=True
+    ):
         yield dict(zip(block, fields, strict=True))

@@ -7,7 +7,8 @@ from typing import Any, SupportsInt
 import numpy as np
 from numpy.typing import ArrayLike
 
-from modules.configuration.schema.settings import DataSettings, read
+from modules.configuration.schema.data_settings import DataSettings
+from modules.configuration.schema.settings import read
 
 NUM_CLASSES = 3
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from modules.configuration.errors import UserError
-from modules.configuration.schema.settings import FieldSettings
+from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.formats.idx import IdxReader, read_idx
 from modules.datamodules.formats.image_folder import ImageFolderReader
 from modules.datamodules.formats.json_digits import JsonDigitsReader
@@ -199,12 +199,11 @@ def test_an_encoded_image_unlike_the_schema_is_refused(tmp_path: Path, encoded: 
 
     content = io.BytesIO()
     encoded.save(content, "PNG")
-    field = settings(fields=image_fields(3, "png"), samples_per_record=1).fields["image"]
     with pytest.raises(ValueError, match=re.escape(str(encoded.size))):
-        decode_image(content.getvalue(), field, "png")
+        decode_image(content.getvalue(), (3, 20, 30), "png")
     with pytest.raises(ValueError, match="cannot identify"):
-        decode_image(content.getvalue(), field, "jpg")
+        decode_image(content.getvalue(), (3, 20, 30), "jpg")
     with pytest.raises(ValueError, match=r"truncated|broken|cannot identify"):
         right = io.BytesIO()
         Image.effect_noise((30, 20), 50).convert("RGB").save(right, "PNG")
-        decode_image(right.getvalue()[:200], field, "png")
+        decode_image(right.getvalue()[:200], (3, 20, 30), "png")

@@ -131,7 +131,6 @@ FIELDS = {
     [
         ({"image": FIELDS["image"] | {"shape": [1, 2, 2]}}, "The field 'image' says"),
         ({"label": FIELDS["label"] | {"classes": ["a", "b"]}}, "holds a class number outside 0..1"),
-        ({"image": FIELDS["image"] | {"shape": ["time", 2, 3]}}, "has a size that varies"),
         ({"image": FIELDS["image"] | {"encoding": "png"}}, "samples_per_record"),
         ({"weight": FIELDS["label"]}, "the reader gives the fields"),
         ({"index": FIELDS["label"]}, "Give the field another name"),

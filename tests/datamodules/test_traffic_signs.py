@@ -7,7 +7,7 @@ from PIL import Image
 
 from modules.configuration.composition.catalogue import dataset
 from modules.configuration.errors import UserError
-from modules.configuration.schema.settings import FieldSettings
+from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.domain_randomisation import photographed
 from modules.datamodules.formats.traffic_signs import TrafficSignReader
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from modules.configuration.errors import UserError
-from modules.configuration.schema.settings import FieldSettings
+from modules.configuration.schema.data_settings import FieldSettings
 from modules.evaluation.classification_evaluator import image_field, label_field
 from modules.evaluation.predictions import Predictions, predict
 

@@ -10,7 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
 from modules.bricks.noise import GaussianNoise
-from modules.configuration.schema.settings import DataSettings
+from modules.configuration.schema.data_settings import DataSettings
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.evaluation.evaluator import evaluate

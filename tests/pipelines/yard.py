@@ -12,7 +12,8 @@ import yaml
 from PIL import Image
 
 from modules.configuration.composition.compose import compose
-from modules.configuration.schema.settings import DataSettings, read
+from modules.configuration.schema.data_settings import DataSettings
+from modules.configuration.schema.settings import read
 from modules.configuration.static_analysis.targets import build
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet

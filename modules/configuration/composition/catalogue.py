@@ -11,8 +11,9 @@ from modules.configuration.composition.key_locations import CONF, shown
 from modules.configuration.composition.recipes import recipe_files
 from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.names import check_name, suggest
+from modules.configuration.schema.data_settings import DataSettings
 from modules.configuration.schema.execution_settings import SpaceSettings
-from modules.configuration.schema.settings import DataSettings, read
+from modules.configuration.schema.settings import read
 from modules.configuration.yaml_files import read_yaml
 
 HEADER = (

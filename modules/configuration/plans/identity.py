@@ -70,15 +70,21 @@ def _beginning(plan: Plan, phase: str | None) -> dict[str, str]:
 
 
 def shard_hashes(folder: Path) -> dict[str, list[str]]:
-    """The sha256 of every shard of a dataset, by split, in order.
+    """The sha256 of every shard of a dataset, by split, in order, and of each vocabulary, by
+    `vocabulary.<field>`.
 
     Raises:
         UserError: there is no readable shards.json.
     """
     path = folder / "shards.json"
     try:
-        splits = json.loads(path.read_text(encoding="utf-8"))["splits"]
-        return {split: [str(shard["sha256"]) for shard in entry["shards"]] for split, entry in splits.items()}
+        found = json.loads(path.read_text(encoding="utf-8"))
+        hashes = {
+            split: [str(shard["sha256"]) for shard in entry["shards"]]
+            for split, entry in found["splits"].items()
+        }
+        words = found.get("vocabularies", {}).items()
+        return hashes | {f"vocabulary.{field}": [str(entry["sha256"])] for field, entry in words}
     except FileNotFoundError:
         hint = f"Make them: python -m pipelines.shard plan=build/plan/datasets/{folder.name}.yaml"
         raise UserError(f"{path} is not there", hint) from None

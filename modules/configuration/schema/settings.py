@@ -8,16 +8,12 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from types import UnionType
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from modules.configuration.errors import ConfigError, UserError
-from modules.configuration.names import check_name
+from modules.configuration.errors import ConfigError
+from modules.configuration.schema.data_settings import DataSettings, Node
 from modules.configuration.schema.execution_settings import RuntimeSettings, SweepSettings
-from modules.configuration.schema.ranges import at_least
+from modules.configuration.schema.ranges import at_least, named
 from modules.configuration.static_analysis.node_check import check_node
 
-Node = dict[str, Any]
-"""A mapping with `_target_`, the class to build, and that class's keywords."""
-
-Dtype = Literal["uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "bool"]
 Section = TypeVar("Section")
 
 GIVEN = {"optimizer": ("params",), "task": ("model",)}
@@ -25,83 +21,24 @@ GIVEN = {"optimizer": ("params",), "task": ("model",)}
 
 
 @dataclass(frozen=True)
-class FieldSettings:
-    """One field of every sample.
+class OrderSettings:
+    """The order in which training takes the samples; each a pure function of seed and epoch.
 
     Attributes:
-        dtype: NumPy's name of the element type.
-        shape: sizes of one sample's axes; a name where the size differs from sample to sample.
-        axes: what each axis is.
-        units: what the numbers mean.
-        classes: names of the classes, where the field is a class number.
-        encoding: how one record holds it; an image that is alone in its record may be a png or jpg.
+        kind: shuffled; bucketed, where the samples of a batch are about equally long; or stream, where long
+            samples are cut into windows and a state goes on from batch to batch.
+        window: of a stream, the steps that gradients go back through (truncated backpropagation).
+        max_tokens: most tokens of a batch of one process, padding included; null sets no bound.
     """
 
-    dtype: Dtype
-    shape: list[int | str]
-    axes: list[str]
-    units: str
-    classes: list[str] | None = None
-    encoding: Literal["npy", "png", "jpg"] = "npy"
+    kind: Literal["shuffled", "bucketed", "stream"] = "shuffled"
+    window: int = 100
+    max_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        if len(self.axes) != len(self.shape):
-            raise ConfigError(
-                "axes", f"{len(self.axes)} axes {self.axes} for the {len(self.shape)} sizes of {self.shape}"
-            )
-        for size in self.shape:
-            if isinstance(size, int):
-                at_least(1, "shape", size)
-        if self.classes is not None and len(set(self.classes)) < len(self.classes):
-            raise ConfigError("classes", "holds a name twice")
-
-
-@dataclass(frozen=True)
-class SplitSettings:
-    """A split cut from another by the hash of each sample's key.
-
-    Attributes:
-        from_: the split it is cut from.
-        fraction: its share of that split's samples.
-    """
-
-    from_: str
-    fraction: float
-
-    def __post_init__(self) -> None:
-        if not 0 < self.fraction < 1:
-            raise ConfigError("fraction", f"{self.fraction} is not between 0 and 1")
-
-
-@dataclass(frozen=True)
-class DataSettings:
-    """A dataset: where it comes from, how it is read, what its samples are.
-
-    Attributes:
-        name: of its folder under data/shards.
-        title: for people.
-        source: builds what fetches the raw files.
-        reader: builds what reads samples from the raw files.
-        fields: of every sample, by name.
-        splits: cut from the splits that the reader gives.
-        samples_per_record: how many samples one record of a shard packs; 1 for large samples.
-    """
-
-    name: str
-    title: str
-    source: Node
-    reader: Node
-    fields: dict[str, FieldSettings]
-    splits: dict[str, SplitSettings]
-    samples_per_record: int
-
-    def __post_init__(self) -> None:
-        _name("name", "dataset", self.name)
-        for name in self.fields:
-            _name(f"fields.{name}", "field", name)
-        for split in self.splits:
-            _name(f"splits.{split}", "split", split)
-        at_least(1, "samples_per_record", self.samples_per_record)
+        at_least(1, "window", self.window)
+        if self.max_tokens is not None:
+            at_least(1, "max_tokens", self.max_tokens)
 
 
 @dataclass(frozen=True)
@@ -123,6 +60,7 @@ class TrainerSettings:
         max_steps: most optimiser steps to take, in whole epochs or a shorter one; null takes all.
         max_validation_batches: batches of one validation; null takes the whole split.
         overfit_batches: learn so many batches by heart, without dropout and augmentation; null learns all.
+        order: in which the samples come.
     """
 
     max_epochs: int
@@ -139,6 +77,7 @@ class TrainerSettings:
     max_steps: int | None
     max_validation_batches: int | None
     overfit_batches: int | None
+    order: OrderSettings = field(default_factory=OrderSettings)
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "block_steps", "checkpoint_every_steps", "log_every_steps"):
@@ -255,7 +194,7 @@ class Settings:
     sweep: SweepSettings | None = None
 
     def __post_init__(self) -> None:
-        _name("name", "recipe", self.name)
+        named("name", "recipe", self.name)
         for section in ("model", "task", "optimizer", "schedule"):
             if "_target_" not in getattr(self, section):
                 raise ConfigError(section, "has no _target_", "Name the class to build")
@@ -316,10 +255,3 @@ def _nested(hint: Any, value: Any, key: str) -> Any:
     if get_origin(hint) is dict and is_dataclass(get_args(hint)[1]):
         return {name: construct(get_args(hint)[1], item, f"{key}.{name}") for name, item in value.items()}
     return value
-
-
-def _name(key: str, kind: str, value: str) -> None:
-    try:
-        check_name(kind, value)
-    except UserError as error:
-        raise ConfigError(key, error.problem, error.hint) from None

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from modules.configuration.errors import UserError
-from modules.configuration.schema.settings import FieldSettings
+from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.samples import ArraySamples, Samples, raw_path
 
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}

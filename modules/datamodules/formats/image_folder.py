@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from modules.configuration.errors import UserError
-from modules.configuration.schema.settings import FieldSettings
+from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.encodings import MODES
 from modules.datamodules.image_file import read_image
 from modules.datamodules.samples import Samples, raw_path

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from modules.configuration.errors import UserError
-from modules.configuration.schema.settings import FieldSettings
+from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.samples import ArraySamples, Samples, raw_path
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from modules.configuration.errors import UserError
-from modules.configuration.schema.settings import FieldSettings
+from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.domain_randomisation import photographed
 from modules.datamodules.samples import Samples, raw_path
 

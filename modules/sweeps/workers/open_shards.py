@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from modules.configuration.plans.run_plan import Plan
-from modules.configuration.schema.settings import DataSettings, read
+from modules.configuration.schema.data_settings import DataSettings
+from modules.configuration.schema.settings import read
 from modules.datamodules.shard_set import ShardSet
 
 

@@ -87,6 +87,7 @@ def train(
         world_size(),
         num_workers=runtime.num_loader_workers,
         max_steps=settings.max_steps,
+        order=settings.order,
     )
     validation = None
     if "validation" in data.splits:

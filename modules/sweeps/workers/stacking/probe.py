@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from modules.configuration.plans.run_plan import Plan
-from modules.configuration.schema.settings import FieldSettings, RuntimeSettings, TrainerSettings
+from modules.configuration.schema.data_settings import FieldSettings
+from modules.configuration.schema.settings import RuntimeSettings, TrainerSettings
 from modules.configuration.static_analysis.targets import build
 from modules.sweeps.workers.stacking.dropout import Masks, dropouts
 from modules.sweeps.workers.stacking.optimizer import MemberOptimizer
@@ -89,6 +90,8 @@ def _check_settings(settings: TrainerSettings, runtime: RuntimeSettings) -> None
     )
     if not on_processor or runtime.num_workers > 1 or settings.precision != "32-true":
         raise Unstackable("a stack trains in one process, on a CPU, in 32 bits")
+    if settings.order.kind != "shuffled":
+        raise Unstackable("a stack takes its samples shuffled")
 
 
 def _check_task(task: Task) -> None:

@@ -1,0 +1,211 @@
+"""The blocks of training batches by the steps they hold; worker processes hold a copy of what makes them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from modules.configuration.errors import UserError
+from modules.configuration.schema.data_settings import FieldSettings
+from modules.configuration.schema.settings import OrderSettings
+from modules.datamodules.bucketed_order import BucketedOrder
+from modules.datamodules.chosen_samples import ChosenSamples
+from modules.datamodules.epoch_order import EpochOrder
+from modules.datamodules.ragged import length_of
+from modules.datamodules.shard_set import ShardSplit
+from modules.datamodules.stream_order import StreamOrder, num_windows
+
+Span = tuple[int, int, int]
+"""An epoch, the first step of a block in it, and the step after the block's last."""
+Block = dict[str, Any]
+"""Each field of some batches: stacked, [steps, batch, ...], or one tensor a step where their sizes differ."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which samples of a step are this process's.
+
+    Attributes:
+        batch_size: samples of one step in this process.
+        rank: which of `world_size` processes this is.
+        world_size: how many processes train together.
+    """
+
+    batch_size: int
+    rank: int = 0
+    world_size: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rank < self.world_size:
+            raise ValueError(f"rank {self.rank} of {self.world_size} processes")
+
+    @property
+    def of_all(self) -> int:
+        """Samples of one step over all processes."""
+        return self.batch_size * self.world_size
+
+    def of(self, numbers: np.ndarray) -> np.ndarray:
+        """This process's part of [steps, samples of all], [steps, batch]."""
+        first = self.rank * self.batch_size
+        return numbers[:, first : first + self.batch_size]
+
+
+class SampleBlocks(Dataset):
+    """Blocks of whole samples, shuffled or in buckets of about equal length.
+
+    Args:
+        split: where the samples are.
+        share: which of them are this process's.
+        seed: of the run.
+        settings: the order.
+
+    Raises:
+        UserError: the data have no length to sort by, or the longest batch is above `max_tokens`.
+    """
+
+    def __init__(
+        self, split: ShardSplit | ChosenSamples, share: Share, seed: int, settings: OrderSettings
+    ) -> None:
+        self._split = split
+        self._share = share
+        self._seed = seed
+        self._bucketed = settings.kind == "bucketed"
+        self._ragged = [name for name, field in split.fields.items() if field.symbols]
+        self.num_steps = split.num_samples // share.of_all
+        self._order: tuple[int, EpochOrder | BucketedOrder] | None = None
+        if self._bucketed and not self._ragged:
+            raise UserError(
+                "trainer.order.kind=bucketed sorts by length, and all samples are of one size",
+                "Set it to shuffled",
+            )
+        if settings.max_tokens is not None and self._ragged:
+            _check_longest(self._lengths(), share.batch_size, settings.max_tokens)
+
+    def __getitem__(self, span: Span) -> dict[str, Any]:
+        epoch, start, stop = span
+        share = self._share
+        numbers = self._order_of(epoch).numbers(start * share.of_all, stop * share.of_all)
+        mine = share.of(numbers.reshape(stop - start, share.of_all))
+        if not self._ragged:
+            arrays = self._split.read(mine.ravel(), index=False)
+            return {name: torch.from_numpy(array).unflatten(0, mine.shape) for name, array in arrays.items()}
+        steps = [self._split.read(numbers, index=False) for numbers in mine]
+        return {name: _end_to_end([step[name] for step in steps]) for name in steps[0]}
+
+    def _order_of(self, epoch: int) -> EpochOrder | BucketedOrder:
+        if self._order is None or self._order[0] != epoch:
+            order = EpochOrder(self._split.num_samples, self._split.samples_per_record, self._seed, epoch)
+            if self._bucketed:
+                order = BucketedOrder(order, self._lengths(), self._share.of_all, self._seed, epoch)
+            self._order = (epoch, order)
+        return self._order[1]
+
+    def _lengths(self) -> np.ndarray:
+        """What a batch is padded by: of the first ragged field the product of its sizes."""
+        return self._split.sizes(self._ragged[0]).prod(axis=1)
+
+
+class StreamBlocks(Dataset):
+    """Blocks of windows of long samples, for truncated backpropagation through time; see `StreamOrder`.
+
+    A batch has each window as `<field>` [batch, window + 1, ...], its steps as `<field>_length`, and
+    `<field>_begins`, bool [batch]: where the state begins anew.
+
+    Args:
+        split: where the samples are.
+        share: which of them are this process's.
+        seed: of the run.
+        settings: the order.
+
+    Raises:
+        UserError: the data have no one field to stream.
+    """
+
+    def __init__(
+        self, split: ShardSplit | ChosenSamples, share: Share, seed: int, settings: OrderSettings
+    ) -> None:
+        self._split = split
+        self._share = share
+        self._seed = seed
+        self._window = settings.window
+        self._field = streamed_field(split.fields)
+        lengths = split.sizes(self._field)[:, 0]
+        self.num_steps = int(num_windows(lengths, settings.window).sum()) // share.of_all
+        if settings.max_tokens is not None and (self._window + 1) * share.batch_size > settings.max_tokens:
+            raise UserError(
+                f"{share.batch_size} windows of {self._window} steps are above"
+                f" trainer.order.max_tokens={settings.max_tokens}",
+                "Lower trainer.batch_size or trainer.order.window",
+            )
+        self._order: tuple[int, StreamOrder] | None = None
+
+    def __getitem__(self, span: Span) -> dict[str, Tensor]:
+        epoch, start, stop = span
+        if self._order is None or self._order[0] != epoch:
+            order = EpochOrder(self._split.num_samples, self._split.samples_per_record, self._seed, epoch)
+            lengths = self._split.sizes(self._field)[:, 0]
+            self._order = (epoch, StreamOrder(order, lengths, self._share.of_all, self._window))
+        windows = self._order[1].windows(start, stop)
+        documents, offsets = self._share.of(windows.documents), self._share.of(windows.offsets)
+        values, lengths = self._split.read_windows(
+            self._field, documents.ravel(), offsets.ravel(), self._window + 1
+        )
+        return {
+            self._field: torch.from_numpy(values).unflatten(0, documents.shape),
+            length_of(self._field): torch.from_numpy(lengths).unflatten(0, documents.shape),
+            begins_of(self._field): torch.from_numpy(self._share.of(windows.begins).copy()),
+        }
+
+
+def begins_of(field: str) -> str:
+    """The name under which a batch of a stream says where the state begins anew, bool [batch]."""
+    return f"{field}_begins"
+
+
+def streamed_field(fields: Mapping[str, FieldSettings]) -> str:
+    """The one field that is streamed: ragged by its first axis, and the only ragged one.
+
+    Raises:
+        UserError: there is none.
+    """
+    ragged = [name for name, field in fields.items() if field.symbols]
+    if len(ragged) != 1 or not isinstance(fields[ragged[0]].shape[0], str):
+        raise UserError(
+            f"trainer.order.kind=stream needs one field of differing length, and the data have {len(ragged)}",
+            "Set trainer.order.kind to shuffled or bucketed",
+        )
+    return ragged[0]
+
+
+def unpacked(block: dict[str, Any]) -> Block:
+    """A block as it is trained on: fields laid end to end (see `_end_to_end`) as one tensor a step."""
+    return {name: field if isinstance(field, Tensor) else _steps(*field) for name, field in block.items()}
+
+
+def _end_to_end(steps: list[np.ndarray]) -> Any:
+    """The arrays of some steps as one tensor: stacked where they are of one shape, else their values and
+    shapes, which travel from a worker process as one piece of memory."""
+    shapes = [step.shape for step in steps]
+    if len(set(shapes)) == 1:
+        return torch.from_numpy(np.stack(steps))
+    return torch.from_numpy(np.concatenate([step.ravel() for step in steps])), shapes
+
+
+def _steps(values: Tensor, shapes: list[tuple[int, ...]]) -> list[Tensor]:
+    parts = values.split([int(np.prod(shape)) for shape in shapes])
+    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def _check_longest(lengths: np.ndarray, batch_size: int, max_tokens: int) -> None:
+    longest = int(lengths.max())
+    if longest * batch_size > max_tokens:
+        fits = max_tokens // longest
+        raise UserError(
+            f"the longest sample has {longest} tokens, and a batch of {batch_size} as long is above"
+            f" trainer.order.max_tokens={max_tokens}",
+            f"Set trainer.batch_size to {fits} or less" if fits else f"Set it to {longest} or more",
+        )
