@@ -115,7 +115,7 @@ def loop(trials: list[Plan], shards: Path, num_samples: int) -> None:
         for block in loader:
             for image, label in zip(block["image"], block["label"], strict=True):
                 optimizer.param_groups[0]["lr"] = rate * schedule(step / loader.steps_per_epoch)
-                loss: Tensor = task.loss({"image": image, "label": label})
+                loss: Tensor = task.loss({"image": image, "label": label}).quotient
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

@@ -78,7 +78,7 @@ def _errors(task: Reconstruction, components: PrincipalComponents, test: ShardSp
         for name, others in reconstructed.items():
             errors = (others.flatten(1) - images.flatten(1)).square().mean(1)
             sums[name] += float(errors.sum(dtype=torch.float64))
-        sums["loss"] += float(task.loss(batch)) * len(images)
+        sums["loss"] += float(task.loss(batch).total)
     means = {name: total / test.num_samples for name, total in sums.items()}
     variance = means.pop("variance")
     means["explained_variance"] = _fall(variance, means["reconstruction_error"])

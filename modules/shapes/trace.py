@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from modules.metrics.mean import Mean
 from modules.shapes.convolution_flops import CONVOLUTION_BACKWARD, convolution_backward_flops
 from modules.shapes.shape_failure import FAULTS, Failure, failure_in_forward
 from modules.shapes.symbols import Shape
@@ -120,7 +121,6 @@ class Trace(TorchFunctionMode):
             with torch.device("meta"), self._counter:
                 with self, torch.autograd.graph.saved_tensors_hooks(self._save, lambda tensor: tensor):
                     loss = self.task.loss(self.batch)  # pyright: ignore[reportCallIssue]
-                self.sink = self._origin.get(id(loss))
                 self._finish(loss)
         except Failure:
             raise
@@ -131,15 +131,20 @@ class Trace(TorchFunctionMode):
                 hook.remove()
         return self
 
-    def _finish(self, loss: Tensor) -> None:
-        if loss.shape != ():
-            raise Failure(
-                type(self.task).__name__,
-                message=f"its loss is {tuple(loss.shape)} where one number is expected",
+    def _finish(self, loss: Any) -> None:
+        name = type(self.task).__name__
+        if not isinstance(loss, Mean):
+            message = (
+                f"its loss is a {type(loss).__name__} where a sum and a count are expected: Mean.of(...)"
             )
+            raise Failure(name, message=message)
+        if loss.total.shape != ():
+            shape = tuple(loss.total.shape)
+            raise Failure(name, message=f"its loss is {shape} where one number is expected")
+        self.sink = self._origin.get(id(loss.total))
         self.multiply_adds = self._flops()
         self.saved_bytes = self._num_saved_bytes()
-        loss.backward()
+        loss.quotient.backward()
         self.backward_multiply_adds = self._flops() - self.multiply_adds
 
     def _flops(self) -> int:

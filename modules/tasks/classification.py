@@ -63,11 +63,11 @@ class Classification(Task):
         inputs = self.inputs(batch)
         return self.augmentation(inputs) if self.training and self.augmentation is not None else inputs
 
-    def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
-        inputs = self.training_inputs(batch)
-        return functional.cross_entropy(
-            self.model(inputs), batch["label"], label_smoothing=self.label_smoothing
-        )
+    def loss(self, batch: dict[str, Tensor]) -> Mean:
+        logits, label = self.model(self.training_inputs(batch)), batch["label"]
+        # Summed by the function itself: a pass less than `Mean.of` makes.
+        total = functional.cross_entropy(logits, label, label_smoothing=self.label_smoothing, reduction="sum")
+        return Mean(total, len(label))
 
     def validate(self, batch: dict[str, Tensor]) -> dict[str, Mean]:
         logits, label = self.model(self.inputs(batch)), batch["label"]

@@ -22,12 +22,14 @@ class Contrast:
         visible: their visible states.
         hidden: the probabilities of their hidden units, times the shares.
         share: each row's in the loss; they add up to 1 for the data and to -1 for the fantasies.
+        num_data: how many rows are data.
     """
 
     loss: Float[Tensor, ""]
     visible: Float[Tensor, "rows visible"]
     hidden: Float[Tensor, "rows hidden"]
     share: Float[Tensor, " rows"]
+    num_data: int
 
 
 @torch.no_grad()

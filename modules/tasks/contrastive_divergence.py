@@ -150,14 +150,15 @@ class ContrastiveDivergence(Task):
                 visible = layer.hidden_probabilities(visible)
         return visible
 
-    def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
-        return self._contrast(batch).loss
+    def loss(self, batch: dict[str, Tensor]) -> Mean:
+        contrast = self._contrast(batch)
+        return Mean.of_mean(contrast.loss, contrast.num_data)
 
-    def gradient_step(self, batch: dict[str, Tensor], optimizer: Optimizer) -> Float[Tensor, ""]:
+    def gradient_step(self, batch: dict[str, Tensor], optimizer: Optimizer) -> Mean:
         with torch.no_grad():
             contrast = self._contrast(batch)
         step_down(self.layer, contrast, optimizer)
-        return contrast.loss
+        return Mean.of_mean(contrast.loss, contrast.num_data)
 
     def _contrast(self, batch: dict[str, Tensor]) -> Contrast:
         """The loss, and what its gradient is made of."""
@@ -179,7 +180,7 @@ class ContrastiveDivergence(Task):
             hidden *= share[:, None]
         own = self.layer.visible_energy(both, self.layer.visible_bias).to(both.dtype)
         loss = torch.dot(share, own) - torch.dot(hidden.flatten(), logits.to(both.dtype).flatten())
-        return Contrast(loss, both, hidden, share)
+        return Contrast(loss, both, hidden, share, num_data)
 
     def _fantasies(self, visible: Float[Tensor, "batch visible"]) -> Float[Tensor, "particles visible"]:
         """Where the chains have come to; the first of a training begin from its first batch."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modules.configuration.errors import UserError
+from modules.metrics.mean import Mean
 from modules.tasks.classification import Classification
 
 
@@ -52,20 +53,21 @@ class Distillation(Classification):
         self.temperature = temperature
         self.label_weight = label_weight
 
-    def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
+    def loss(self, batch: dict[str, Tensor]) -> Mean:
         if "teacher" not in batch:
             raise UserError("the task Distillation has no teacher", "Name one: teacher=[lenet@champion]")
         logits = self.model(self.training_inputs(batch))
         soft = self.soft_loss(logits, batch["teacher"])
         if self.label_weight == 0:
-            return soft
-        hard = functional.cross_entropy(logits, batch["label"])
-        return self.label_weight * hard + (1 - self.label_weight) * soft
+            return Mean(soft, len(logits))
+        hard = functional.cross_entropy(logits, batch["label"], reduction="sum")
+        return Mean(self.label_weight * hard + (1 - self.label_weight) * soft, len(logits))
 
     def soft_loss(
         self, logits: Float[Tensor, "batch num_classes"], teacher: Float[Tensor, "batch num_classes"]
     ) -> Float[Tensor, ""]:
         """Cross-entropy with the teacher at the temperature, times its square: its gradient in the logits
-        stays of the size of the labels' (there, below equation 4)."""
+        stays of the size of the labels' (there, below equation 4). Summed over the batch."""
         targets = (teacher.to(logits.dtype) / self.temperature).softmax(dim=1)
-        return functional.cross_entropy(logits / self.temperature, targets) * self.temperature**2
+        summed = functional.cross_entropy(logits / self.temperature, targets, reduction="sum")
+        return summed * self.temperature**2

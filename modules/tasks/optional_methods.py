@@ -2,16 +2,17 @@
 
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float
 from torch import Tensor
 from torch.optim import Optimizer
+
+from modules.metrics.mean import Mean
 
 
 @runtime_checkable
 class OwnGradientStep(Protocol):
     """A task that knows a shorter way down the gradient than autograd's."""
 
-    def gradient_step(self, batch: dict[str, Tensor], optimizer: Optimizer) -> Float[Tensor, ""]:
+    def gradient_step(self, batch: dict[str, Tensor], optimizer: Optimizer) -> Mean:
         """Takes one step down the gradient of a batch's loss, and returns the loss, without a graph.
 
         It is taken in blocks, by one process alone, and where nothing else acts on losses and gradients.

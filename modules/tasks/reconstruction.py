@@ -82,9 +82,9 @@ class Reconstruction(Task):
             self._looked_at_values = not image.is_meta
         return image_inputs(image, self.preprocessing)
 
-    def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
-        """Mean over the batch of what a reconstruction costs."""
-        return self.costs(batch).mean()
+    def loss(self, batch: dict[str, Tensor]) -> Mean:
+        """What the reconstructions of a batch's images cost."""
+        return Mean.of(self.costs(batch))
 
     def validate(self, batch: dict[str, Tensor]) -> dict[str, Mean]:
         return {"validation/loss": Mean.of(self.costs(batch))}

@@ -40,8 +40,12 @@ class Task(nn.Module):
         """What the model takes, from a batch of raw fields."""
         raise NotImplementedError
 
-    def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
-        """Mean loss of one batch of raw fields."""
+    def loss(self, batch: dict[str, Tensor]) -> Mean:
+        """The loss of one batch of raw fields as a sum, with its graph, and a count.
+
+        What is learned is the one by the other, over all workers together: the mean loss of a sample, of a
+        token. See `Mean.of`.
+        """
         raise NotImplementedError
 
     def validate(self, batch: dict[str, Tensor]) -> dict[str, Mean]:

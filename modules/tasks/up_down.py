@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modules.bricks.gibbs_sampling import sample_bernoulli, sample_hidden
+from modules.metrics.mean import Mean
 from modules.models.boltzmann.generative_belief_net import GenerativeBeliefNet
 from modules.tasks.classification import Classification
 from modules.tasks.persistent_chains import PersistentChains
@@ -57,7 +58,7 @@ class UpDown(Classification):
         self.chains = PersistentChains()
         self.num_gibbs_steps = num_gibbs_steps
 
-    def loss(self, batch: dict[str, Tensor]) -> Float[Tensor, ""]:
+    def loss(self, batch: dict[str, Tensor]) -> Mean:
         model, top = self.model, self.model.top
         with torch.no_grad():
             states = [self.training_inputs(batch).flatten(1)]
@@ -77,7 +78,7 @@ class UpDown(Classification):
         for level, (down, up) in enumerate(zip(model.generation, model.recognition, strict=True)):
             cost = cost + _surprise(down(states[level + 1]), states[level])
             cost = cost + _surprise(up(dreams[level]), dreams[level + 1])
-        return cost
+        return Mean.of_mean(cost, len(memorised))
 
     def state_of_all_workers(self) -> dict[str, Tensor]:
         return self.chains.state_of_all_workers()

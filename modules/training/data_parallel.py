@@ -42,20 +42,35 @@ def mean_over_workers(values: Tensor) -> Tensor:
     return total / world_size()
 
 
+def with_shared_count(loss: Mean) -> Mean:
+    """A process's loss over the mean count of all processes, so that the mean over the processes is the sum
+    of all totals by the sum of all counts, however unequal these are.
+
+    A count that is a number is the same in each process, and nothing is sent.
+    """
+    return loss if isinstance(loss.count, int) else Mean(loss.total, mean_over_workers(loss.count))
+
+
 def figures_of_all_workers(means: Mapping[str, Mean], figures: Mapping[str, float]) -> dict[str, float]:
     """What all processes together found, the same in each.
 
     Args:
         means: each process's share of them.
         figures: by name, the same names in each process; their plain averages are taken.
+
+    Raises:
+        UserError: a mean is one of no values at all.
     """
+    names = [*means, *figures]
     shares = [(float(mean.total), float(mean.count)) for mean in means.values()]
     shares += [(figure, 1.0) for figure in figures.values()]
     if world_size() > 1:
         summed = torch.tensor(shares, dtype=torch.float64, device=_device())
         distributed.all_reduce(summed)
         shares = summed.tolist()
-    return {name: total / count for name, (total, count) in zip([*means, *figures], shares, strict=True)}
+    if empty := [name for name, (_, count) in zip(names, shares, strict=True) if count == 0]:
+        raise UserError(f"{empty[0]} is the mean of no values", "Look at what the split's masks keep")
+    return {name: total / count for name, (total, count) in zip(names, shares, strict=True)}
 
 
 def highest(number: int) -> int:

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.plugins.precision import DoublePrecision, HalfPrecision, MixedPrecision, Precision
@@ -32,9 +31,9 @@ from modules.datamodules.blocks import Block
 from modules.metrics.mean import Mean, add_up
 from modules.tasks.optional_methods import OwnGradientStep, OwnParameterGroups, OwnState
 from modules.tasks.task import Task
-from modules.training.data_parallel import figures_of_all_workers
+from modules.training.data_parallel import figures_of_all_workers, with_shared_count
 
-GradientStep = Callable[[dict[str, Tensor], Optimizer], Tensor]
+GradientStep = Callable[[dict[str, Tensor], Optimizer], Mean]
 """Takes one step down the gradient of a batch's loss, and returns the loss."""
 _STEP_HOOKS = ("on_before_backward", "on_after_backward", "on_before_optimizer_step")
 """What Lightning calls on callbacks between a loss and the next weights."""
@@ -75,6 +74,7 @@ class TrainingModule(LightningModule):
         self.optimisation = optimisation
         self.automatic_optimization = optimisation.block_steps == 1
         self._means: dict[str, Mean] = {}
+        self._inverse: tuple[Any, Tensor] | None = None
 
     def configure_optimizers(self) -> Optimizer:
         learned = [parameter for parameter in self.task.model.parameters() if parameter.requires_grad]
@@ -101,13 +101,15 @@ class TrainingModule(LightningModule):
 
         Returns:
             `loss`: the detached losses of the steps; under automatic optimisation the one loss to be stepped.
+            `count`: what each is the mean of, where that differs from batch to batch.
         """
         optimizer = self.trainer.optimizers[0]
         first_step = self.global_step
         batches = _unstack(block)
         if self.automatic_optimization:
             self._set_learning_rate(optimizer, first_step)
-            return {"loss": self.task.loss(next(batches))}
+            loss = with_shared_count(self.task.loss(next(batches)))
+            return {"loss": loss.quotient, **_counts([loss])}
 
         direct = self._nobody_listens()
         gradient_step = self._gradient_step()
@@ -118,21 +120,22 @@ class TrainingModule(LightningModule):
                 loss = self._step_directly(gradient_step, batch, optimizer)
             else:
                 loss = self._step_through_lightning(batch, optimizer)
-            losses.append(loss.detach())
-        return {"loss": torch.stack(losses)}
+            losses.append(loss)
+        totals, counts = torch.stack([loss.total.detach() for loss in losses]), _counts(losses)
+        return {"loss": totals / (counts["count"] if counts else losses[0].count), **counts}
 
-    def _step_through_lightning(self, batch: dict[str, Tensor], optimizer: Optimizer) -> Float[Tensor, ""]:
+    def _step_through_lightning(self, batch: dict[str, Tensor], optimizer: Optimizer) -> Mean:
         lightning_optimizer = self.optimizers()
         assert isinstance(lightning_optimizer, LightningOptimizer)
-        loss = self.task.loss(batch)
+        loss = with_shared_count(self.task.loss(batch))
         optimizer.zero_grad()
-        self.manual_backward(loss)
+        self.manual_backward(loss.quotient)
         lightning_optimizer.step()
         return loss
 
     def _step_directly(
         self, gradient_step: GradientStep, batch: dict[str, Tensor], optimizer: Optimizer
-    ) -> Float[Tensor, ""]:
+    ) -> Mean:
         """What `_step_through_lightning` comes to where nobody listens, in a tenth of a millisecond less."""
         progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
         progress.increment_ready()
@@ -147,14 +150,23 @@ class TrainingModule(LightningModule):
             return self.task.gradient_step
         return self._autograd_step
 
-    def _autograd_step(self, batch: dict[str, Tensor], optimizer: Optimizer) -> Float[Tensor, ""]:
-        loss = self.task.loss(batch)
+    def _autograd_step(self, batch: dict[str, Tensor], optimizer: Optimizer) -> Mean:
+        loss = with_shared_count(self.task.loss(batch))
         optimizer.zero_grad()
-        loss.backward()
-        self.trainer.strategy.post_backward(loss)
+        loss.total.backward(self._inverse_count(loss))
+        self.trainer.strategy.post_backward(loss.total)
         self.on_before_optimizer_step(optimizer)
         optimizer.step()
         return loss
+
+    def _inverse_count(self, loss: Mean) -> Tensor:
+        """What the gradient of `loss.quotient` begins from, without the division's own operations."""
+        if not isinstance(loss.count, int):
+            return loss.count.to(loss.total.dtype).reciprocal()
+        key = loss.count, loss.total.dtype, loss.total.device
+        if self._inverse is None or self._inverse[0] != key:
+            self._inverse = key, torch.ones_like(loss.total).detach() / loss.count
+        return self._inverse[1]
 
     def _nobody_listens(self) -> bool:
         """Whether nothing but this module itself acts between a loss and the weights that it leads to."""
@@ -213,6 +225,14 @@ class TrainingModule(LightningModule):
 
     def _factor(self, step: int) -> float:
         return self.optimisation.schedule(step / self.optimisation.num_steps)
+
+
+def _counts(losses: list[Mean]) -> dict[str, Tensor]:
+    """The counts of losses by their name in what a block leads to; nothing where they are alike."""
+    counts = [loss.count for loss in losses]
+    if all(isinstance(count, int) for count in counts):
+        return {}
+    return {"count": torch.stack([torch.as_tensor(count, device=losses[0].total.device) for count in counts])}
 
 
 def _unstack(block: Block) -> Iterator[dict[str, Tensor]]:

@@ -33,7 +33,7 @@ def learned(shards: ShardSet, *overrides: str) -> tuple[ContrastiveDivergence, F
     for batch in boltzmann_evaluator._batches(shards.split("train")):
         for rows in torch.arange(len(batch["image"])).split(20):
             optimizer.zero_grad()
-            task.loss({name: values[rows] for name, values in batch.items()}).backward()
+            task.loss({name: values[rows] for name, values in batch.items()}).quotient.backward()
             optimizer.step()
     state = torch.get_rng_state()
     findings = evaluate(task, shards, plan.data, plan)

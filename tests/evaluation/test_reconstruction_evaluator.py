@@ -66,7 +66,7 @@ def test_figures_are_those_of_scikit_learn(data: ShardSet, settings: DataSetting
     assert found["reconstruction_error"] == pytest.approx(error, rel=1e-5)
     assert found["pca_reconstruction_error"] == pytest.approx(pca_error, rel=1e-3)
     assert found["explained_variance"] == pytest.approx(1 - error / variance, rel=1e-3, abs=1e-4)
-    assert found["loss"] == pytest.approx(task.loss({"image": test, "label": truth}).item(), rel=1e-5)
+    assert found["loss"] == pytest.approx(task.loss({"image": test, "label": truth}).value, rel=1e-5)
     assert found["num_samples"] == 100
 
 

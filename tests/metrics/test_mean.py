@@ -23,5 +23,21 @@ def test_many_parts_of_half_precision_keep_their_sum() -> None:
     assert sums["loss"].value == 0.25
 
 
-def test_nothing_of_the_graph_is_kept() -> None:
-    assert not Mean.of(torch.ones(3, requires_grad=True) * 2).total.requires_grad
+def test_what_is_not_kept_counts_nowhere_whatever_it_is() -> None:
+    values = torch.tensor([[1.0, 2.0, float("nan")], [6.0, float("inf"), -4.0]], requires_grad=True)
+    mean = Mean.of(values, keep=torch.tensor([[True, True, False], [True, False, False]]))
+    assert (mean.value, int(mean.count)) == (3.0, 3)
+    mean.quotient.backward()
+    third = 1 / 3
+    expected = torch.tensor([[third, third, 0.0], [third, 0.0, 0.0]])
+    assert torch.equal(values.grad, expected)  # type: ignore[arg-type]
+    added = mean + Mean.of(torch.tensor([9.0]), keep=torch.tensor([True]))
+    assert added.value == 4.5
+
+
+def test_float16_does_not_run_over() -> None:
+    values = torch.full((300,), 300.0, dtype=torch.float16, requires_grad=True)
+    mean = Mean.of(values)
+    assert mean.value == 300.0
+    mean.quotient.backward()
+    torch.testing.assert_close(values.grad, torch.full((300,), 1 / 300, dtype=torch.float16))

@@ -48,7 +48,7 @@ def trained(request: pytest.FixtureRequest) -> tuple[BoltzmannLayer, Tensor]:
     before = loss()
     for _ in range(300):
         optimizer.zero_grad()
-        task.loss(batch).backward()
+        task.loss(batch).quotient.backward()
         optimizer.step()
     assert loss() < before - 10, "it has learned nothing"
     return task.layer, visible.mean(0)

@@ -71,7 +71,7 @@ class Yard:
         loader = TrainingLoader(split, batch_size=20, block_steps=1, seed=0)
         for _ in range(num_epochs):
             for block in loader:
-                loss = task.loss({name: steps[0] for name, steps in block.items()})
+                loss = task.loss({name: steps[0] for name, steps in block.items()}).quotient
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

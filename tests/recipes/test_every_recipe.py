@@ -114,7 +114,7 @@ def steps(built: Built, optimizer: torch.optim.Optimizer, num_steps: int) -> lis
     losses = []
     torch.manual_seed(2)
     for _ in range(num_steps):
-        loss = built.task.loss(built.batch)
+        loss = built.task.loss(built.batch).quotient
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -123,7 +123,7 @@ def steps(built: Built, optimizer: torch.optim.Optimizer, num_steps: int) -> lis
 
 
 def test_a_gradient_reaches_every_parameter(built: Built) -> None:
-    built.task.loss(built.batch).backward()
+    built.task.loss(built.batch).quotient.backward()
     for name, parameter in built.task.named_parameters():
         if parameter.requires_grad:
             assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name

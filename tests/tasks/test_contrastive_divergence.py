@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.optim import SGD
 
 from modules.configuration.errors import UserError
+from modules.metrics.mean import Mean
 from modules.metrics.partition_function import exact_log_partition
 from modules.models.boltzmann.deep_belief_net import DeepBeliefNet
 from modules.models.boltzmann.rbm import RBM
@@ -34,16 +35,16 @@ def batch(num_samples: int = 6) -> dict[str, Tensor]:
 
 def gradients(made: ContrastiveDivergence, given: dict[str, Tensor]) -> list[Tensor]:
     made.zero_grad()
-    made.loss(given).backward()
+    made.loss(given).quotient.backward()
     return [parameter.grad for parameter in made.layer.parameters() if parameter.grad is not None]
 
 
-def autograd_step(made: ContrastiveDivergence, given: dict[str, Tensor], optimizer: SGD) -> Tensor:
+def autograd_step(made: ContrastiveDivergence, given: dict[str, Tensor], optimizer: SGD) -> Mean:
     loss = made.loss(given)
     optimizer.zero_grad()
-    loss.backward()
+    loss.quotient.backward()
     optimizer.step()
-    return loss.detach()
+    return Mean(loss.total.detach(), loss.count)
 
 
 @pytest.mark.parametrize("kind", [{}, {"visible_units": "gaussian", "visible_std": 0.5}])
@@ -166,7 +167,7 @@ def test_the_short_way_down_leads_where_autograd_does(kind: dict, optimizer: dic
         built = SGD(made.layer.parameters(), lr=0.1, weight_decay=0.2, **optimizer)
         made.regroup(built)
         torch.manual_seed(2)
-        losses = [way(made, batch(), built) for _ in range(4)]
+        losses = [way(made, batch(), built).quotient for _ in range(4)]
         return losses, list(made.layer.parameters())
 
     (losses, short), (autograd_losses, long) = (
@@ -187,7 +188,7 @@ def test_one_layer_of_a_stack_learns_from_the_probabilities_below() -> None:
     first, second = model.boltzmann_layers()
     expected = first.hidden_probabilities(given["image"].flatten(1))
     assert torch.equal(made.visible(given), expected)
-    made.loss(given).backward()
+    made.loss(given).quotient.backward()
     learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert learning == {"layers.1.weights", "layers.1.visible_bias", "layers.1.hidden_bias"}
     assert {name for name, parameter in model.named_parameters() if parameter.grad is not None} == learning
@@ -230,7 +231,7 @@ def test_bernoulli_units_take_what_lies_in_0_to_1() -> None:
         made.loss({"image": whole.short()})
     gaussian = task(visible_units="gaussian")
     gaussian.units = "kelvin"
-    assert gaussian.loss({"image": 300 * batch()["image"]}).isfinite()
+    assert gaussian.loss({"image": 300 * batch()["image"]}).quotient.isfinite()
 
 
 def test_it_learns_in_mixed_precision() -> None:

@@ -33,14 +33,16 @@ def test_cross_entropy_is_that_of_each_pixel_summed_over_the_image(batch: dict[s
     plain = task()
     pixels, white = plain.inputs(batch), plain.model(plain.inputs(batch)).sigmoid()
     nats = -(pixels * white.log() + (1 - pixels) * (1 - white).log())
-    torch.testing.assert_close(plain.loss(batch), nats.sum((1, 2, 3)).mean())
+    torch.testing.assert_close(plain.loss(batch).quotient, nats.sum((1, 2, 3)).mean())
     torch.testing.assert_close(plain.reconstruct(pixels), white)
 
 
 def test_squared_error_is_of_the_reconstructed_pixels(batch: dict[str, Tensor]) -> None:
     plain = task(error="squared_error")
     pixels, reconstructed = plain.inputs(batch), plain.model(plain.inputs(batch))
-    torch.testing.assert_close(plain.loss(batch), (pixels - reconstructed).square().sum((1, 2, 3)).mean())
+    torch.testing.assert_close(
+        plain.loss(batch).quotient, (pixels - reconstructed).square().sum((1, 2, 3)).mean()
+    )
     assert torch.equal(plain.reconstruct(pixels), reconstructed)
 
 
@@ -48,14 +50,14 @@ def test_noise_is_encoded_in_training_only_and_the_clean_image_is_wanted(batch: 
     noisy, plain = task(noise=Half(), error="squared_error"), task(error="squared_error")
     pixels = plain.inputs(batch)
     expected = (pixels - plain.model(pixels / 2)).square().sum((1, 2, 3)).mean()
-    torch.testing.assert_close(noisy.loss(batch), expected)
+    torch.testing.assert_close(noisy.loss(batch).quotient, expected)
     noisy.eval()
-    assert torch.equal(noisy.loss(batch), plain.loss(batch))
+    assert torch.equal(noisy.loss(batch).quotient, plain.loss(batch).quotient)
 
 
 def test_noise_is_sampled_for_each_batch(batch: dict[str, Tensor]) -> None:
     noisy = task(noise=MaskingNoise(0.5))
-    assert noisy.loss(batch) != noisy.loss(batch)
+    assert noisy.loss(batch).quotient != noisy.loss(batch).quotient
 
 
 def test_cross_entropy_takes_what_lies_in_0_to_1(batch: dict[str, Tensor]) -> None:
@@ -63,8 +65,8 @@ def test_cross_entropy_takes_what_lies_in_0_to_1(batch: dict[str, Tensor]) -> No
     with pytest.raises(UserError, match=r"holds .*; probabilities need 0\.\.1") as refused:
         task().loss(kelvin)
     assert refused.value.hint == "Scale the field to 0..1, or set task.error=squared_error"
-    assert task(error="squared_error").loss(kelvin).isfinite()
-    assert torch.equal(task().loss({"image": batch["image"] / 255}), task().loss(batch))
+    assert task(error="squared_error").loss(kelvin).quotient.isfinite()
+    assert torch.equal(task().loss({"image": batch["image"] / 255}).quotient, task().loss(batch).quotient)
 
 
 def test_codes_are_served_and_named(batch: dict[str, Tensor]) -> None:

@@ -39,7 +39,7 @@ def test_gradients_are_those_of_the_appendix() -> None:
         return sampled[0], sampled[1]
 
     made.model.gibbs_step = listened  # type: ignore[method-assign]
-    made.loss(given).backward()
+    made.loss(given).quotient.backward()
     with torch.no_grad():
         pixels, num = given["image"].flatten(1), 200_000
         likely = up(pixels).sigmoid()
@@ -91,7 +91,7 @@ def test_it_dreams_what_it_learned() -> None:
     optimizer = torch.optim.SGD(made.parameters(), lr=0.3)
     for step in label:
         optimizer.zero_grad()
-        made.loss({"image": corners[3 * step], "label": step}).backward()
+        made.loss({"image": corners[3 * step], "label": step}).quotient.backward()
         optimizer.step()
     made.eval()
     assert made.model(corners[[0, 3]]).argmax(1).tolist() == [0, 1]

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 import torch
 from torch import distributed, nn
+from torch.nn.functional import cross_entropy
 
 from modules.configuration.errors import UserError
+from modules.metrics.mean import Mean
+from modules.tasks.classification import Classification
 from modules.training import data_parallel
 from modules.training.runs.checkpoint import read_checkpoint
 from tests.training.small import small_plan
@@ -68,6 +71,39 @@ def test_workers_learn_what_one_alone_learns(
     blocks = [[line["weights"] for line in recorded(together, rank)] for rank in range(num_workers)]
     assert all(block == blocks[0] for block in blocks)
     assert len(set(blocks[0])) == len(blocks[0])
+
+
+@pytest.mark.parametrize("overrides", [[], ["trainer.block_steps=1"], ["trainer.gradient_clip_norm=0.05"]])
+def test_workers_whose_losses_count_unequally_many_learn_what_one_alone_learns(
+    overrides: list[str], small_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loss(task: Classification, batch: dict[str, torch.Tensor]) -> Mean:
+        costs = cross_entropy(task.model(task.inputs(batch)), batch["label"], reduction="none")
+        return Mean.of(costs, keep=batch["label"] < 5)
+
+    monkeypatch.setattr(Classification, "loss", loss)  # the workers are forks
+    plan = small_plan("neuron", *overrides)
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    assert train_together(plan, small_shards, alone, 1) == [0], shown(alone, 1)
+    assert train_together(plan, small_shards, together, 4) == [0] * 4, shown(together, 4)
+    for name, value in weights(alone).items():
+        torch.testing.assert_close(weights(together)[name], value, rtol=1e-3, atol=1e-5)
+    points = [read(folder, "history.json")["train/loss"] for folder in (alone, together)]
+    for (_, value), (_, other) in zip(*points, strict=True):
+        assert other == pytest.approx(value, rel=1e-4)
+
+
+def test_a_loss_of_nothing_at_all_is_said(
+    small_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loss(task: Classification, batch: dict[str, torch.Tensor]) -> Mean:
+        costs = task.model(task.inputs(batch)).square().sum(1)
+        return Mean.of(costs, keep=batch["label"] > 9)
+
+    monkeypatch.setattr(Classification, "loss", loss)
+    assert train_together(small_plan("neuron"), small_shards, tmp_path, 2) == [1, 1]
+    assert "UserError: the loss at step 1 is the mean of no values" in shown(tmp_path, 2)
+    assert not (tmp_path / "checkpoints" / "last.ckpt").exists()
 
 
 def test_every_sample_once_an_epoch_and_streams_of_their_own(small_shards: Path, tmp_path: Path) -> None:

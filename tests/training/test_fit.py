@@ -14,6 +14,7 @@ from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
+from modules.metrics.mean import Mean
 from modules.tasks.task import Task
 from modules.training.fit import fit
 from modules.training.monitoring.curves import Curves
@@ -131,8 +132,9 @@ def test_divergence_after_a_good_start_keeps_the_start(
     losses = iter(range(1000))
     good = Classification.loss
 
-    def poisoned(self: Any, batch: Any) -> torch.Tensor:
-        return good(self, batch) * (float("nan") if next(losses) == 29 else 1.0)
+    def poisoned(self: Any, batch: Any) -> Mean:
+        loss = good(self, batch)
+        return Mean(loss.total * (float("nan") if next(losses) == 29 else 1.0), loss.count)
 
     monkeypatch.setattr(Classification, "loss", poisoned)
     with pytest.raises(UserError, match="the loss is nan at step 30, learning rate"):

@@ -164,4 +164,4 @@ def test_validation_weighs_each_sample_alike() -> None:
     whole = {name: values[0] for name, values in Blocks(1).fields.items()}
     right = (task.model(task.inputs(whole)).argmax(1) == whole["label"]).double().mean()
     assert found["validation/accuracy"] == float(right)
-    assert found["validation/loss"] == pytest.approx(task.loss(whole).item(), rel=1e-6)
+    assert found["validation/loss"] == pytest.approx(task.loss(whole).value, rel=1e-6)

@@ -84,23 +84,34 @@ class MeanLosses:
         self.every_steps = every_steps
         self.learning_rate = learning_rate
         self._sum = 0.0
-        self._count = 0
+        self._count = 0.0
 
-    def add(self, losses: list[float], last_step: int) -> None:
+    def add(self, losses: list[float], last_step: int, counts: list[float] | None = None) -> None:
         """Takes in the losses of the steps that end with `last_step`, counted from 1.
 
+        Args:
+            losses: of the steps.
+            last_step: the number of the last.
+            counts: what each loss is the mean of; None = they are alike.
+
         Raises:
-            UserError: a loss is not a finite number.
+            UserError: a loss is not a finite number, or that of nothing.
         """
-        for step, loss in enumerate(losses, last_step - len(losses) + 1):
+        weights = counts or [1.0] * len(losses)
+        for step, (loss, count) in enumerate(zip(losses, weights, strict=True), last_step - len(losses) + 1):
+            if count == 0:
+                raise UserError(
+                    f"the loss at step {step} is the mean of no values",
+                    "Look at what the batch's masks and lengths keep",
+                )
             if not math.isfinite(loss):
                 raise diverged(step, f"the loss is {loss}", self.learning_rate(step - 1))
-            self._sum += loss
-            self._count += 1
+            self._sum += loss * count
+            self._count += count
             if step % self.every_steps == 0:
                 self.curves.add("train/loss", self._sum / self._count, step)
                 self.curves.add("train/learning_rate", self.learning_rate(step - 1), step)
-                self._sum, self._count = 0.0, 0
+                self._sum, self._count = 0.0, 0.0
 
     def state_dict(self) -> dict[str, Any]:
         history = {name: [list(point) for point in points] for name, points in self.curves.history.items()}
@@ -124,6 +135,7 @@ class LossCurve(Callback):
         self.module = module
         self.means = MeanLosses(curves, every_steps, module.learning_rate)
         self._waiting: list[torch.Tensor] = []
+        self._waiting_counts: list[torch.Tensor] = []
         self._num_waiting = 0
 
     def on_train_batch_end(
@@ -131,6 +143,8 @@ class LossCurve(Callback):
     ) -> None:
         losses = outputs["loss"].reshape(-1)
         self._waiting.append(losses)
+        if "count" in outputs:
+            self._waiting_counts.append(outputs["count"])
         self._num_waiting += len(losses)
         # A block of one step is not worth a transfer of its own.
         if (
@@ -149,8 +163,9 @@ class LossCurve(Callback):
         if not self._waiting:
             return
         losses = mean_over_workers(torch.cat(self._waiting)).tolist()
-        self._waiting, self._num_waiting = [], 0
-        self.means.add(losses, trainer.global_step)
+        counts = torch.cat(self._waiting_counts).tolist() if self._waiting_counts else None
+        self._waiting, self._waiting_counts, self._num_waiting = [], [], 0
+        self.means.add(losses, trainer.global_step, counts)
 
     def check_weights(self, trainer: Trainer) -> None:
         """Before a checkpoint: the loss of the last step says nothing about the weights that this step made.

@@ -60,7 +60,7 @@ def _try(plans: list[Plan]) -> None:
         for number, (task, own) in enumerate(zip(alone, optimizers, strict=True)):
             own.zero_grad()
             torch.set_rng_state(states[number])
-            loss = task.loss(batches[number])
+            loss = task.loss(batches[number]).quotient
             states[number] = torch.get_rng_state()
             loss.backward()
             if settings.gradient_clip_norm is not None:

@@ -126,7 +126,7 @@ class _Loss(nn.Module):
         self.task = task
 
     def forward(self, batch: Batch) -> Tensor:
-        return self.task.loss(batch)
+        return self.task.loss(batch).quotient
 
 
 class _Rewritten(TorchFunctionMode):
@@ -157,8 +157,8 @@ def _cross_entropy(
     reduction: str = "mean",
     label_smoothing: float | Tensor = 0.0,
 ) -> Tensor:
-    given = (input.ndim, target.ndim, weight, size_average, ignore_index, reduce, reduction)
-    if given != (2, 1, None, None, -100, None, "mean"):
+    given = (input.ndim, target.ndim, weight, size_average, ignore_index, reduce)
+    if given != (2, 1, None, None, -100, None) or reduction not in ("mean", "sum"):
         if isinstance(label_smoothing, Tensor):
             raise Unstackable("label smoothing differs, and the cross-entropy is not the plain one")
         return functional.cross_entropy(
@@ -166,10 +166,12 @@ def _cross_entropy(
         )
     # A third of the operations of torch's; a label to be ignored is an index out of range here.
     logarithms = input.log_softmax(1)
-    exact = -logarithms.gather(1, target.unsqueeze(1)).mean()
+    of_target = logarithms.gather(1, target.unsqueeze(1))
+    exact = -(of_target.mean() if reduction == "mean" else of_target.sum())
     if not isinstance(label_smoothing, Tensor) and label_smoothing == 0:
         return exact
-    return exact * (1 - label_smoothing) - logarithms.mean() * label_smoothing
+    smooth = logarithms.mean() if reduction == "mean" else logarithms.mean(1).sum()
+    return exact * (1 - label_smoothing) - smooth * label_smoothing
 
 
 def without_idle_views(module: GraphModule) -> GraphModule:
