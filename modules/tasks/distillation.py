@@ -33,8 +33,6 @@ class Distillation(Classification):
         ValueError: temperature or share out of range.
     """
 
-    evaluator = "modules.evaluation.distillation_evaluator"
-
     def __init__(
         self,
         model: nn.Module,
