@@ -1,4 +1,4 @@
-"""Measures trained weights on the test split: figures, images and charts, as the recipe's task has them.
+"""Measures trained weights on the test split: by the evaluators that the recipe lists.
 
 python -m pipelines.evaluate plan=build/plan/lenet.yaml
 
@@ -76,7 +76,7 @@ def _evaluate(
     task = build_task(plan.model, plan.task)
     load_weights(task.model, trained / "weights.pt")
     shards = ShardSet.open(data / settings.name, settings)
-    findings = evaluate(task, shards, settings, plan)
+    findings = evaluate(task, shards, plan)
     expected_score(findings.metrics, plan)
     split = shards.split("test")
     first = split.read(numpy.arange(min(NUM_EXAMPLES, split.num_samples)))

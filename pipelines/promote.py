@@ -99,7 +99,7 @@ def _score(plan: Plan, version: Path, data: Path) -> float:
     task = build_task(trained["model"], trained["task"])
     load_version(task.model, version)
     shards = ShardSet.open(data / settings.name, settings)
-    return expected_score(evaluate(task, shards, settings, plan).metrics, plan)
+    return expected_score(evaluate(task, shards, plan).metrics, plan)
 
 
 def _show(promotion: Any) -> None:

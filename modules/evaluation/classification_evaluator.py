@@ -2,7 +2,6 @@
 
 Beside what every evaluation leaves:
 
-metrics.json     also {"per_class": {class: accuracy}}
 confusion.json   {"classes", "matrix"}, rows are the truth
 filters.npy      the first layer's [filters, channels, height, width], where it has any
 mistakes/, samples/      a PNG each, and mistakes.json, samples.json: [{"file", "index", "truth",
@@ -10,11 +9,11 @@ mistakes/, samples/      a PNG each, and mistakes.json, samples.json: [{"file", 
 confusion.png, mistakes.png, samples.png     the same at a glance
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy
 import torch
@@ -23,7 +22,7 @@ from torch import Tensor
 
 from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
-from modules.configuration.schema.data_settings import DataSettings, FieldSettings
+from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.evaluation.classification_plots import plot_confusion, plot_mistakes_and_samples
@@ -32,12 +31,10 @@ from modules.evaluation.findings import Findings, write_json
 from modules.evaluation.predictions import Predictions, predict
 from modules.tasks.task import Task
 
-BATCH_SIZE = 500
-
 
 @dataclass(frozen=True, kw_only=True)
-class ClassificationFindings(Findings):
-    """What an evaluation of a classifier found.
+class ClassificationDetails:
+    """Every prediction of a classifier, and what is shown of them.
 
     Attributes:
         predictions: for the test split.
@@ -53,16 +50,11 @@ class ClassificationFindings(Findings):
     show: Callable[[list[int]], Tensor] | None
 
     def save(self, folder: Path) -> list[Path]:
-        kept = super().save(folder)
         found = self.predictions
-        of_class = zip(self.classes, found.per_class, strict=True)
-        # A class without samples has no accuracy and is left out.
-        per_class = {name: value for name, value in of_class if not math.isnan(value)}
-        write_json(self.metrics | {"per_class": per_class}, folder / "metrics.json")
         matrix = {"classes": self.classes, "matrix": found.confusion.tolist()}
         write_json(matrix, folder / "confusion.json")
         plot_confusion(found.confusion, self.classes, folder / "confusion.png")
-        kept += [folder / "confusion.json", folder / "confusion.png"]
+        kept = [folder / "confusion.json", folder / "confusion.png"]
         if self.filters is not None:
             numpy.save(folder / "filters.npy", self.filters.numpy(), allow_pickle=False)
         if self.show is not None:
@@ -70,28 +62,49 @@ class ClassificationFindings(Findings):
         return kept
 
 
-def evaluate(task: Task, data: ShardSet, settings: DataSettings, plan: Plan) -> ClassificationFindings:
+class ClassificationEvaluator:
     """Runs what is served over the test split.
 
-    Raises:
-        UserError: if there is not exactly one field with classes, the split is empty or a label is no class.
+    Args:
+        batch_size: samples at a time.
     """
-    label, shown = label_field(settings.fields), image_field(settings.fields)
-    split = data.split("test")
-    loader = EvaluationLoader(split, BATCH_SIZE)
-    found = predict(task.served().eval(), task.inputs, loader, label)
 
-    def show(field: str, places: list[int]) -> Tensor:
-        return torch.from_numpy(split.read(numpy.array(places))[field])
+    metrics: ClassVar[dict[str, Literal["max", "min"]]] = {"accuracy": "max", "loss": "min"}
 
-    (first, *_) = loader
-    return ClassificationFindings(
-        metrics={"accuracy": found.accuracy, "loss": found.loss, "num_samples": found.num_samples},
-        predictions=found,
-        classes=settings.fields[label].classes or [],
-        filters=first_layer_filters(task.model, tuple(task.inputs(first).shape[1:])),
-        show=None if shown is None else partial(show, shown),
-    )
+    def __init__(self, batch_size: int = 500) -> None:
+        self.batch_size = batch_size
+
+    def evaluate(self, task: Task, data: ShardSet, plan: Plan) -> Findings:
+        """Figures of a classifier.
+
+        Raises:
+            UserError: there is not exactly one field with classes, the split is empty or a label is no class.
+        """
+        fields, split = plan.data.fields, data.split("test")
+        label, shown = label_field(fields), image_field(fields)
+        found = predictions_of_test(task, data, plan, self.batch_size)
+
+        def show(field: str, places: list[int]) -> Tensor:
+            return torch.from_numpy(split.read(numpy.array(places))[field])
+
+        first = next(iter(EvaluationLoader(split, 1)))
+        details = ClassificationDetails(
+            predictions=found,
+            classes=fields[label].classes or [],
+            filters=first_layer_filters(task.model, tuple(task.inputs(first).shape[1:])),
+            show=None if shown is None else partial(show, shown),
+        )
+        return Findings({"accuracy": found.accuracy, "loss": found.loss}, details=[details])
+
+
+def predictions_of_test(task: Task, data: ShardSet, plan: Plan, batch_size: int) -> Predictions:
+    """What a classifier makes of the test split.
+
+    Raises:
+        UserError: there is not exactly one field with classes, the split is empty or a label is no class.
+    """
+    loader = EvaluationLoader(data.split("test"), batch_size)
+    return predict(task.served().eval(), task.inputs, loader, label_field(plan.data.fields))
 
 
 def label_field(fields: Mapping[str, FieldSettings]) -> str:

@@ -1,40 +1,69 @@
-"""Students: what a classifier's evaluation shows, and what a student knows of classes that it never saw.
+"""Students: what a student knows of classes that it never saw.
 
 Hinton, Vinyals & Dean 2015, section 3 (arXiv 1503.02531): a student that learned from a teacher's soft
 targets without one image of a class recognises that class all the same, once the bias that it learned for
 the class, far too low, is raised.
 """
 
-from dataclasses import replace
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from modules.configuration.plans.run_plan import Plan
-from modules.configuration.schema.data_settings import DataSettings
 from modules.datamodules.shard_set import ShardSet
-from modules.evaluation import classification_evaluator
-from modules.evaluation.classification_evaluator import ClassificationFindings
-from modules.evaluation.findings import Chart, Series
+from modules.evaluation.classification_evaluator import label_field, predictions_of_test
+from modules.evaluation.findings import Chart, Findings, Series
+from modules.evaluation.predictions import Predictions
 from modules.tasks.task import Task
 
 _BIASES = [step / 4 for step in range(49)]
 
 
-def evaluate(task: Task, data: ShardSet, settings: DataSettings, plan: Plan) -> ClassificationFindings:
-    """As for any classifier; where training left classes out, also what raising their biases does."""
-    found = classification_evaluator.evaluate(task, data, settings, plan)
-    probabilities, truth = found.predictions.probabilities, found.predictions.truth
+class DistillationEvaluator:
+    """Where training left classes out: what raising their biases does.
+
+    Args:
+        batch_size: samples at a time.
+    """
+
+    metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
+        "omitted_accuracy": "max",
+        "omitted_accuracy_raised": "max",
+        "accuracy_raised": "max",
+    }
+
+    def __init__(self, batch_size: int = 500) -> None:
+        self.batch_size = batch_size
+
+    def evaluate(self, task: Task, data: ShardSet, plan: Plan) -> Findings:
+        """A curve of accuracy over bias, and its best; nothing where training left no class out."""
+        if not plan.trainer.without_classes:
+            return Findings()
+        classes = plan.data.fields[label_field(plan.data.fields)].classes or []
+        found = predictions_of_test(task, data, plan, self.batch_size)
+        return raised(found, classes, plan.trainer.without_classes)
+
+
+def raised(found: Predictions, classes: list[str], without: list[int]) -> Findings:
+    """What raising the biases of classes does.
+
+    Args:
+        found: by the student.
+        classes: names.
+        without: numbers of the classes that training left out.
+    """
+    probabilities, truth = found.probabilities, found.truth
     # Of a class without a test sample there is nothing to recognise.
-    omitted = [number for number in plan.trainer.without_classes if (truth == number).any()]
+    omitted = [number for number in without if (truth == number).any()]
     if not omitted:
-        return found
+        return Findings()
     curve = [_accuracies(probabilities, truth, omitted, bias) for bias in _BIASES]
     all_classes = [(bias, overall) for bias, (overall, _) in zip(_BIASES, curve, strict=True)]
     unseen = [(bias, accuracy) for bias, (_, accuracy) in zip(_BIASES, curve, strict=True)]
     best = max(range(len(curve)), key=lambda place: curve[place][0])
-    names = ", ".join(found.classes[number] for number in omitted)
+    names = ", ".join(classes[number] for number in omitted)
     chart = Chart(
         name="omitted",
         title=f"Never seen: {names}",
@@ -52,7 +81,7 @@ def evaluate(task: Task, data: ShardSet, settings: DataSettings, plan: Plan) -> 
         "accuracy_raised": curve[best][0],
         "bias_raised_by": _BIASES[best],
     }
-    return replace(found, metrics=found.metrics | figures, charts=[*found.charts, chart])
+    return Findings(figures, charts=[chart])
 
 
 def _accuracies(

@@ -1,42 +1,98 @@
-"""Measures a trained task by the module that it names: `evaluate(task, data, settings, plan) -> Findings`.
+"""Measures a trained task by the evaluators that the recipe's `evaluation` lists.
 
-A module of this package serves one learning problem. Its `evaluate` gets the task in evaluation mode with its
-trained weights, the dataset with all its splits, the dataset's settings and the recipe's plan.
+An evaluator is a class of this package: what it measures and which direction is better stand in `metrics`,
+readable without torch, and `evaluate` gives the figures and what the report shows. A recipe may list several;
+their findings are put together.
 """
 
 import math
-from collections.abc import Mapping
-from importlib import import_module
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
+from modules.configuration.static_analysis.targets import build
 from modules.evaluation.findings import Findings
 
 if TYPE_CHECKING:
-    from modules.configuration.schema.data_settings import DataSettings
     from modules.datamodules.shard_set import ShardSet
     from modules.tasks.task import Task
 
 
-def evaluate(task: "Task", data: "ShardSet", settings: "DataSettings", plan: Plan) -> Findings:
-    """What there is to find on the test split.
+class Evaluator(Protocol):
+    """Measures one thing about a trained task.
+
+    Attributes:
+        metrics: figures that a recipe may be judged by, and whether larger or smaller is better. `evaluate`
+            may give others too, and may leave out what the data or the task have nothing for.
+    """
+
+    metrics: ClassVar[dict[str, Literal["max", "min"]]]
+
+    def evaluate(self, task: Any, data: "ShardSet", plan: Plan) -> Findings:
+        """What there is to find.
+
+        Args:
+            task: in evaluation mode, with its trained weights.
+            data: with all its splits, described by `plan.data`.
+            plan: the recipe's.
+
+        Raises:
+            UserError: the test split cannot be evaluated.
+        """
+        ...
+
+
+def evaluate(task: "Task", data: "ShardSet", plan: Plan) -> Findings:
+    """What all evaluators of a plan find on the test split; `num_samples` is its size if none says otherwise.
 
     Raises:
-        UserError: a figure is no number, or the split cannot be evaluated.
+        UserError: a figure is no number, two evaluators give one of the same name, or one cannot be built.
     """
-    findings = import_module(task.evaluator).evaluate(task.eval(), data, settings, plan)
-    for name, value in findings.metrics.items():
+    found = [(node["_target_"], build(node).evaluate(task.eval(), data, plan)) for node in plan.evaluation]
+    merged = merge(found)
+    for name, value in merged.metrics.items():
         if not math.isfinite(value):
             raise UserError(
                 f"{name} on the test split is {value}, no number",
                 "The weights are of no use: try a smaller lr.",
             )
-    return findings
+    merged.metrics.setdefault("num_samples", data.split("test").num_samples)
+    return merged
+
+
+def merge(found: Sequence[tuple[str, Findings]]) -> Findings:
+    """The findings of several evaluators as one.
+
+    Args:
+        found: each with its evaluator's class, in the report's order.
+
+    Raises:
+        UserError: two give a figure of the same name, or two things to show whose files have the same name.
+    """
+    owners: dict[tuple[str, str], str] = {}
+    for evaluator, findings in found:
+        named = [("figure", name) for name in findings.metrics]
+        named += [("image", image.name) for image in findings.images]
+        named += [("chart", chart.name) for chart in findings.charts]
+        for kind, name in named:
+            if (kind, name) in owners:
+                raise UserError(
+                    f"{owners[kind, name]} and {evaluator} both give the {kind} {name}",
+                    "Leave one out of evaluation",
+                )
+            owners[kind, name] = evaluator
+    parts = [findings for _, findings in found]
+    return Findings(
+        metrics={name: value for one in parts for name, value in one.metrics.items()},
+        images=[image for one in parts for image in one.images],
+        charts=[chart for one in parts for chart in one.charts],
+        details=[details for one in parts for details in one.details],
+    )
 
 
 def expected_score(metrics: Mapping[str, float], plan: Plan) -> float:
-    """The figure that the recipe is judged by; larger is better.
+    """The figure that the recipe is judged by.
 
     Raises:
         UserError: it was not measured.

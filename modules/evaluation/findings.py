@@ -9,7 +9,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy
 from PIL import Image
@@ -67,19 +67,29 @@ class Chart:
     log_y: bool = False
 
 
+class Details(Protocol):
+    """What one evaluator leaves in files of its own, beside what every evaluation leaves."""
+
+    def save(self, folder: Path) -> list[Path]:
+        """Writes it into the evaluation's folder, and returns the files that the run's tracker keeps."""
+        ...
+
+
 @dataclass(frozen=True)
 class Findings:
-    """What an evaluation on the test split found. A learning problem with more to show has a subclass.
+    """What one evaluator found on the test split, or several together.
 
     Attributes:
-        metrics: figures by name; `num_samples` and what the recipe expects are among them.
+        metrics: figures by name.
         images: for the report, in order.
         charts: for the report, in order.
+        details: with files of their own.
     """
 
-    metrics: dict[str, float]
+    metrics: dict[str, float] = field(default_factory=dict)
     images: list[ReportImage] = field(default_factory=list)
     charts: list[Chart] = field(default_factory=list)
+    details: list[Details] = field(default_factory=list)
 
     def save(self, folder: Path) -> list[Path]:
         """Writes all of it into an empty folder.
@@ -98,7 +108,8 @@ class Findings:
             for image, file in zip(self.images, files, strict=True)
         ]
         write_json(entries, folder / "images" / "images.json")
-        return [folder / "metrics.json", folder / "charts.json", *files]
+        kept = [file for one in self.details for file in one.save(folder)]
+        return [folder / "metrics.json", folder / "charts.json", *files, *kept]
 
 
 def write_json(content: Any, file: Path) -> None:

@@ -3,7 +3,6 @@
 Anything that gives probabilities can be measured: a trained task, or an exported program.
 """
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,12 +49,6 @@ class Predictions:
     def accuracy(self) -> float:
         """Share of the samples taken for what they are; exact, so that equal scores are equal."""
         return int(self.confusion.trace()) / self.num_samples
-
-    @property
-    def per_class(self) -> list[float]:
-        """Share of each class's samples that were recognised; NaN for a class without samples."""
-        counts = zip(self.confusion.diagonal().tolist(), self.confusion.sum(dim=1).tolist(), strict=True)
-        return [right / total if total else math.nan for right, total in counts]
 
     @property
     def loss(self) -> float:

@@ -15,13 +15,13 @@ noise_removed, pca_noise_removed                   the share by which that error
 """
 
 from collections import defaultdict
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from modules.configuration.plans.run_plan import Plan
-from modules.configuration.schema.data_settings import DataSettings
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet, ShardSplit
 from modules.evaluation.findings import Chart, Findings, ReportImage, Series
@@ -30,40 +30,88 @@ from modules.metrics.nearest_neighbours import nearest_neighbour_classes
 from modules.metrics.principal_components import PrincipalComponents, principal_components
 from modules.tasks.reconstruction import Reconstruction
 
-BATCH_SIZE = 500
-NUM_NEIGHBOURS = 5
 NUM_SHOWN = 12
 NUM_SCATTERED = 2000
 NUM_GRID = 15
 
 
-@torch.no_grad()
-def evaluate(task: Reconstruction, data: ShardSet, settings: DataSettings, plan: Plan) -> Findings:
-    """The figures, images and charts of an autoencoder."""
-    train, test = data.split("train"), data.split("test")
-    code_size = len(task.output_names(settings))
-    components = principal_components(
-        (task.inputs(batch).flatten(1) for batch in EvaluationLoader(train, BATCH_SIZE)), code_size
-    )
-    label = next((name for name, field in settings.fields.items() if field.classes), None)
-    with torch.random.fork_rng():
-        torch.manual_seed(plan.seed)
-        metrics = _errors(task, components, test)
-        images = _images(task, components, test, label)
-    charts = []
-    if label is not None:
-        codes, truth, accuracies = _accuracies(task, components, train, test, label)
-        metrics |= accuracies
-        if code_size == 2:
-            if images:  # they can be shown
-                images.append(_between(task, codes))
-            charts.append(_scatter(codes, truth, settings.fields[label].classes or []))
-    return Findings({**metrics, "num_samples": test.num_samples}, images, charts)
+class ReconstructionEvaluator:
+    """The figures, images and charts of an autoencoder.
+
+    Args:
+        batch_size: samples at a time.
+        num_neighbours: codes of the train split that tell the class of a code.
+    """
+
+    metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
+        "reconstruction_error": "min",
+        "explained_variance": "max",
+        "loss": "min",
+        "code_accuracy": "max",
+        "gain_over_pca": "max",
+        "denoised_error": "min",
+        "noise_removed": "max",
+    }
+
+    def __init__(self, batch_size: int = 500, num_neighbours: int = 5) -> None:
+        self.batch_size = batch_size
+        self.num_neighbours = num_neighbours
+
+    @torch.no_grad()
+    def evaluate(self, task: Reconstruction, data: ShardSet, plan: Plan) -> Findings:
+        """What comes back of images, and what their codes are good for."""
+        train, test, fields = data.split("train"), data.split("test"), plan.data.fields
+        code_size = task.model.code_size
+        components = principal_components(
+            (task.inputs(batch).flatten(1) for batch in EvaluationLoader(train, self.batch_size)), code_size
+        )
+        label = next((name for name, field in fields.items() if field.classes), None)
+        with torch.random.fork_rng():
+            torch.manual_seed(plan.seed)
+            metrics = _errors(task, components, test, self.batch_size)
+            images = _images(task, components, test, label, self.batch_size)
+        charts = []
+        if label is not None:
+            codes, truth, accuracies = self._accuracies(task, components, train, test, label)
+            metrics |= accuracies
+            if code_size == 2:
+                if images:  # they can be shown
+                    images.append(_between(task, codes))
+                charts.append(_scatter(codes, truth, fields[label].classes or []))
+        return Findings(metrics, images, charts)
+
+    def _accuracies(
+        self,
+        task: Reconstruction,
+        components: PrincipalComponents,
+        train: ShardSplit,
+        test: ShardSplit,
+        label: str,
+    ) -> tuple[Tensor, Tensor, dict[str, float]]:
+        """Codes and classes of the test split, and how well its neighbours in the train split tell them."""
+
+        def places(split: ShardSplit) -> tuple[Tensor, ...]:
+            found = []
+            for batch in EvaluationLoader(split, self.batch_size):
+                images = task.inputs(batch)
+                found.append((task.model.encode(images), components.encode(images.flatten(1)), batch[label]))
+            return tuple(map(torch.cat, zip(*found, strict=True)))
+
+        known, asked = places(train), places(test)
+        shares = [
+            int((nearest_neighbour_classes(space, known[-1], points, self.num_neighbours) == asked[-1]).sum())
+            / test.num_samples
+            for space, points in zip(known[:2], asked[:2], strict=True)
+        ]
+        names = ("code_accuracy", "pca_accuracy", "gain_over_pca")
+        return asked[0], asked[-1], dict(zip(names, (*shares, shares[0] - shares[1]), strict=True))
 
 
-def _errors(task: Reconstruction, components: PrincipalComponents, test: ShardSplit) -> dict[str, float]:
+def _errors(
+    task: Reconstruction, components: PrincipalComponents, test: ShardSplit, batch_size: int
+) -> dict[str, float]:
     sums: defaultdict[str, float] = defaultdict(float)
-    for batch in EvaluationLoader(test, BATCH_SIZE):
+    for batch in EvaluationLoader(test, batch_size):
         images = task.inputs(batch)
         reconstructed = {
             "reconstruction_error": task.reconstruct(images),
@@ -93,34 +141,15 @@ def _fall(before: float, after: float) -> float:
     return 1 - after / before if before else 0.0
 
 
-def _accuracies(
-    task: Reconstruction, components: PrincipalComponents, train: ShardSplit, test: ShardSplit, label: str
-) -> tuple[Tensor, Tensor, dict[str, float]]:
-    """Codes and classes of the test split, and how well its neighbours in the train split tell them."""
-    encode = task.served().eval()
-
-    def places(split: ShardSplit) -> tuple[Tensor, ...]:
-        found = []
-        for batch in EvaluationLoader(split, BATCH_SIZE):
-            images = task.inputs(batch)
-            found.append((encode(images), components.encode(images.flatten(1)), batch[label]))
-        return tuple(map(torch.cat, zip(*found, strict=True)))
-
-    known, asked = places(train), places(test)
-    shares = [
-        int((nearest_neighbour_classes(space, known[-1], points, NUM_NEIGHBOURS) == asked[-1]).sum())
-        / test.num_samples
-        for space, points in zip(known[:2], asked[:2], strict=True)
-    ]
-    names = ("code_accuracy", "pca_accuracy", "gain_over_pca")
-    return asked[0], asked[-1], dict(zip(names, (*shares, shares[0] - shares[1]), strict=True))
-
-
 def _images(
-    task: Reconstruction, components: PrincipalComponents, test: ShardSplit, label: str | None
+    task: Reconstruction,
+    components: PrincipalComponents,
+    test: ShardSplit,
+    label: str | None,
+    batch_size: int,
 ) -> list[ReportImage]:
     """Images of the test split, the first of each class, above what comes back of them."""
-    batch = next(iter(EvaluationLoader(test, BATCH_SIZE)))
+    batch = next(iter(EvaluationLoader(test, batch_size)))
     if label is not None:
         of_class = batch[label] == batch[label].unique()[:NUM_SHOWN, None]
         batch = {name: values[of_class.int().argmax(1)] for name, values in batch.items()}

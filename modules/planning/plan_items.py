@@ -15,7 +15,7 @@ from modules.configuration.composition.key_locations import CONF, shown
 from modules.configuration.composition.recipes import recipe_files
 from modules.configuration.errors import UserError
 from modules.configuration.plans.code_rings import CARRYING_ROOTS, carrying_code
-from modules.configuration.static_analysis.class_attributes import evaluator_of, validation_metrics
+from modules.configuration.static_analysis.class_attributes import validation_metrics
 from modules.configuration.static_analysis.code_fingerprint import code_fingerprint
 from modules.configuration.static_analysis.definitions import ROOT
 from modules.configuration.yaml_files import to_yaml
@@ -64,9 +64,8 @@ def plan_recipe(name: str) -> Planned:
     places = key_locations([f"recipe={name}"], CONF)
     report = check_shapes(config, places)
     plan = with_costs(config, report, check_phases(config, places))
-    # Tasks know by name alone what evaluates them: an edit of it evaluates again, and trains nothing.
-    evaluator = evaluator_of(config["task"]["_target_"])
-    evaluating = code_fingerprint(["pipelines.evaluate", *([evaluator] if evaluator else [])])
+    # Apart from the code that trains: an edit of an evaluator evaluates again, and trains nothing.
+    evaluating = code_fingerprint(["pipelines.evaluate", *named_targets(config["evaluation"])])
     print(f"{name}: {plan.cost.num_parameters:,} parameters, {plan.cost.multiply_adds:,} multiply-adds")
     files = {
         f"{name}.yaml": to_yaml(plan.to_plain()),

@@ -6,6 +6,7 @@ does not bind: a registry whose champion is weak is better served by a stronger 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -35,21 +36,23 @@ class Signature:
 
 @dataclass(frozen=True)
 class Score:
-    """A figure on a test split, larger is better.
+    """A figure on a test split.
 
     Attributes:
         metric: its name.
         value: the figure.
         data_hash: hash of the test split that it was measured on.
+        mode: whether larger or smaller is better.
     """
 
     metric: str
     value: float
     data_hash: str
+    mode: Literal["max", "min"] = "max"
 
 
 def beats_champion(challenger: Score, champion: Score | None, *, why_no_champion: str = "") -> Gate:
-    """The challenger's score is larger than the champion's on the same data.
+    """The challenger's score is better than the champion's on the same data, in the challenger's direction.
 
     Args:
         challenger: score of the challenger.
@@ -63,8 +66,11 @@ def beats_champion(challenger: Score, champion: Score | None, *, why_no_champion
         return Gate(name, False, f"no fair comparison: {why_no_champion}")
     if (champion.metric, champion.data_hash) != (challenger.metric, challenger.data_hash):
         return Gate(name, False, "no fair comparison: the scores are of different metrics or data")
-    # NaN compares as not larger, so a broken score never wins.
-    passed = challenger.value > champion.value
+    # NaN compares as neither larger nor smaller, so a broken score never wins.
+    ahead = (
+        challenger.value - champion.value if challenger.mode == "max" else champion.value - challenger.value
+    )
+    passed = ahead > 0
     verdict = "beats" if passed else "equals" if challenger.value == champion.value else "does not beat"
     return Gate(
         name,
@@ -117,15 +123,13 @@ def signature_holds(challenger: Signature, champion: Signature | None) -> Gate:
     return Gate(name, True, f"{takes}, as the champion")
 
 
-def reaches_expected(score: Score, at_least: float) -> Gate:
-    """The recipe's expected score is reached; told, not binding."""
-    passed = score.value >= at_least
-    return Gate(
-        "expected",
-        passed,
-        f"{score.metric} {score.value:.4f}, expected at least {at_least:.4f}",
-        binding=False,
-    )
+def reaches_expected(score: Score, bound: float) -> Gate:
+    """The recipe's expected score is reached, from below or above; told, not binding."""
+    smaller = score.mode == "min"
+    passed = score.value <= bound if smaller else score.value >= bound
+    at = "at most" if smaller else "at least"
+    detail = f"{score.metric} {score.value:.4f}, expected {at} {bound:.4f}"
+    return Gate("expected", passed, detail, binding=False)
 
 
 def becomes_champion(gates: Sequence[Gate]) -> bool:

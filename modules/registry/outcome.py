@@ -1,6 +1,6 @@
 """What an evaluation leaves in build/evaluate/<recipe>/, written at once and read back for promotion.
 
-metrics.json     figures by name; larger is better for the one that the recipe expects
+metrics.json     figures by name
 provenance.json  what it is of, see `Provenance`
 examples.npy     inputs of the first samples, as the model takes them
 images/, charts.json and more      what the report shows, see modules/evaluation
@@ -86,7 +86,7 @@ def read_outcome(folder: Path) -> Outcome:
         metrics = json.loads((folder / "metrics.json").read_text())
         provenance = Provenance(**json.loads((folder / "provenance.json").read_text()))
         examples = numpy.load(folder / "examples.npy", allow_pickle=False)
-        figures = {name: float(value) for name, value in metrics.items() if not isinstance(value, dict)}
+        figures = {name: float(value) for name, value in metrics.items()}
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing", again) from error
     except Exception as error:

@@ -89,7 +89,8 @@ def promote(
         UserError: if the model cannot be exported or the tracker does not answer.
     """
     name, identity, metric = plan.name, outcome.provenance.identity, plan.expected.metric
-    score = Score(metric, expected_score(outcome.metrics, plan), outcome.provenance.data["test"])
+    test = outcome.provenance.data["test"]
+    score = Score(metric, expected_score(outcome.metrics, plan), test, plan.expected.mode)
     version = registry.find(name, identity) or _register(registry, plan, task, outcome, run_id)
     champion = registry.champion(name)
     if champion is not None and champion.number == version.number:
@@ -102,7 +103,7 @@ def promote(
         beats_champion(score, known_score, why_no_champion=why_not),
         _served(registry, version, task, outcome),
         signature,
-        reaches_expected(score, plan.expected.at_least),
+        reaches_expected(score, plan.expected.bound),
     ]
     previous = None
     if champion is not None:
@@ -176,4 +177,4 @@ def _score(
             None,
             f"the champion (version {champion.number}) has other data and cannot be run: {error.problem}",
         )
-    return Score(challenger.metric, value, challenger.data_hash), ""
+    return Score(challenger.metric, value, challenger.data_hash, challenger.mode), ""

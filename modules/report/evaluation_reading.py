@@ -17,7 +17,6 @@ def read_evaluation(folder: Path) -> Evaluation:
         UserError: a file can't be read.
     """
     metrics = read_json(folder / "metrics.json", ("num_samples",))
-    per_class = metrics.get("per_class", {})
     confusion_path = folder / "confusion.json"
     confusion: dict[str, Any] = {"classes": [], "matrix": []}
     if confusion_path.is_file():
@@ -25,8 +24,7 @@ def read_evaluation(folder: Path) -> Evaluation:
     classes = [str(name) for name in confusion["classes"]]
     try:
         matrix = numpy.array(confusion["matrix"], dtype=numpy.int64).reshape(len(classes), len(classes))
-        per_class = {str(name): finite(value) for name, value in per_class.items()}
-        figures = {str(name): finite(value) for name, value in metrics.items() if name != "per_class"}
+        figures = {str(name): finite(value) for name, value in metrics.items()}
         if (matrix < 0).any():
             raise ValueError("a negative count")
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -36,13 +34,19 @@ def read_evaluation(folder: Path) -> Evaluation:
         metrics=figures,
         images=_read_images(folder / "images" / "images.json"),
         charts=_read_charts(folder / "charts.json"),
-        per_class=per_class,
+        per_class=_per_class(classes, matrix),
         classes=classes,
         confusion=matrix,
         mistakes=_read_mistakes(folder / "mistakes"),
         filters=_read_filters(filters_path) if filters_path.is_file() else None,
         identity=str(read_json(provenance, ("identity",))["identity"]) if provenance.is_file() else "",
     )
+
+
+def _per_class(classes: list[str], confusion: numpy.ndarray) -> dict[str, float]:
+    """The accuracy of each class; a class without samples has none and is left out."""
+    counts = zip(classes, confusion.diagonal().tolist(), confusion.sum(axis=1).tolist(), strict=True)
+    return {name: right / total for name, right, total in counts if total}
 
 
 def _read_images(path: Path) -> list[ReportImage]:

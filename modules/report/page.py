@@ -64,13 +64,15 @@ def _trade_offs(
     """A chart for each dataset and metric that at least two recipes share, and whether it is crowded.
 
     Recipes of less than half the best score would press the others together: their names alone are given.
+    Where smaller is better, all are plotted.
     """
     plotted = []
     for title, some in datasets:
         metrics = dict.fromkeys(recipe.metric for recipe in some)
         for metric in metrics:
             compared = [recipe for recipe in some if recipe.metric == metric and recipe.score is not None]
-            best = max((recipe.score or 0.0 for recipe in compared), default=0.0)
+            larger = not any(recipe.smaller_is_better for recipe in compared)
+            best = max((recipe.score or 0.0 for recipe in compared if larger), default=0.0)
             far = [recipe.name for recipe in compared if 0 < best / 2 > (recipe.score or 0.0)]
             compared = [recipe for recipe in compared if recipe.name not in far]
             if len(compared) > 1:

@@ -33,14 +33,16 @@ def _read_recipe(build: Path, plan_path: Path) -> Recipe:
     for section, keys in (
         ("data", ("name",)),
         ("model", ("_target_",)),
-        ("expected", ("metric", "at_least")),
+        ("expected", ("metric",)),
         ("cost", ("num_parameters", "multiply_adds")),
     ):
         for key in keys:
             if not isinstance(plan.get(section), dict) or key not in plan[section]:
                 raise broken(plan_path, f"has no key {section}.{key}")
-    for section, key in (("expected", "at_least"), ("cost", "num_parameters"), ("cost", "multiply_adds")):
-        if not isinstance(plan[section][key], int | float) or not math.isfinite(plan[section][key]):
+    bound = "at_most" if plan["expected"].get("at_most") is not None else "at_least"
+    for section, key in (("expected", bound), ("cost", "num_parameters"), ("cost", "multiply_adds")):
+        number = plan[section].get(key)
+        if not isinstance(number, int | float) or not math.isfinite(number):
             raise broken(plan_path, f"has no number in {section}.{key}")
     image = plan_path.with_suffix(".svg")
     train, evaluate, promote = (build / verb / name for verb in ("train", "evaluate", "promote"))

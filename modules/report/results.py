@@ -137,8 +137,20 @@ class Recipe:
         return str(self.plan["expected"]["metric"])
 
     @property
+    def smaller_is_better(self) -> bool:
+        return self.plan["expected"].get("at_most") is not None
+
+    @property
     def expected(self) -> float:
-        return float(self.plan["expected"]["at_least"])
+        """The worst score that passes."""
+        return float(self.plan["expected"]["at_most" if self.smaller_is_better else "at_least"])
+
+    @property
+    def relation(self) -> str:
+        """How the score stands to what is expected, or has to while there is none."""
+        if self.reached is False:
+            return ">" if self.smaller_is_better else "<"
+        return "≤" if self.smaller_is_better else "≥"
 
     @property
     def score(self) -> float | None:
@@ -147,7 +159,9 @@ class Recipe:
     @property
     def reached(self) -> bool | None:
         """Whether the score is what the recipe expects; None before there is one."""
-        return None if self.score is None else self.score >= self.expected
+        if self.score is None:
+            return None
+        return self.score <= self.expected if self.smaller_is_better else self.score >= self.expected
 
     @property
     def num_parameters(self) -> int:

@@ -50,9 +50,9 @@ def closing_table(recipes: list[Recipe]) -> "Table":
     for recipe in trained:
         score, style = recipe.missing, "dim"
         if recipe.score is not None:
-            relation, mark, style = ("≥", "✓", "green") if recipe.reached else ("<", "✗", "red")
+            mark, style = ("✓", "green") if recipe.reached else ("✗", "red")
             metric = "" if one_metric(trained) else f"{numbers.spoken(recipe.metric)} "
-            score = f"{metric}{numbers.score(recipe.score)} {relation} {recipe.expected:g} {mark}"
+            score = f"{metric}{numbers.score(recipe.score)} {recipe.relation} {recipe.expected:g} {mark}"
         # Text, not markup: a name may hold square brackets.
         table.add_row(
             Text(recipe.name, style="bold"),
@@ -80,7 +80,7 @@ def markdown(recipes: list[Recipe]) -> str:
             recipe.name,
             recipe.dataset,
             recipe.missing if recipe.score is None else metric + numbers.score(recipe.score) + mark,
-            f"{recipe.expected:g}",
+            f"{'≤ ' if recipe.smaller_is_better else ''}{recipe.expected:g}",
             numbers.count(recipe.num_parameters),
             numbers.count(recipe.multiply_adds),
             _seconds(recipe),

@@ -104,7 +104,7 @@ def _legend(recipes: list[Recipe], middle: float) -> Markup:
     x += 36 + CHARACTER * 8
     if any(recipe.reached is False for recipe in recipes):
         marks.append(element("circle", cx=x + 4, cy=middle, r=4, class_="circle missed"))
-        marks.append(element("text", "below it", x=x + 12, y=middle + 4))
+        marks.append(element("text", "misses it", x=x + 12, y=middle + 4))
     return element("g", *marks, class_="legend")
 
 

@@ -37,7 +37,6 @@ class Classification(Task):
         "validation/loss": "min",
         "validation/accuracy": "max",
     }
-    evaluator = "modules.evaluation.classification_evaluator"
     output_kind = "classes"
 
     def __init__(

@@ -34,8 +34,6 @@ class Distillation(Classification):
         ValueError: temperature or share out of range.
     """
 
-    evaluator = "modules.evaluation.distillation_evaluator"
-
     def __init__(
         self,
         model: nn.Module,

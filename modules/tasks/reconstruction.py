@@ -50,7 +50,6 @@ class Reconstruction(Task):
     """
 
     validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {"validation/loss": "min"}
-    evaluator = "modules.evaluation.reconstruction_evaluator"
     model: Autoencoder
 
     def __init__(

@@ -23,13 +23,10 @@ class Task(nn.Module):
 
     Attributes:
         validation_metrics: what validation measures, and whether more or less of it is better.
-        evaluator: the module whose `evaluate` measures trained weights on the test split, see
-            modules/evaluation. By name: a change of it must not train anything again.
         output_kind: what is served: the probabilities of classes of which one is right, or values.
     """
 
     validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {}
-    evaluator: ClassVar[str]
     output_kind: ClassVar[Literal["classes", "values"]] = "values"
 
     def __init__(self, model: nn.Module) -> None:

@@ -39,8 +39,6 @@ class UpDown(Classification):
         ValueError: if the model has no associative memory, or `num_gibbs_steps` is below 1.
     """
 
-    evaluator = "modules.evaluation.up_down_evaluator"
-
     model: GenerativeBeliefNet
 
     def __init__(

@@ -28,10 +28,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
 
 @pytest.fixture(scope="module")
 def settings() -> DataSettings:
-    return small_plan("lenet").data
+    return PLAN.data
 
 
-PLAN = small_plan("lenet", "seed=3")
+PLAN = small_plan("autoencoder_2", "seed=3")
 
 
 def autoencoder(code_size: int = 2, **keywords: object) -> Reconstruction:
@@ -46,7 +46,7 @@ def whole(task: Reconstruction, data: ShardSet, split: str) -> tuple[Tensor, Ten
 
 def test_figures_are_those_of_scikit_learn(data: ShardSet, settings: DataSettings) -> None:
     task = autoencoder(code_size=6)
-    found = evaluate(task, data, settings, PLAN).metrics
+    found = evaluate(task, data, PLAN).metrics
     (train, known), (test, truth) = whole(task, data, "train"), whole(task, data, "test")
     judge = PCA(6, svd_solver="full").fit(train.flatten(1).numpy())
 
@@ -72,7 +72,7 @@ def test_figures_are_those_of_scikit_learn(data: ShardSet, settings: DataSetting
 
 def test_two_codes_are_scattered_by_class(data: ShardSet, settings: DataSettings) -> None:
     task = autoencoder()
-    found = evaluate(task, data, settings, PLAN)
+    found = evaluate(task, data, PLAN)
     test, truth = whole(task, data, "test")
     (chart,) = found.charts
     assert [one.name for one in chart.series] == settings.fields["label"].classes
@@ -82,7 +82,7 @@ def test_two_codes_are_scattered_by_class(data: ShardSet, settings: DataSettings
     for number, one in enumerate(chart.series):
         assert [list(point) for point in one.points] == codes[truth == number].tolist()
     assert [image.name for image in found.images] == ["reconstructions", "between"]
-    assert not evaluate(autoencoder(code_size=3), data, settings, PLAN).charts
+    assert not evaluate(autoencoder(code_size=3), data, PLAN).charts
 
 
 def test_images_that_cannot_be_shown_are_measured_all_the_same(
@@ -93,7 +93,7 @@ def test_images_that_cannot_be_shown_are_measured_all_the_same(
             return images.expand(-1, 5, -1, -1)
 
     task = Reconstruction(Autoencoder((5, 28, 28), 2, [32]), preprocessing=FiveChannels())
-    found = evaluate(task, data, settings, PLAN)
+    found = evaluate(task, data, PLAN)
     found.save(tmp_path)
     assert not found.images and [chart.name for chart in found.charts] == ["codes"]
 
@@ -103,7 +103,7 @@ def test_noise_is_laid_on_and_taken_away_the_same_at_every_evaluation(
 ) -> None:
     task = autoencoder(noise=GaussianNoise(0.5))
     before = torch.get_rng_state()
-    found, again = (evaluate(task, data, settings, PLAN).metrics for _ in range(2))
+    found, again = (evaluate(task, data, PLAN).metrics for _ in range(2))
     assert torch.equal(torch.get_rng_state(), before)
     assert found == again
     assert found["noisy_error"] == pytest.approx(0.25, rel=0.02)
@@ -114,7 +114,7 @@ def test_noise_is_laid_on_and_taken_away_the_same_at_every_evaluation(
 
 def test_samples_without_classes_have_errors_alone(data: ShardSet, settings: DataSettings) -> None:
     fields = {name: replace(field, classes=None) for name, field in settings.fields.items()}
-    found = evaluate(autoencoder(), data, replace(settings, fields=fields), PLAN)
+    found = evaluate(autoencoder(), data, replace(PLAN, data=replace(settings, fields=fields)))
     assert "reconstruction_error" in found.metrics and "code_accuracy" not in found.metrics
     assert [image.name for image in found.images] == ["reconstructions"]
     assert not found.charts

@@ -47,12 +47,10 @@ def test_the_figures_are_those_of_the_weights_on_every_test_sample(evaluated_yar
     assert metrics["accuracy"] == int((truth == taken).sum()) / split.num_samples
     assert 0.4 < metrics["accuracy"] < 1  # it has learned something, and there are mistakes to look at
     assert math.isclose(metrics["loss"], float(functional.cross_entropy(logits, truth)), rel_tol=1e-4)
-    assert list(metrics["per_class"]) == CLASSES
     confusion = json.loads((folder / "confusion.json").read_text())
     assert confusion["classes"] == CLASSES
-    for row, name in enumerate(CLASSES):
+    for row in range(len(CLASSES)):
         assert [sum(taken[truth == row] == column) for column in range(3)] == confusion["matrix"][row]
-        assert metrics["per_class"][name] == confusion["matrix"][row][row] / sum(confusion["matrix"][row])
     of_index = dict(
         zip(batch["index"].tolist(), zip(truth.tolist(), taken.tolist(), strict=True), strict=True)
     )

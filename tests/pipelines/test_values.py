@@ -98,10 +98,10 @@ def test_a_champion_is_measured_on_new_data_by_its_own_weights(yard: Yard) -> No
 
 
 def test_an_expected_metric_that_was_not_measured_leaves_nothing(yard: Yard) -> None:
-    yard.write_plan(yard.plan | {"expected": {"metric": "accuracy", "at_least": 0.5}})
+    yard.write_plan(yard.plan | {"expected": {"metric": "noise_removed", "at_least": 0.5}})
     before = (yard.evaluation / "metrics.json").read_bytes()
     with pytest.raises(
-        UserError, match=r"expected\.metric=accuracy is not among .* There is: code_accuracy, "
+        UserError, match=r"expected\.metric=noise_removed is not among .* There is: code_accuracy, "
     ):
         evaluate.main(COMMAND)
     assert (yard.evaluation / "metrics.json").read_bytes() == before

@@ -160,7 +160,7 @@ def make_yard(folder: Path, overrides: list[str] = CLASSIFIER, metric: str = "ac
         },
         "samples_per_record": 10,
     }
-    plan = compose(["recipe=lenet", *overrides])
+    plan = compose(["recipe=lenet", f"expected.metric={metric}", *overrides])
     del plan["sweep"]  # a plan is the same however it is searched
     plan["model"]["input_shape"] = [1, SIDE, SIDE]
     for section in ("model", "task"):

@@ -35,6 +35,16 @@ def test_only_a_larger_score_beats_the_champion(challenger: float, champion: flo
 
 
 @given(scores, scores)
+def test_where_smaller_is_better_only_a_smaller_score_beats_the_champion(ours: float, theirs: float) -> None:
+    challenger, champion = (Score("perplexity", value, "a", "min") for value in (ours, theirs))
+    gate = beats_champion(challenger, champion)
+    assert gate.passed == (ours < theirs)
+    assert ("does not beat" in gate.detail) == (ours > theirs)
+    assert reaches_expected(challenger, 0.5).passed == (ours <= 0.5)
+    assert "expected at most 0.5000" in reaches_expected(challenger, 0.5).detail
+
+
+@given(scores, scores)
 def test_two_models_never_beat_each_other(first: float, second: float) -> None:
     there = beats_champion(score(first), score(second)).passed
     back = beats_champion(score(second), score(first)).passed

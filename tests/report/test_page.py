@@ -150,7 +150,6 @@ def test_hostile_names_stay_text(build: Path, edit) -> None:
     """Every name that comes from data or from a registry, in every place where it is shown."""
     folder = build / "evaluate/net"
     edit(folder / "confusion.json", {"classes": [HOSTILE, "b", "c", "d"]})
-    edit(folder / "metrics.json", {"per_class": {HOSTILE: 0.5, "b": 0.7}})
     mistakes = json.loads((folder / "mistakes/mistakes.json").read_text())
     (folder / "mistakes/mistakes.json").write_text(
         json.dumps([entry | {"truth": HOSTILE, "prediction": HOSTILE} for entry in mistakes])
@@ -266,12 +265,26 @@ def test_scores_of_another_kind_are_named_and_not_compared(build: Path, edit) ->
     )
 
 
+def test_a_smaller_score_may_be_the_better_one(build: Path, edit) -> None:
+    for name in ("line", "net"):
+        plan = yaml.safe_load((build / f"plan/{name}.yaml").read_text())
+        plan["expected"] = {"metric": "perplexity", "at_most": 2.5}
+        (build / f"plan/{name}.yaml").write_text(yaml.safe_dump(plan))
+    edit(build / "evaluate/line/metrics.json", {"perplexity": 90.0})
+    edit(build / "evaluate/net/metrics.json", {"perplexity": 2.25})
+    recipes = {recipe.name: recipe for recipe in read_recipes(build)}
+    assert (recipes["line"].reached, recipes["net"].reached) == (False, True)
+    assert (recipes["line"].relation, recipes["net"].relation) == (">", "≤")
+    page = Page(render(list(recipes.values())))
+    assert "≤ 2.500" in page.text and "1 of 2 recipes reaches its expected score" in page.text
+    assert "perplexity 90.00 misses 2.500" in " ".join(page.text.split())
+    charts = [svg["aria-label"] or "" for svg in page.all("svg")]
+    assert any("perplexity against multiply-adds" in chart and "line 90" in chart for chart in charts)
+
+
 def test_recipe_without_classes(build: Path, edit) -> None:
     for name in ("confusion.json", "filters.npy", "mistakes/mistakes.json"):
         (build / "evaluate/line" / name).unlink()
-    metrics = json.loads((build / "evaluate/line/metrics.json").read_text())
-    del metrics["per_class"]
-    (build / "evaluate/line/metrics.json").write_text(json.dumps(metrics))
     page = Page(render(read_recipes(build)))
     for words in ("Confusion matrix", "Accuracy by class", "Most often confused", "Worst mistakes"):
         assert page.text.count(words) == 1, "of net alone"

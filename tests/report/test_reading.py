@@ -85,7 +85,7 @@ def test_damaged_drawing_is_named(build: Path) -> None:
         ("train/net/summary.json", {"steps": "many"}),
         ("train/net/summary.json", {"epochs": None}),
         ("evaluate/net/metrics.json", {"accuracy": "good"}),
-        ("evaluate/net/metrics.json", {"per_class": [1, 2]}),
+        ("evaluate/net/metrics.json", {"loss": [1, 2]}),
         ("evaluate/net/confusion.json", {"matrix": [[1, 2], [3]]}),
         ("evaluate/net/confusion.json", {"matrix": [["x"] * 4] * 4}),
         ("evaluate/net/confusion.json", {"classes": ["one"]}),

@@ -112,11 +112,10 @@ def _write_evaluation(folder: Path, model: nn.Module, images: torch.Tensor, labe
     matrix = torch.zeros(len(CLASSES), len(CLASSES), dtype=torch.int64)
     for truth, prediction in zip(labels, predictions, strict=True):
         matrix[truth, prediction] += 1
-    per_class = dict(zip(CLASSES, (matrix.diag() / matrix.sum(1)).tolist(), strict=True))
     accuracy = (predictions == labels).double().mean().item()
     loss = functional.nll_loss(probabilities.log(), labels).item()
     (folder / "mistakes").mkdir(parents=True)
-    metrics = {"accuracy": accuracy, "loss": loss, "per_class": per_class, "num_samples": len(labels)}
+    metrics = {"accuracy": accuracy, "loss": loss, "num_samples": len(labels)}
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (folder / "confusion.json").write_text(json.dumps({"classes": CLASSES, "matrix": matrix.tolist()}))
     mistakes = []

@@ -7,6 +7,7 @@ from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.names import check_name, suggest
 from modules.configuration.schema.phases import SETTABLE, named_phases
 from modules.configuration.schema.settings import Settings, read
+from modules.configuration.static_analysis.class_attributes import evaluator_metrics
 from modules.configuration.static_analysis.definitions import ROOT
 from modules.configuration.static_analysis.targets import check_targets, own_allowed_targets
 
@@ -24,8 +25,32 @@ def check(config: dict[str, Any], conf: Path = ROOT / "conf") -> Settings:
     if settings.allowed_targets != own_allowed_targets(conf / "config.yaml"):
         hint = "Edit that file if you trust the code"
         raise ConfigError("allowed_targets", "may be set in conf/config.yaml alone", hint)
+    _check_expected(settings)
     _check_phases(config)
     return settings
+
+
+def _check_expected(settings: Settings) -> None:
+    """What is expected is measured by one evaluator, in the direction that is better there."""
+    owners: dict[str, tuple[str, str]] = {}
+    for node in settings.evaluation:
+        for metric, mode in evaluator_metrics(node["_target_"]).items():
+            if metric in owners:
+                both = f"{owners[metric][0]} and {node['_target_']}"
+                raise ConfigError("evaluation", f"{both} both measure {metric}", "Leave one of them out")
+            owners[metric] = (node["_target_"], mode)
+    expected = settings.expected
+    if expected.metric not in owners:
+        hint = suggest(expected.metric, owners) or "List an evaluator in evaluation"
+        raise ConfigError("expected.metric", f"no evaluator measures {expected.metric!r}", hint)
+    mode = owners[expected.metric][1]
+    if mode != expected.mode:
+        key, other = ("at_least", "at_most") if mode == "min" else ("at_most", "at_least")
+        better = "smaller" if mode == "min" else "larger"
+        hint = f"Write {other}: {expected.bound:g}"
+        raise ConfigError(
+            f"expected.{key}", f"of {expected.metric} the {better} value is the better one", hint
+        )
 
 
 def _check_phases(config: dict[str, Any]) -> None:

@@ -152,12 +152,34 @@ class ExpectedSettings:
     """The score that a recipe is expected to reach on the test split.
 
     Attributes:
-        metric: its name in metrics.json.
-        at_least: the lowest value that passes.
+        metric: a figure of the recipe's evaluators.
+        at_least: the lowest value that passes, where larger is better.
+        at_most: the highest, where smaller is better; one of the two is set.
     """
 
     metric: str
-    at_least: float
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ConfigError("at_least", "one of at_least and at_most is needed, and not both")
+
+    @property
+    def mode(self) -> Literal["max", "min"]:
+        """Which values are better."""
+        return "min" if self.at_least is None else "max"
+
+    @property
+    def bound(self) -> float:
+        """The worst value that passes."""
+        bound = self.at_most if self.at_least is None else self.at_least
+        assert bound is not None
+        return bound
+
+    def reached(self, value: float) -> bool:
+        """Whether a value passes; no number does not."""
+        return value <= self.bound if self.mode == "min" else value >= self.bound
 
 
 @dataclass(frozen=True)
@@ -168,6 +190,7 @@ class Settings:
         name: of the recipe.
         seed: of all random numbers.
         allowed_targets: prefixes of `_target_` allowed besides the yard's own; set in conf/config.yaml alone.
+        evaluation: evaluators that measure the trained weights: see `modules.evaluation.evaluator`.
         fine_tuning: how given weights go on learning.
         phases: what is trained before, by name: see `modules.configuration.schema.phases`.
         init_from: where the weights begin: a registered model, a folder with weights.pt or a file.
@@ -178,6 +201,7 @@ class Settings:
     data: DataSettings
     model: Node
     task: Node
+    evaluation: list[Node]
     optimizer: Node
     schedule: Node
     trainer: TrainerSettings
@@ -198,6 +222,9 @@ class Settings:
         for section in ("model", "task", "optimizer", "schedule"):
             if "_target_" not in getattr(self, section):
                 raise ConfigError(section, "has no _target_", "Name the class to build")
+        for number, evaluator in enumerate(self.evaluation):
+            if "_target_" not in evaluator:
+                raise ConfigError(f"evaluation[{number}]", "has no _target_", "Name the class to build")
         batch_size, num_workers = self.trainer.batch_size, self.runtime.num_workers
         if rest := batch_size % num_workers:
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""What a task says of itself in class attributes, read from source."""
+"""What tasks and evaluators say of themselves in class attributes, read from source."""
 
 import ast
 from typing import Any
@@ -18,9 +18,16 @@ def validation_metrics(target: str) -> dict[str, str]:
     return _attribute(target, "validation_metrics") or {}
 
 
-def evaluator_of(target: str) -> str | None:
-    """The module that evaluates a task, given its class; None where the source names none."""
-    return _attribute(target, "evaluator")
+def evaluator_metrics(target: str) -> dict[str, str]:
+    """The figures that an evaluator may be judged by, by name, and whether "max" or "min" of each is better.
+
+    Args:
+        target: the evaluator's class.
+
+    Returns:
+        Empty where the source shows none.
+    """
+    return _attribute(target, "metrics") or {}
 
 
 def _attribute(target: str, name: str) -> Any:

@@ -54,6 +54,7 @@ def changed(plan: dict[str, Any], key: str, value: Any) -> Plan:
         ("tracking.uri", None, True),
         ("allowed_targets", ["x."], True),
         ("expected.at_least", 0.1, True),
+        ("evaluation", [], True),
         ("cost.num_parameters", 3, True),
     ],
 )

@@ -1,10 +1,11 @@
-"""What a task validation_metrics, read from source."""
+"""What tasks and evaluators measure, read from source."""
 
 import pytest
 
 from modules.configuration.static_analysis import class_attributes as module
-from modules.configuration.static_analysis.class_attributes import evaluator_of, validation_metrics
+from modules.configuration.static_analysis.class_attributes import evaluator_metrics, validation_metrics
 from modules.configuration.static_analysis.definitions import ROOT
+from modules.evaluation.reconstruction_evaluator import ReconstructionEvaluator
 from modules.tasks.classification import Classification
 
 
@@ -14,8 +15,9 @@ def test_source_says_what_the_class_says() -> None:
     )
     assert validation_metrics("modules.tasks.nothing.Nothing") == {}
     assert validation_metrics("torch.nn.Linear") == {}
-    assert evaluator_of("modules.tasks.classification.Classification") == Classification.evaluator
-    assert evaluator_of("torch.nn.Linear") is None
+    name = "modules.evaluation.reconstruction_evaluator.ReconstructionEvaluator"
+    assert evaluator_metrics(name) == ReconstructionEvaluator.metrics
+    assert evaluator_metrics("torch.nn.Linear") == {}
 
 
 def test_a_task_inherits_what_it_measures(monkeypatch: pytest.MonkeyPatch) -> None:
