@@ -51,10 +51,12 @@ def main(argv: list[str]) -> None:
             data, Path(chosen.raw) / data.source["name"], Path(chosen.data) / data.name, progress=progress
         )
     for split, found in written["splits"].items():
+        sizes = found.get("sizes", {}).items()
         num_bytes = sum(shard["num_bytes"] for shard in found["shards"])
         print(
             f"{data.name} {split}: {found['num_samples']} samples, {found['samples_per_record']} a record, "
             f"{num_bytes / 2**20:.1f} MiB, shards: {len(found['shards'])}"
+            + "".join(f", {name} {low}..{high}, median {middle}" for name, (low, middle, high) in sizes)
         )
 
 
@@ -67,10 +69,13 @@ def _from_plan(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def _from_conf(name: str) -> tuple[dict[str, Any], str]:
-    from modules.configuration.composition.compose import compose
-    from modules.configuration.names import check_name
+    from modules.configuration.composition.catalogue import CONF, dataset
+    from modules.configuration.names import check_name, suggest
 
-    return compose([f"data={check_name('dataset', name)}"])["data"], f"conf/data/{name}.yaml"
+    if not (CONF / "data" / f"{check_name('dataset', name)}.yaml").is_file():
+        known = [path.stem for path in (CONF / "data").glob("*.yaml")]
+        raise UserError(f"there is no dataset {name!r}", suggest(name, known))
+    return dataset(name), f"conf/data/{name}.yaml"
 
 
 @contextmanager

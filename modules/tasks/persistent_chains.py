@@ -6,7 +6,9 @@ number of processes.
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
+
+from modules.tasks.worker_shares import of_all_workers, of_this_worker
 
 _NAME = "particles"
 
@@ -27,26 +29,10 @@ class PersistentChains(nn.Module):
 
     def state_of_all_workers(self) -> dict[str, Tensor]:
         """The particles of all processes, the first one's first; nothing where there are none."""
-        if self.particles is None:
-            return {}
-        return {_NAME: _of_all_workers(self.particles)}
+        return {} if self.particles is None else {_NAME: of_all_workers(self.particles)}
 
     def take_state(self, state: dict[str, Tensor], device: torch.device) -> None:
         """Goes on with this process's share of the particles that a checkpoint holds."""
         particles = state.pop(_NAME, None)
         if particles is not None:
-            self.particles = _of_this_worker(particles).to(device)
-
-
-def _of_all_workers(mine: Float[Tensor, "mine hidden"]) -> Float[Tensor, "all hidden"]:
-    if not distributed.is_initialized():
-        return mine
-    parts = [torch.empty_like(mine) for _ in range(distributed.get_world_size())]
-    distributed.all_gather(parts, mine)
-    return torch.cat(parts)
-
-
-def _of_this_worker(particles: Float[Tensor, "all hidden"]) -> Float[Tensor, "mine hidden"]:
-    if not distributed.is_initialized():
-        return particles
-    return particles.tensor_split(distributed.get_world_size())[distributed.get_rank()]
+            self.particles = of_this_worker(particles).to(device)

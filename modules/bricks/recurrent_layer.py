@@ -1,0 +1,85 @@
+"""A recurrent layer: a cell taken over a sequence, step by step; in both directions where it is asked for.
+
+Both directions: Schuster & Paliwal (1997), *Bidirectional recurrent neural networks*, IEEE Transactions on
+Signal Processing 45.
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from modules.bricks.elman_cell import ElmanCell
+from modules.bricks.gru_cell import GRUCell
+from modules.bricks.lstm_cell import LSTMCell
+
+CellName = Literal["elman", "lstm", "gru"]
+CELLS = {"elman": ElmanCell, "lstm": LSTMCell, "gru": GRUCell}
+
+
+class RecurrentLayer(nn.Module):
+    """A cell over a sequence.
+
+    Args:
+        cell: `elman`, `lstm` or `gru`.
+        input_size: of each step's input.
+        hidden_size: of the state.
+    """
+
+    def __init__(self, cell: CellName, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.cell = CELLS[cell](input_size, hidden_size)
+
+    def initial_state(self, inputs: Float[Tensor, "batch ..."]) -> tuple[Tensor, ...]:
+        """A state of zeros for a batch, each tensor [batch, hidden]."""
+        zeros = inputs.new_zeros(inputs.shape[0], self.cell.hidden_size)
+        return (zeros,) * self.cell.num_states
+
+    def forward(
+        self, inputs: Float[Tensor, "batch time inputs"], state: tuple[Tensor, ...] | None = None
+    ) -> tuple[Float[Tensor, "batch time hidden"], tuple[Tensor, ...]]:
+        """The hidden state of every step, and the state after the last.
+
+        Args:
+            inputs: of every step.
+            state: before the first, each tensor [batch, hidden]; None = zeros.
+        """
+        return self.cell.over(inputs, state or self.initial_state(inputs))  # pyright: ignore[reportArgumentType]
+
+
+class BidirectionalLayer(nn.Module):
+    """Two cells over a sequence, one from its begin, one from its end; their states side by side.
+
+    Args:
+        cell: `elman`, `lstm` or `gru`.
+        input_size: of each step's input.
+        hidden_size: of the state of each direction.
+    """
+
+    def __init__(self, cell: CellName, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.forwards = RecurrentLayer(cell, input_size, hidden_size)
+        self.backwards = RecurrentLayer(cell, input_size, hidden_size)
+
+    def forward(
+        self, inputs: Float[Tensor, "batch time inputs"], length: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch time both"]:
+        """The states of both directions at every step; what lies in the padding means nothing.
+
+        Args:
+            inputs: of every step, padded at their ends.
+            length: steps of each sequence.
+        """
+        onwards, _ = self.forwards(inputs)
+        back, _ = self.backwards(reversed_within(inputs, length))
+        return torch.cat([onwards, reversed_within(back, length)], dim=-1)
+
+
+def reversed_within(
+    sequences: Float[Tensor, "batch time features"], length: Int[Tensor, " batch"]
+) -> Float[Tensor, "batch time features"]:
+    """Each sequence from its end to its begin; the padding stays where it is."""
+    steps = torch.arange(sequences.shape[1], device=sequences.device)
+    places = torch.where(steps < length[:, None], length[:, None] - 1 - steps, steps)
+    return sequences.gather(1, places[:, :, None].expand_as(sequences))

@@ -1,0 +1,64 @@
+"""A bidirectional recurrent classifier of sequences: what both directions have seen, pooled over all steps.
+
+Graves & Schmidhuber (2005), *Framewise phoneme classification with bidirectional LSTM*, Neural Networks 18;
+the largest value of each feature over the steps: Collobert et al. (2011), *Natural language processing
+(almost) from scratch*, section 3.2.2, arXiv 1103.0398; beside it their mean. Whole words are dropped as in
+Gal & Ghahramani (2016), section 4.2, arXiv 1512.05287.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from modules.bricks.recurrent_layer import BidirectionalLayer, CellName
+
+
+class BidirectionalClassifier(nn.Module):
+    """Embedding, bidirectional layers, largest and mean value over the steps, one logit for each class.
+
+    Args:
+        vocab_size: tokens of the vocabulary.
+        num_classes: number of outputs.
+        embedding_size: numbers that stand for a token.
+        hidden_size: of the state of each direction.
+        num_layers: bidirectional layers.
+        cell: `elman`, `lstm` or `gru`.
+        dropout: share of each layer's inputs, and of what is pooled, set to zero in training.
+        word_dropout: share of the tokens whose embedding is set to zero in training.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        num_classes: int,
+        embedding_size: int = 128,
+        hidden_size: int = 128,
+        num_layers: int = 1,
+        cell: CellName = "lstm",
+        dropout: float = 0.0,
+        word_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, embedding_size)
+        sizes = [embedding_size, *[2 * hidden_size] * (num_layers - 1)]
+        self.layers = nn.ModuleList(BidirectionalLayer(cell, size, hidden_size) for size in sizes)
+        self.word_dropout = nn.Dropout1d(word_dropout)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(4 * hidden_size, num_classes)
+
+    def forward(
+        self, tokens: Int[Tensor, "batch time"], length: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch num_classes"]:
+        """Logits, one for each class.
+
+        Args:
+            tokens: their numbers, padded.
+            length: tokens of each text, at least 1.
+        """
+        features = self.word_dropout(self.embedding(tokens))
+        for layer in self.layers:
+            features = layer(self.dropout(features), length)
+        keep = (torch.arange(tokens.shape[1], device=tokens.device) < length[:, None])[:, :, None]
+        largest = features.masked_fill(~keep, -torch.inf).amax(dim=1)
+        mean = features.masked_fill(~keep, 0.0).sum(dim=1) / length[:, None]
+        return self.output(self.dropout(torch.cat([largest, mean], dim=1)))

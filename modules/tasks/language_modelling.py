@@ -1,0 +1,79 @@
+"""Language modelling: each token of a text is predicted from those before it.
+
+Trained on streams (`trainer.order.kind: stream`) it is truncated backpropagation through time: the state
+goes on from window to window, gradients end there. Trained on whole texts each begins with a state of its
+own.
+"""
+
+from math import log
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from modules.metrics.mean import Mean
+from modules.tasks.carried_state import CarriedState
+from modules.tasks.task import Task
+
+
+class LanguageModelling(Task):
+    """Learns which token comes next; the loss is the cross-entropy of a token in nats.
+
+    Batches hold the field of text ([batch, time], int64 tokens, padded), `<field>_length` ([batch]), and of a
+    stream `<field>_begins` ([batch], bool).
+
+    Args:
+        model: from tokens [batch, time] and a state to logits [batch, time, vocab] and the next state.
+        text: the field of text.
+    """
+
+    validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
+        "validation/loss": "min",
+        "validation/bits_per_token": "min",
+    }
+
+    def __init__(self, model: nn.Module, text: str = "text") -> None:
+        super().__init__(model)
+        self.text = text
+        self.carried = CarriedState()
+
+    def inputs(self, batch: dict[str, Tensor]) -> Int[Tensor, "batch time"]:
+        """All tokens but the last of each text or window."""
+        return batch[self.text][:, :-1]
+
+    def loss(self, batch: dict[str, Tensor]) -> Mean:
+        begins = batch.get(f"{self.text}_begins")
+        before = None if begins is None else self.carried.before(begins)
+        losses, keep, after = self._losses(batch, before)
+        if begins is not None:
+            self.carried.after(after)
+        return Mean.of(losses, keep)
+
+    def validate(self, batch: dict[str, Tensor]) -> dict[str, Mean]:
+        losses, keep, _ = self._losses(batch, None)
+        mean = Mean.of(losses, keep)
+        return {"validation/loss": mean, "validation/bits_per_token": Mean(mean.total / log(2), mean.count)}
+
+    def token_losses(
+        self, batch: dict[str, Tensor]
+    ) -> tuple[Float[Tensor, "batch time"], Bool[Tensor, "batch time"]]:
+        """The cross-entropy of each token but the first, and which of them are no padding."""
+        losses, keep, _ = self._losses(batch, None)
+        return losses, keep
+
+    def _losses(
+        self, batch: dict[str, Tensor], before: tuple[Tensor, ...] | None
+    ) -> tuple[Float[Tensor, "batch time"], Bool[Tensor, "batch time"], tuple[Tensor, ...]]:
+        targets, length = batch[self.text][:, 1:], batch[f"{self.text}_length"]
+        logits, after = self.model(self.inputs(batch), before)
+        losses = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+        keep = torch.arange(targets.shape[1], device=length.device) < length[:, None] - 1
+        return losses.view(targets.shape), keep, after
+
+    def state_of_all_workers(self) -> dict[str, Tensor]:
+        return self.carried.state_of_all_workers()
+
+    def take_state(self, state: dict[str, Tensor]) -> None:
+        self.carried.take_state(state, next(self.model.parameters()).device)
