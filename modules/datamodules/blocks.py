@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
@@ -94,7 +94,8 @@ class SampleBlocks(Dataset):
             arrays = self._split.read(mine.ravel(), index=False)
             return {name: torch.from_numpy(array).unflatten(0, mine.shape) for name, array in arrays.items()}
         steps = [self._split.read(numbers, index=False) for numbers in mine]
-        return {name: _end_to_end([step[name] for step in steps]) for name in steps[0]}
+        packed = _end_to_end if get_worker_info() else _as_tensors
+        return {name: packed([step[name] for step in steps]) for name in steps[0]}
 
     def _order_of(self, epoch: int) -> EpochOrder | BucketedOrder:
         if self._order is None or self._order[0] != epoch:
@@ -183,15 +184,17 @@ def streamed_field(fields: Mapping[str, FieldSettings]) -> str:
 
 def unpacked(block: dict[str, Any]) -> Block:
     """A block as it is trained on: fields laid end to end (see `_end_to_end`) as one tensor a step."""
-    return {name: field if isinstance(field, Tensor) else _steps(*field) for name, field in block.items()}
+    return {name: _steps(*field) if isinstance(field, tuple) else field for name, field in block.items()}
 
 
-def _end_to_end(steps: list[np.ndarray]) -> Any:
-    """The arrays of some steps as one tensor: stacked where they are of one shape, else their values and
-    shapes, which travel from a worker process as one piece of memory."""
+def _as_tensors(steps: list[np.ndarray]) -> list[Tensor]:
+    return [torch.from_numpy(step) for step in steps]
+
+
+def _end_to_end(steps: list[np.ndarray]) -> tuple[Tensor, list[tuple[int, ...]]]:
+    """The values of some steps' arrays and their shapes, which travel from a worker process as one piece of
+    memory."""
     shapes = [step.shape for step in steps]
-    if len(set(shapes)) == 1:
-        return torch.from_numpy(np.stack(steps))
     return torch.from_numpy(np.concatenate([step.ravel() for step in steps])), shapes
 
 

@@ -68,6 +68,7 @@ class RaggedValues:
         self._field = field
         self._dtype = np.dtype(field.dtype)
         self._sizes = sizes
+        self._lengths = np.ascontiguousarray(sizes[:, 0])
         step = self._dtype.itemsize
         self._starts = starts // step
         self._values = np.ndarray((len(content) // step,), self._dtype, buffer=content)
@@ -93,13 +94,12 @@ class RaggedValues:
                 values = self._values[start : start + math.prod(own)]
                 out[(place, *map(slice, own))] = values.reshape(own)
             return out
-        length = sizes[0]
-        starts, lengths = self._starts[numbers], self._sizes[numbers, 0]
+        starts, lengths = self._starts[numbers], self._lengths[numbers]
         if offsets is not None:
-            starts, lengths = starts + offsets * self._row, lengths - offsets
-        out = self._rows_from(starts, length * self._row).reshape(len(numbers), *shape)
-        out[np.arange(length) >= lengths[:, None]] = 0
-        return out
+            starts, lengths = starts + offsets * self._row, np.minimum(lengths - offsets, sizes[0])
+        out = self._rows_from(starts, sizes[0] * self._row)
+        _clear_ends(out.reshape(-1, self._row), lengths, sizes[0])
+        return out.reshape(len(numbers), *shape)
 
     def _rows_from(self, starts: np.ndarray, num_values: int) -> np.ndarray:
         """New rows of so many values from these places on; after the file's end come zeros."""
@@ -113,3 +113,13 @@ class RaggedValues:
             return out
         windows = np.ndarray((num_rows,), f"V{num_values * step}", buffer=self._values.data, strides=(step,))
         return windows[starts].view(self._dtype).reshape(len(starts), num_values)
+
+
+def _clear_ends(rows: np.ndarray, lengths: np.ndarray, length: int) -> None:
+    """Sets to zero what lies beyond each sample, of rows [samples * length, ...]."""
+    counts = length - lengths
+    ends = counts.cumsum()
+    if not ends[-1]:
+        return
+    firsts = np.arange(0, len(rows), length) + lengths - ends + counts
+    rows[np.arange(ends[-1]) + firsts.repeat(counts)] = 0

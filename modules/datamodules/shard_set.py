@@ -86,14 +86,13 @@ class ShardSplit:
         Raises:
             UserError: if a shard isn't what shards.json says.
         """
-        firsts = np.cumsum([0] + [shard.num_samples for shard in self.shards])
-        owner = np.searchsorted(firsts, numbers, side="right") - 1
+        owner = self._firsts.searchsorted(numbers, side="right") - 1
         field = self.fields[name]
         out = np.empty((len(numbers), *full_shape(field, [length])), field.dtype)
         for chosen in np.unique(owner):
             mine = np.flatnonzero(owner == chosen)
-            shard = self.shards[chosen]
-            out[mine] = shard.gather_windows(name, numbers[mine] - firsts[chosen], offsets[mine], length)
+            first, shard = self._firsts[chosen], self.shards[chosen]
+            out[mine] = shard.gather_windows(name, numbers[mine] - first, offsets[mine], length)
         return out, np.minimum(self.sizes(name)[numbers, 0] - offsets, length)
 
     def sizes(self, name: str) -> np.ndarray:
@@ -112,14 +111,19 @@ class ShardSplit:
     def _gather(self, name: str, numbers: np.ndarray, sizes: list[int]) -> np.ndarray:
         if len(self.shards) == 1:
             return self.shards[0].gather(name, numbers, sizes)
-        firsts = np.cumsum([0] + [shard.num_samples for shard in self.shards])
-        owner = np.searchsorted(firsts, numbers, side="right") - 1
+        owner = self._firsts.searchsorted(numbers, side="right") - 1
         field = self.fields[name]
         out = np.empty((len(numbers), *full_shape(field, sizes)), field.dtype)
-        for chosen in np.unique(owner):
-            mine = np.flatnonzero(owner == chosen)
-            out[mine] = self.shards[chosen].gather(name, numbers[mine] - firsts[chosen], sizes)
+        for chosen in range(int(owner.min()), int(owner.max()) + 1):
+            if (mine := (owner == chosen).nonzero()[0]).size:
+                shard = self.shards[chosen]
+                out[mine] = shard.gather(name, numbers[mine] - self._firsts[chosen], sizes)
         return out
+
+    @functools.cached_property
+    def _firsts(self) -> np.ndarray:
+        """The number of each shard's first sample."""
+        return np.cumsum([0] + [shard.num_samples for shard in self.shards[:-1]])
 
 
 @dataclass(frozen=True)
