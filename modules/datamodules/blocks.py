@@ -1,6 +1,6 @@
 """The blocks of training batches by the steps they hold; worker processes hold a copy of what makes them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,23 +184,23 @@ def streamed_field(fields: Mapping[str, FieldSettings]) -> str:
 
 def unpacked(block: dict[str, Any]) -> Block:
     """A block as it is trained on: fields laid end to end (see `_end_to_end`) as one tensor a step."""
-    return {name: _steps(*field) if isinstance(field, tuple) else field for name, field in block.items()}
+    return {name: _steps(**field) if isinstance(field, dict) else field for name, field in block.items()}
 
 
 def _as_tensors(steps: list[np.ndarray]) -> list[Tensor]:
     return [torch.from_numpy(step) for step in steps]
 
 
-def _end_to_end(steps: list[np.ndarray]) -> tuple[Tensor, list[tuple[int, ...]]]:
+def _end_to_end(steps: list[np.ndarray]) -> dict[str, Any]:
     """The values of some steps' arrays and their shapes, which travel from a worker process as one piece of
     memory."""
     shapes = [step.shape for step in steps]
-    return torch.from_numpy(np.concatenate([step.ravel() for step in steps])), shapes
+    return {"values": torch.from_numpy(np.concatenate([step.ravel() for step in steps])), "shapes": shapes}
 
 
-def _steps(values: Tensor, shapes: list[tuple[int, ...]]) -> list[Tensor]:
+def _steps(values: Tensor, shapes: list[Sequence[int]]) -> list[Tensor]:
     parts = values.split([int(np.prod(shape)) for shape in shapes])
-    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
+    return [part.view(*shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def _check_longest(lengths: np.ndarray, batch_size: int, max_tokens: int) -> None:
