@@ -15,7 +15,7 @@ from modules.configuration.schema.settings import OrderSettings
 from modules.datamodules.bucketed_order import BucketedOrder
 from modules.datamodules.chosen_samples import ChosenSamples
 from modules.datamodules.epoch_order import EpochOrder
-from modules.datamodules.ragged import length_of
+from modules.datamodules.ragged import begins_of, length_of
 from modules.datamodules.shard_set import ShardSplit
 from modules.datamodules.stream_order import StreamOrder, num_windows
 
@@ -160,11 +160,6 @@ class StreamBlocks(Dataset):
             length_of(self._field): torch.from_numpy(lengths).unflatten(0, documents.shape),
             begins_of(self._field): torch.from_numpy(self._share.of(windows.begins).copy()),
         }
-
-
-def begins_of(field: str) -> str:
-    """The name under which a batch of a stream says where the state begins anew, bool [batch]."""
-    return f"{field}_begins"
 
 
 def streamed_field(fields: Mapping[str, FieldSettings]) -> str:

@@ -23,6 +23,11 @@ def length_of(field: str) -> str:
     return f"{field}_length"
 
 
+def begins_of(field: str) -> str:
+    """The name under which a batch of a stream says where the state begins anew, bool [batch]."""
+    return f"{field}_begins"
+
+
 def full_shape(field: FieldSettings, sizes: Iterable[int]) -> tuple[int, ...]:
     """The shape of a sample whose symbols have these sizes."""
     left = iter(sizes)

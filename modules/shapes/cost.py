@@ -18,14 +18,15 @@ from modules.configuration.static_analysis.targets import build
 from modules.shapes.memory_estimate import working_bytes
 from modules.shapes.shape_failure import FAULTS
 from modules.shapes.symbolic import default_dtype, symbolic_batch
-from modules.shapes.symbols import per_sample
+from modules.shapes.symbols import per_sample, typical_sizes
 from modules.shapes.trace import Trace, tensors
 
 _PROBE_SIZE = 512
 
 
 def estimate_cost(config: dict[str, Any], first: Trace, second: Trace) -> Cost:
-    """The cost of a recipe, from what two symbolic batches of different size took."""
+    """The cost of a recipe, from what two symbolic batches took, of different size and
+    otherwise of typical sizes."""
     parameters = list(first.task.parameters())
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     return Cost(
@@ -61,7 +62,7 @@ def _working_bytes(config: dict[str, Any], task: torch.nn.Module) -> int:
     batch_size = config["trainer"]["batch_size"]
     try:
         with default_dtype(config):
-            return working_bytes(task, symbolic_batch(config, batch_size))
+            return working_bytes(task, symbolic_batch(config, typical_sizes(config, batch_size)))
     except FAULTS as error:  # other sizes have passed, so it is this one: batch normalisation of one sample
         message = " ".join(str(error).split())
         raise UserError(f"trainer.batch_size={batch_size} does not fit the network: {message}") from error

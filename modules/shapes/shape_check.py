@@ -1,6 +1,6 @@
 """Checks that all sizes of a recipe agree before anything is spent: one symbolic batch on the meta device."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -18,7 +18,16 @@ from modules.shapes.cost import estimate_cost
 from modules.shapes.mismatch import ShapeError, explain
 from modules.shapes.shape_failure import Failure
 from modules.shapes.symbolic import run
-from modules.shapes.symbols import BATCH_SIZES, Shape, per_sample, shape_text
+from modules.shapes.symbols import (
+    BATCH,
+    BATCH_SIZES,
+    Shape,
+    other_sizes,
+    per_sample,
+    probe_sizes,
+    shape_text,
+    typical_sizes,
+)
 from modules.shapes.trace import Node, Trace
 from modules.shapes.without_compiler import without_compiler
 from modules.weights.fitting import compare
@@ -86,16 +95,21 @@ def check_shapes(config: dict[str, Any], locations: KeyLocations | None = None) 
         UserError: a target may not be built.
     """
     try:
-        first, second = (run(config, batch_size) for batch_size in BATCH_SIZES)
+        sizes = probe_sizes(config)
+        probe = run(config, sizes)
+        others = {symbol: run(config, other) for symbol, other in other_sizes(sizes).items()}
+        first, second = probe, others[BATCH]
+        if len(sizes) > 1:
+            first, second = (run(config, typical_sizes(config, batch)) for batch in BATCH_SIZES)
     except Failure as failure:
         raise explain(config, failure, locations) from failure
-    _check_gradients(first)
-    _check_parts(config, first.task.get_submodule("model"))
-    rows = tuple(_rows(first, second))
+    _check_gradients(probe)
+    _check_parts(config, probe.task.get_submodule("model"))
+    rows = tuple(_rows(_Shapes(probe, others), first, second))
     return ShapeReport(
         name=config.get("name") or "",
         rows=rows,
-        edges=tuple(_edges(first, second)),
+        edges=tuple(_edges(_Shapes(probe, others))),
         cost=estimate_cost(config, first, second),
     )
 
@@ -146,7 +160,27 @@ def _check_succession(before: dict[str, Any], after: dict[str, Any]) -> None:
         )
 
 
-def _rows(first: Trace, second: Trace) -> Iterable[Row]:
+@dataclass(frozen=True)
+class _Shapes:
+    """Shapes of one trace in symbols, told from those with another size of each symbol."""
+
+    probe: Trace
+    others: Mapping[str, Trace]
+
+    def texts(self, shapes: Callable[[Trace], list[Shape]]) -> tuple[str, ...]:
+        """Each of the shapes that a trace has at one place."""
+        again = {symbol: shapes(trace) for symbol, trace in self.others.items()}
+        return tuple(
+            shape_text(
+                shape,
+                self.probe.sizes,
+                {symbol: found[number] for symbol, found in again.items() if number < len(found)},
+            )
+            for number, shape in enumerate(shapes(self.probe))
+        )
+
+
+def _rows(shapes: _Shapes, first: Trace, second: Trace) -> Iterable[Row]:
     seen: set[int] = set()
 
     def count(parameters: Iterable[Any]) -> int:
@@ -162,8 +196,8 @@ def _rows(first: Trace, second: Trace) -> Iterable[Row]:
         yield Row(
             path,
             call.brick,
-            _texts(call.inputs, again.inputs),
-            _texts(call.outputs, again.outputs),
+            shapes.texts(lambda trace, path=path: trace.calls[path].inputs),
+            shapes.texts(lambda trace, path=path: trace.calls[path].outputs),
             count(call.module.parameters()),
             multiply_adds,
             call.num_calls,
@@ -173,12 +207,9 @@ def _rows(first: Trace, second: Trace) -> Iterable[Row]:
         yield Row("(outside bricks)", "", (), (), num_parameters, multiply_adds_outside)
 
 
-def _texts(first: list[Shape], second: list[Shape]) -> tuple[str, ...]:
-    return tuple(shape_text(*shapes) for shapes in zip(first, second, strict=True))
-
-
-def _edges(first: Trace, second: Trace) -> Iterable[Edge]:
+def _edges(shapes: _Shapes) -> Iterable[Edge]:
     """The edges on a way to the loss, in the order in which they were found."""
+    first = shapes.probe
     leading = {first.sink}
     for source, target in reversed(first.edges):
         if target in leading:
@@ -189,10 +220,10 @@ def _edges(first: Trace, second: Trace) -> Iterable[Edge]:
         if not more:
             break
         leading |= more
-    for (source, target), shapes in first.edges.items():
-        if target in leading and source != target:
-            for shape in _texts(shapes, second.edges[source, target]):
-                yield Edge(source, target, shape)
+    for edge in first.edges:
+        if edge[1] in leading and edge[0] != edge[1]:
+            for shape in shapes.texts(lambda trace, edge=edge: trace.edges[edge]):
+                yield Edge(*edge, shape)
 
 
 def _check_parts(config: dict[str, Any], model: nn.Module) -> None:
@@ -217,7 +248,7 @@ def _check_gradients(trace: Trace) -> None:
         if parameter.requires_grad and parameter.grad is None:
             owner, _, name = path.rpartition(".")
             brick = type(trace.task.get_submodule(owner)).__name__
-            size = shape_text(tuple(parameter.shape))
+            size = shape_text(tuple(parameter.shape), {})
             raise ShapeError(
                 f"{owner} ({brick}): its parameter {name!r} of {size} gets no gradient from the loss",
                 "Use it in forward, take it away, or set requires_grad to False",

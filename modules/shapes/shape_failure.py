@@ -7,7 +7,7 @@ from math import prod
 from torch import Tensor, nn
 
 from modules.shapes.requirements import Requirement, required_input
-from modules.shapes.symbols import BATCH, BATCH_SIZES, Shape, shape_text
+from modules.shapes.symbols import BATCH, BATCH_SIZES, Shape, Sizes, shape_text, symbol_text
 
 # What torch and bricks raise where sizes do not agree; anything else is a fault of code, with a traceback.
 FAULTS = (RuntimeError, ValueError, IndexError, TypeError, ArithmeticError, AssertionError)
@@ -26,6 +26,7 @@ class Failure(Exception):
         layout: the module in words, sizes included.
         numbers: sizes that took part; one of them is often the one that would fit.
         progress: modules that had finished before.
+        sizes: of the symbols of the data.
     """
 
     brick: str
@@ -36,13 +37,14 @@ class Failure(Exception):
     layout: str = ""
     numbers: set[int] = field(default_factory=set)
     progress: int = -1
+    sizes: Sizes = field(default_factory=lambda: {BATCH: BATCH_SIZES[0]})
 
     def __str__(self) -> str:
         brick = f"{self.path} ({self.brick})" if self.path else self.brick
-        got = shape_text(self.got) if self.got is not None else ""
+        got = shape_text(self.got, self.sizes) if self.got is not None else ""
         if got and self.needs:
             least = "at least " if self.needs.at_least else ""
-            return f"{brick} gets {got} but takes {least}{shape_text(self.needs.shape)}"
+            return f"{brick} gets {got} but takes {least}{shape_text(self.needs.shape, self.sizes)}"
         message = " ".join(self.message.split()).rstrip(".")
         return f"{brick} cannot take {got}: {message}" if got else f"{brick}: {message}".removeprefix(": ")
 
@@ -55,6 +57,7 @@ def failure_in_forward(
     operation: str,
     operands: list[Tensor],
     progress: int,
+    sizes: Sizes,
 ) -> Failure:
     """What `module` could not do.
 
@@ -66,6 +69,7 @@ def failure_in_forward(
         operation: the operation that failed, empty where none did.
         operands: the tensors that met in it.
         progress: modules that had finished before.
+        sizes: of the symbols of the data.
     """
     needs = required_input(module, got) if got else None
     shapes = [
@@ -76,13 +80,15 @@ def failure_in_forward(
     numbers = {size for shape in shapes for size in shape} | {
         prod(shape[1:]) for shape in shapes if shape[1:]
     }
-    # Multiples of the batch are no sizes of a layer.
-    numbers = {number for number in numbers if number and number % BATCH_SIZES[0]}
-    message = re.sub(rf"\b{BATCH_SIZES[0]}\b", BATCH, str(error))
-    met = [shape_text(tuple(tensor.shape)) for tensor in operands if not isinstance(tensor, nn.Parameter)]
+    # Multiples of a symbol are no sizes of a layer.
+    numbers = {number for number in numbers if number and all(number % size for size in sizes.values())}
+    message = symbol_text(str(error), sizes)
+    met = [
+        shape_text(tuple(tensor.shape), sizes) for tensor in operands if not isinstance(tensor, nn.Parameter)
+    ]
     if needs is None and len(met) > 1:
         got, message = None, f"{operation} does not fit {' and '.join(met)}"
-    return Failure(type(module).__name__, path, message, got, needs, repr(module), numbers, progress)
+    return Failure(type(module).__name__, path, message, got, needs, repr(module), numbers, progress, sizes)
 
 
 def failure_in_constructor(error: BaseException) -> Failure:

@@ -8,26 +8,33 @@ import torch
 from torch import Tensor, nn
 
 from modules.configuration.errors import UserError
+from modules.datamodules.ragged import begins_of, length_of
 from modules.models.parts import parts
 from modules.shapes.shape_failure import FAULTS, Failure, failure_in_constructor
-from modules.shapes.symbols import BATCH_SIZES
+from modules.shapes.symbols import BATCH, Sizes, probe_sizes
 from modules.shapes.trace import Trace
 from modules.tasks.build_task import build_task
 
 
-def run(config: dict[str, Any], batch_size: int = BATCH_SIZES[0]) -> Trace:
-    """Builds the task and runs loss and backward on a batch of `batch_size`.
+def run(config: dict[str, Any], sizes: Sizes | None = None) -> Trace:
+    """Builds the task and runs loss and backward on one batch.
+
+    Args:
+        config: resolved.
+        sizes: of the batch and of what differs from sample to sample; by default those of `probe_sizes`.
 
     Raises:
         Failure: some sizes do not agree.
         UserError: a target may not be built.
     """
     fields = config["data"]["fields"]
+    sizes = probe_sizes(config) if sizes is None else sizes
     num_classes = {name: len(field["classes"]) for name, field in fields.items() if field.get("classes")}
+    num_tokens = {name: field["vocabulary"]["size"] for name, field in fields.items() if _is_text(field)}
     with default_dtype(config):
         task = symbolic_task(config)
         _freeze(task.get_submodule("model"), config["fine_tuning"])
-        trace = Trace(task, symbolic_batch(config, batch_size), num_classes).run()
+        trace = Trace(task, symbolic_batch(config, sizes), num_classes | num_tokens, sizes).run()
     # What counts classes beside the loss, such as a metric, must agree with the data too.
     given = config["task"].get("num_classes")
     if given is not None and num_classes and given not in num_classes.values():
@@ -78,13 +85,24 @@ def _freeze(model: nn.Module, fine_tuning: dict[str, Any]) -> None:
             part.requires_grad_(False)
 
 
-def symbolic_batch(config: dict[str, Any], batch_size: int) -> dict[str, Tensor]:
+def _is_text(field: dict[str, Any]) -> bool:
+    return field.get("vocabulary") is not None
+
+
+def symbolic_batch(config: dict[str, Any], sizes: Sizes) -> dict[str, Tensor]:
     """A batch as training gets it, without data: the shards' fields, and what teachers say of each class."""
-    fields = config["data"]["fields"]
-    batch = {
-        name: torch.empty((batch_size, *field["shape"]), dtype=getattr(torch, field["dtype"]), device="meta")
-        for name, field in fields.items()
-    }
+    fields, batch_size = config["data"]["fields"], sizes[BATCH]
+    is_stream = config["trainer"].get("order", {}).get("kind") == "stream"
+    batch: dict[str, Tensor] = {}
+    for name, field in fields.items():
+        symbols = [size for size in field["shape"] if isinstance(size, str)]
+        shape = [sizes[size] if isinstance(size, str) else size for size in field["shape"]]
+        batch[name] = torch.empty((batch_size, *shape), dtype=getattr(torch, field["dtype"]), device="meta")
+        if symbols:
+            lengths = (batch_size,) if len(symbols) == 1 else (batch_size, len(symbols))
+            batch[length_of(name)] = torch.empty(lengths, dtype=torch.int64, device="meta")
+        if symbols and is_stream:
+            batch[begins_of(name)] = torch.empty((batch_size,), dtype=torch.bool, device="meta")
     if config["teacher"]:
         num_classes = sum(len(field.get("classes") or ()) for field in fields.values())
         batch["teacher"] = torch.empty((batch_size, num_classes), dtype=torch.float32, device="meta")

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from modules.metrics.mean import Mean
 from modules.shapes.convolution_flops import CONVOLUTION_BACKWARD, convolution_backward_flops
 from modules.shapes.shape_failure import FAULTS, Failure, failure_in_forward
-from modules.shapes.symbols import Shape
+from modules.shapes.symbols import Shape, Sizes
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
@@ -71,7 +71,8 @@ class Trace(TorchFunctionMode):
     Args:
         task: the task, built on the meta device.
         batch: fields of one batch on the meta device.
-        num_classes: classes of each field that holds class numbers.
+        num_classes: classes of each field that holds class numbers, tokens of one that holds text.
+        sizes: of the symbols of the data.
 
     Attributes:
         calls: bricks by path, in the order in which they ran.
@@ -82,9 +83,11 @@ class Trace(TorchFunctionMode):
         saved_bytes: what the forward pass keeps for the backward pass, parameters and the batch itself apart.
     """
 
-    def __init__(self, task: nn.Module, batch: dict[str, Tensor], num_classes: dict[str, int]) -> None:
+    def __init__(
+        self, task: nn.Module, batch: dict[str, Tensor], num_classes: dict[str, int], sizes: Sizes
+    ) -> None:
         super().__init__()
-        self.task, self.batch, self.num_classes = task, batch, num_classes
+        self.task, self.batch, self.num_classes, self.sizes = task, batch, num_classes, sizes
         self.calls: dict[str, Call] = {}
         self.edges: dict[tuple[Node, Node], list[Shape]] = {}
         self.sink: Node | None = None
@@ -212,6 +215,8 @@ class Trace(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         name = getattr(func, "__name__", str(func))
         kwargs = kwargs or {}
+        if name == "embedding" and not kwargs.keys() & {"input", "weight"}:
+            self._check_tokens(*args[:2])
         if name in ("cross_entropy", "nll_loss"):
             self._check_classes(*args[:2], **{k: v for k, v in kwargs.items() if k in ("input", "target")})
         try:
@@ -249,7 +254,23 @@ class Trace(TorchFunctionMode):
             progress=self.progress,
         )
 
+    def _check_tokens(self, tokens: Tensor, weight: Tensor) -> None:
+        text = self._origin.get(id(tokens))
+        expected = self.num_classes.get(text.name) if text and text.kind == "field" else None
+        if expected is None or text is None or weight.shape[0] == expected:
+            return
+        path, module, _ = self._stack[-1] if self._stack else ("", self.task, [])
+        raise Failure(
+            type(module).__name__,
+            path,
+            f"has {weight.shape[0]} rows, but {text.name} has {expected} tokens",
+            layout=repr(module),
+            numbers={expected},
+            progress=self.progress,
+        )
+
     def _fault(self, error: Exception, operation: str = "", operands: Any = ()) -> Failure:
         path, module, given = self._stack[-1] if self._stack else ("", self.task, [])
         got = tuple(given[0].shape) if given else None
-        return failure_in_forward(module, path, error, got, operation, list(tensors(operands)), self.progress)
+        operands = list(tensors(operands))
+        return failure_in_forward(module, path, error, got, operation, operands, self.progress, self.sizes)

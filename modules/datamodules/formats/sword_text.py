@@ -44,8 +44,8 @@ def _chapters(folder: Path) -> dict[str, str]:
         (found,) = modules.parse_modules()
         bible = modules.get_bible_from_module(found)
         # pysword unpacks a whole book for every verse of it: a minute for what takes seconds once.
-        unpack = bible._decompressed_text
-        bible._decompressed_text = functools.lru_cache(maxsize=2)(unpack)
+        unpack = bible._decompressed_text  # pyright: ignore
+        bible._decompressed_text = functools.lru_cache(maxsize=2)(unpack)  # pyright: ignore
         books = [book for part in bible.get_structure().get_books().values() for book in part]
         chapters = {}
         for book in books:
