@@ -75,6 +75,7 @@ def merge(found: Sequence[tuple[str, Findings]]) -> Findings:
         named = [("figure", name) for name in findings.metrics]
         named += [("image", image.name) for image in findings.images]
         named += [("chart", chart.name) for chart in findings.charts]
+        named += [("exhibit", exhibit.name) for exhibit in findings.exhibits]
         for kind, name in named:
             if (kind, name) in owners:
                 raise UserError(
@@ -87,6 +88,7 @@ def merge(found: Sequence[tuple[str, Findings]]) -> Findings:
         metrics={name: value for one in parts for name, value in one.metrics.items()},
         images=[image for one in parts for image in one.images],
         charts=[chart for one in parts for chart in one.charts],
+        exhibits=[exhibit for one in parts for exhibit in one.exhibits],
         details=[details for one in parts for details in one.details],
     )
 

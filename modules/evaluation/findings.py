@@ -3,6 +3,7 @@
 metrics.json     figures by name
 images/        a PNG each, and images.json: [{"file", "title", "caption"}] in the report's order
 charts.json      a list of `Chart`
+exhibits/        texts, sounds, strips of images and more, if any: see modules/evaluation/exhibits.py
 """
 
 import json
@@ -13,6 +14,8 @@ from typing import Any, Literal, Protocol
 
 import numpy
 from PIL import Image
+
+from modules.evaluation.exhibits import Exhibit, exhibit_entry
 
 
 @dataclass(frozen=True)
@@ -83,12 +86,14 @@ class Findings:
         metrics: figures by name.
         images: for the report, in order.
         charts: for the report, in order.
+        exhibits: for the report, in order.
         details: with files of their own.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
     images: list[ReportImage] = field(default_factory=list)
     charts: list[Chart] = field(default_factory=list)
+    exhibits: list[Exhibit] = field(default_factory=list)
     details: list[Details] = field(default_factory=list)
 
     def save(self, folder: Path) -> list[Path]:
@@ -108,8 +113,15 @@ class Findings:
             for image, file in zip(self.images, files, strict=True)
         ]
         write_json(entries, folder / "images" / "images.json")
-        kept = [file for one in self.details for file in one.save(folder)]
+        kept = self._save_exhibits(folder / "exhibits") if self.exhibits else []
+        kept += [file for one in self.details for file in one.save(folder)]
         return [folder / "metrics.json", folder / "charts.json", *files, *kept]
+
+    def _save_exhibits(self, folder: Path) -> list[Path]:
+        folder.mkdir()
+        entries = [exhibit_entry(exhibit, folder) for exhibit in self.exhibits]
+        write_json(entries, folder / "exhibits.json")
+        return sorted(folder.iterdir())
 
 
 def write_json(content: Any, file: Path) -> None:

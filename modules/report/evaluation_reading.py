@@ -6,6 +6,7 @@ from typing import Any, get_args, get_type_hints
 import numpy
 
 from modules.evaluation.findings import Chart, Series
+from modules.report.exhibit_reading import read_exhibits
 from modules.report.files import broken, finite, read_beside, read_json
 from modules.report.results import Evaluation, Mistake, ReportImage
 
@@ -34,6 +35,7 @@ def read_evaluation(folder: Path) -> Evaluation:
         metrics=figures,
         images=_read_images(folder / "images" / "images.json"),
         charts=_read_charts(folder / "charts.json"),
+        exhibits=read_exhibits(folder / "exhibits" / "exhibits.json"),
         per_class=_per_class(classes, matrix),
         classes=classes,
         confusion=matrix,

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from modules.configuration.errors import UserError
 from modules.report import charts, confusion, embedded_images, learning_curves, numbers, trade_off
+from modules.report.exhibit_figures import exhibit_figure
 from modules.report.gradient_norm_chart import gradient_norms
 from modules.report.results import Evaluation, Recipe
 from modules.report.results_table import one_metric, score_heading, untrained
@@ -122,6 +123,7 @@ def _evaluated(recipe: Recipe, evaluation: Evaluation) -> dict[str, Any]:
         ],
         "images": [(one, _image(recipe, embedded_images.shown, one.png)) for one in evaluation.images],
         "charts": [(chart, charts.plot(chart)) for chart in evaluation.charts],
+        "exhibits": [exhibit_figure(one) for one in evaluation.exhibits],
         "matrix": confusion.matrix_rows(evaluation),
         "confused": confusion.most_confused(evaluation),
         "class_accuracy": confusion.class_accuracy(evaluation, evaluation.metrics.get("accuracy")),

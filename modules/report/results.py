@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy
 
+from modules.evaluation.exhibits import Exhibit
 from modules.evaluation.findings import Chart
 
 Curve = list[tuple[float, float]]
@@ -73,6 +74,7 @@ class Evaluation:
         metrics: numbers by name: num_samples, and what the learning problem is judged by.
         images: that the evaluation drew.
         charts: that it left as data.
+        exhibits: texts, sounds, strips of images, animations, galleries.
         per_class: accuracy of each class; empty, like the following, where nothing is classified.
         classes: names, in the order of the confusion matrix.
         confusion: counts; a row is the truth, a column the prediction.
@@ -84,6 +86,7 @@ class Evaluation:
     metrics: dict[str, float]
     images: list[ReportImage]
     charts: list[Chart]
+    exhibits: list[Exhibit]
     per_class: dict[str, float]
     classes: list[str]
     confusion: numpy.ndarray

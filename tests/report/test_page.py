@@ -18,11 +18,11 @@ from modules.configuration.errors import UserError
 from modules.report.page import headline, render
 from modules.report.reading import read_recipes
 
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "br", "input"}
 TAGS = {"html", "head", "meta", "title", "style", "body", "nav", "p", "a", "h1", "h2", "h3", "ol", "ul", "li"}
 TAGS |= {"main", "header", "section", "div", "span", "b", "br", "code", "pre", "dl", "dt", "dd", "details"}
 TAGS |= {"summary", "table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "img"}
-TAGS |= {"svg", "g", "line", "circle", "path", "text"}
+TAGS |= {"svg", "g", "line", "circle", "path", "text", "rect", "image", "audio", "label", "input"}
 ATTRIBUTES = {
     "lang",
     "charset",
@@ -37,6 +37,7 @@ ATTRIBUTES = {
     "style",
 }
 ATTRIBUTES |= {"scope", "colspan", "open", "role", "aria-label", "aria-labelledby", "aria-hidden", "xmlns"}
+ATTRIBUTES |= {"controls", "preload", "tabindex", "dir", "for", "type", "width", "height", "stroke"}
 ATTRIBUTES |= {"viewbox", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "d", "text-anchor"}
 HOSTILE = "<script>alert(1)</script>\"><img src=x onerror=alert(1)>' {{ 7*7 }} &amp;"
 
@@ -118,15 +119,17 @@ def test_can_be_read_without_eyes(page: Page) -> None:
     assert levels.count(1) == 1
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
-    for _, attributes in page.elements:
-        target = attributes.get("aria-labelledby") or (attributes.get("href") or "").removeprefix("#")
+    for tag, attributes in page.elements:
+        link = attributes.get("for") or (attributes.get("href") if tag == "a" else None)
+        target = attributes.get("aria-labelledby") or (link or "").removeprefix("#")
         assert not target or target in ids
 
 
 def test_needs_nothing_beside_it(page: Page, text: str) -> None:
     for tag, attributes in page.elements:
         for name in ("src", "href"):
-            assert (attributes.get(name) or "#").startswith(("#", "data:image/")), (tag, attributes)
+            inside = ("#", "data:image/", "data:audio/wav;")
+            assert (attributes.get(name) or "#").startswith(inside), (tag, attributes)
     assert re.findall(r"https?://[^\"' ]+", text) == ["http://www.w3.org/2000/svg"] * len(page.all("svg"))
     assert "url(" not in text and "@import" not in text
     policy = next(meta for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy")
@@ -173,6 +176,21 @@ def test_hostile_names_stay_text(build: Path, edit) -> None:
     shown = json.loads((folder / "images/images.json").read_text())
     shown = [entry | {"title": HOSTILE, "caption": HOSTILE} for entry in shown]
     (folder / "images/images.json").write_text(json.dumps(shown))
+    exhibits = (folder / "exhibits/exhibits.json").read_text()
+    for words in (
+        "Answers",
+        "quelle journ\u00e9e",
+        "a tone",
+        "edges",
+        "second",
+        "Course",
+        "ball",
+        "regions",
+        "Scenes",
+    ):
+        assert f'"{words}"' in exhibits
+        exhibits = exhibits.replace(f'"{words}"', json.dumps(HOSTILE))
+    (folder / "exhibits/exhibits.json").write_text(exhibits)
     plan = yaml.safe_load((build / "plan/net.yaml").read_text())
     plan["data"]["title"] = plan["expected"]["metric"] = HOSTILE
     edit(folder / "metrics.json", {HOSTILE: 0.9})

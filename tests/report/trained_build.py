@@ -15,6 +15,7 @@ from torch.nn import functional
 from modules.evaluation.findings import Chart, Findings, ReportImage, Series
 from modules.models.convolutional.lenet import LeNet
 from modules.models.feedforward.neuron import Neuron
+from tests.report.made_exhibits import exhibits
 
 CLASSES = ["horizontal", "vertical", "diagonal", "blob"]
 SIDE, PER_CLASS, BATCH, EPOCHS = 12, 60, 20, 4
@@ -159,5 +160,6 @@ def _show_logits(folder: Path, model: nn.Module, images: torch.Tensor, labels: t
                 "rows", "Rows", "Mean by row.", "lines", "row", "grey", [Series("mean", means)], log_y=True
             ),
         ],
+        exhibits=exhibits(),
     )
     findings.save(folder)
