@@ -133,7 +133,7 @@ def _size_text(size: int, sizes: Sizes, again: Mapping[str, int]) -> str:
         text = f"{text}/{slope.denominator}"
     # What a stride leaves over is rounding, and no size of its own.
     rest = int(size - slope * sizes[symbol])
-    return f"{text}{rest:+d}" if rest else text
+    return f"({text}{rest:+d})" if rest else text
 
 
 def _changed(sizes: Sizes, symbol: str) -> int:
