@@ -26,6 +26,7 @@ from modules.configuration.schema.phases import trainings
 from modules.shapes.symbolic import default_dtype
 from modules.tasks.build_task import build_task
 from modules.tasks.task import Task
+from tests.batches import batch_of
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -65,29 +66,10 @@ class Built:
         torch.manual_seed(0)
         # In evaluation nothing is random but what a task samples itself: no dropout, no augmentation.
         self.task = build_task(config["model"], config["task"]).eval()
-        self.batch = batch_of(config)
+        self.batch = batch_of(config, NUM_SAMPLES)
 
     def learned(self) -> list[nn.Parameter]:
         return [parameter for parameter in self.task.model.parameters() if parameter.requires_grad]
-
-
-def batch_of(config: dict[str, Any]) -> dict[str, Tensor]:
-    """Samples as the schema has them: of images each pixel the lowest or the highest, of classes any."""
-    generator = torch.Generator().manual_seed(1)
-    batch, num_classes = {}, 0
-    for name, about in config["data"]["fields"].items():
-        dtype, shape = getattr(torch, about["dtype"]), (NUM_SAMPLES, *about["shape"])
-        if about.get("classes"):
-            num_classes = len(about["classes"])
-            batch[name] = torch.randint(0, num_classes, shape, generator=generator).to(dtype)
-        else:
-            highest = 1 if dtype.is_floating_point else 255
-            batch[name] = highest * torch.randint(0, 2, shape, generator=generator).to(dtype)
-    if config["teacher"]:
-        (label,) = (batch[name] for name, about in config["data"]["fields"].items() if about.get("classes"))
-        batch["teacher"] = (5.0 * nn.functional.one_hot(label, num_classes)).log_softmax(dim=1)
-    batch["index"] = torch.arange(NUM_SAMPLES)
-    return batch
 
 
 @pytest.fixture(params=CASES)

@@ -4,9 +4,11 @@ import torch
 from modules.configuration.composition.catalogue import names
 from modules.configuration.composition.compose import compose
 from modules.configuration.errors import UserError
-from modules.configuration.static_analysis.targets import build
 from modules.shapes.mismatch import ShapeError
 from modules.shapes.shape_check import check_shapes
+from modules.shapes.trace import tensors
+from modules.tasks.build_task import build_task
+from tests.batches import LONGEST, batch_of
 from tests.shapes.own_networks import chain, own
 
 
@@ -15,21 +17,24 @@ from tests.shapes.own_networks import chain, own
 def test_every_recipe_agrees_with_what_really_runs(recipe):
     config = compose([f"recipe={recipe}"])
     report = check_shapes(config)
-    model = build(config["model"])
-    seen = {}
-    for path, module in model.named_modules():
+    task = build_task(config["model"], config["task"])
+    seen: dict[str, list[torch.Size]] = {}
+    for path, module in task.named_modules():
         module.register_forward_hook(
-            lambda _, given, output, path=path: seen.update({f"model.{path}": (given[0].shape, output.shape)})
+            lambda _, given, output, path=path: (
+                seen.setdefault(path, [one.shape for one in tensors((given, output))]) and None
+            )
         )
-    task = build(config["task"], model=model)
-    image = torch.randint(0, 256, (3, *config["data"]["fields"]["image"]["shape"]), dtype=torch.uint8)
-    model(task.inputs({"image": image}))
+    task.loss(batch_of(config, 3))
+    sizes = {"batch": 3, **dict.fromkeys(config["data"].get("typical_sizes", {}), LONGEST)}
     assert seen.keys() & {row.path for row in report.rows}
     for row in report.rows:
         assert not row.path.startswith("model.") or task.get_submodule(row.path)
-        if row.path in seen:  # a loss may run more than the model's own forward pass
-            shapes = ["×".join(map(str, shape)).replace("3", "batch", 1) for shape in seen[row.path]]
-            assert [*row.inputs, *row.outputs] == shapes
+        if row.path in seen:
+            texts = [*row.inputs, *row.outputs]
+            told = [[eval(axis.replace("·", "*"), {}, sizes) for axis in text.split("×")] for text in texts]
+            assert told == [list(shape) for shape in seen[row.path]]
+    model = task.get_submodule("model")
     assert report.cost.num_parameters == sum(p.numel() for p in model.parameters())
     assert sum(row.num_parameters for row in report.rows) == report.cost.num_parameters
     assert sum(row.multiply_adds for row in report.rows) == report.cost.multiply_adds

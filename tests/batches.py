@@ -1,0 +1,63 @@
+"""A batch made of a configuration's own schema, without its data."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from modules.datamodules.ragged import begins_of, length_of
+from modules.datamodules.vocabulary import BEGIN, END
+
+LONGEST = 13
+"""The largest size of each symbol; every batch has a sample as long."""
+
+
+def batch_of(config: dict[str, Any], num_samples: int) -> dict[str, Tensor]:
+    """Samples as the schema has them: of images each pixel the lowest or the highest, of classes any.
+
+    Args:
+        config: resolved.
+        num_samples: of the batch.
+    """
+    generator = torch.Generator().manual_seed(1)
+    fields = config["data"]["fields"]
+    batch: dict[str, Tensor] = {}
+    for name, about in fields.items():
+        dtype = getattr(torch, about["dtype"])
+        symbols = [size for size in about["shape"] if isinstance(size, str)]
+        shape = (num_samples, *(LONGEST if isinstance(size, str) else size for size in about["shape"]))
+        if about.get("classes"):
+            batch[name] = torch.randint(0, len(about["classes"]), shape, generator=generator).to(dtype)
+        elif about.get("vocabulary"):
+            batch[name] = torch.randint(4, about["vocabulary"]["size"], shape, generator=generator)
+        else:
+            highest = 1 if dtype.is_floating_point else 255
+            batch[name] = highest * torch.randint(0, 2, shape, generator=generator).to(dtype)
+        if symbols:
+            _shorten(batch, name, len(symbols), about, generator)
+        if symbols and config["trainer"]["order"]["kind"] == "stream":
+            batch[begins_of(name)] = torch.ones(num_samples, dtype=torch.bool)
+    if config["teacher"]:
+        (label,) = (name for name, about in fields.items() if about.get("classes"))
+        num_classes = len(fields[label]["classes"])
+        batch["teacher"] = (5.0 * nn.functional.one_hot(batch[label], num_classes)).log_softmax(dim=1)
+    batch["index"] = torch.arange(num_samples)
+    return batch
+
+
+def _shorten(
+    batch: dict[str, Tensor], name: str, num_symbols: int, about: dict[str, Any], generator: torch.Generator
+) -> None:
+    """Samples of differing size, the first the longest, padded with zeros."""
+    values = batch[name]
+    lengths = torch.randint(5, LONGEST + 1, (len(values), num_symbols), generator=generator)
+    lengths[0] = LONGEST
+    ragged = [axis for axis, size in enumerate(about["shape"], 1) if isinstance(size, str)]
+    for number, axis in enumerate(ragged):
+        steps = torch.arange(LONGEST).view([-1 if one == axis else 1 for one in range(values.ndim)])
+        length = lengths[:, number].view([-1, *[1] * (values.ndim - 1)])
+        if about.get("vocabulary"):
+            values[steps == torch.zeros_like(length)] = BEGIN
+            values[steps == length - 1] = END
+        values *= steps < length
+    batch[length_of(name)] = lengths[:, 0] if num_symbols == 1 else lengths
