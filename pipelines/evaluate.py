@@ -7,7 +7,7 @@ writes build/evaluate/<recipe>/ in one step and adds the figures and images to t
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,15 +80,17 @@ def _evaluate(
     expected_score(findings.metrics, plan)
     split = shards.split("test")
     first = split.read(numpy.arange(min(NUM_EXAMPLES, split.num_samples)))
-    examples = task.inputs({name: torch.from_numpy(array) for name, array in first.items()}).numpy()
+    served, examples = task.served(settings, shards.vocabularies), {}
+    if served is not None:
+        arguments = task.served_inputs({name: torch.from_numpy(array) for name, array in first.items()})
+        examples = dict(zip(served.arguments, (one.numpy() for one in arguments), strict=True))
     provenance = Provenance(
         recipe=plan.name,
         identity=summary["identity"],
         weights=file_hash(trained / "weights.pt"),
         data=split_hashes(shard_hashes(data / settings.name)),
-        input_shape=list(examples.shape[1:]),
-        outputs=task.output_names(settings),
-        output_kind=task.output_kind,
+        inputs=[asdict(one) for one in served.inputs] if served else [],
+        outputs=[asdict(one) for one in served.outputs] if served else [],
     )
     with replaced_folder(out / plan.name) as folder:
         kept = write_outcome(folder, findings, provenance, examples)

@@ -1,16 +1,21 @@
-"""Says what a registered model or an exported program makes of an image: classes, or values by name.
+"""Says what a registered model or an exported program makes of an image, a text, a sound, a clip or numbers.
 
 python -m pipelines.predict model=lenet@champion input=image.png
 python -m pipelines.predict model=lenet@3 input=images/ output=json
-python -m pipelines.predict model=program.pt2 input=image.png
+python -m pipelines.predict model=tweets input="what a day"
+echo "what a day" | python -m pipelines.predict model=tweets input=-
+python -m pipelines.predict model=program.pt2 input=word.wav
 python -m pipelines.predict model=lenet input=image.png output=request |
     curl -d @- -H 'Content-Type: application/json' http://127.0.0.1:5001/invocations
 
-An image is fitted to what the model learned: made grey or colour, its middle cut to the wanted proportions
-and resized, laid on white where it is transparent. It is never inverted: a model that learned white on black
-must be shown white on black.
+What the model takes decides how the input is read. An image is fitted to what the model learned: made grey or
+colour, its middle cut to the wanted proportions and resized, laid on white where it is transparent. It is
+never inverted: a model that learned white on black must be shown white on black. A sound is mono and of the
+model's sample rate; a clip is an animated image or a folder of frames; a text is the argument itself, a .txt
+file or standard input. A model of several inputs takes them in its order, with commas between.
 """
 
+import base64
 import json
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,8 +32,9 @@ class Arguments:
     """
     Args:
         model: name@champion, name@version or the path of a .pt2 file.
-        input: an image or a folder of images.
+        input: a file, a folder of files, a text, or - for standard input.
         output: table for people, json for machines, request = what to send to `mlflow models serve`.
+        out: folder for the images that a model gives: masks, boxes drawn over the input, images.
         top: how many classes to name; a model that gives values shows all of them.
         tracking: where the registry is: a file of conf/tracking or an MLflow URI.
     """
@@ -36,49 +42,96 @@ class Arguments:
     model: str
     input: str
     output: Literal["table", "json", "request"] = "table"
+    out: str | None = None
     top: int = 3
     tracking: str = "sqlite"
 
 
 def main(argv: list[str]) -> None:
-    """Predicts one image or a folder of them."""
+    """Predicts one sample or a folder of them."""
     chosen = arguments(argv, Arguments, __doc__ or "")
     from modules.configuration.errors import UserError
 
     if chosen.top < 1:
         raise UserError(f"top={chosen.top} names no class", "Give 1 or more.")
     program, description = _load(chosen.model, chosen.tracking)
-    import torch
-
-    from modules.registry.user_images import find_images, image_inputs
-
-    files = find_images(Path(chosen.input))
+    rows = _samples(description, chosen.input)
     if chosen.output == "request":
-        print(json.dumps({"inputs": image_inputs(files, description.input_shape).tolist()}))
+        print(json.dumps({"inputs": _request(description, rows)}, ensure_ascii=False))
         return
     results = []
-    for start in range(0, len(files), BATCH_SIZE):
-        group = files[start : start + BATCH_SIZE]
-        images = image_inputs(group, description.input_shape)
-        with torch.inference_mode():
-            answers = program(images).tolist()
-        results += [
-            {"input": str(file)} | _said(row, description, chosen.top)
-            for file, row in zip(group, answers, strict=True)
-        ]
+    # Samples of several sizes are padded to the largest of a batch; of images and clips none may be padded.
+    padded = all(one.kind in ("text", "sound") or not one.symbols for one in description.inputs)
+    size = BATCH_SIZE if padded else 1
+    for start in range(0, len(rows), size):
+        results += _answers(program, description, rows[start : start + size])
+    for result in results:
+        if "classes" in result:
+            result["classes"] = result["classes"][: chosen.top]
+    if chosen.out is not None:
+        from modules.registry.answer_images import write_images
+
+        write_images(results, [[sample.values for sample in row] for row in rows], Path(chosen.out))
     if chosen.output == "json":
         print(json.dumps(results, indent=1, ensure_ascii=False))
     else:
-        _show(results)
+        from modules.registry.answer_table import show
+
+        show(results)
 
 
-def _said(answer: list[float], description: Any, top: int) -> dict[str, Any]:
-    """A row of outputs: the most probable classes, or every value by name."""
-    named = zip(description.outputs, answer, strict=True)
-    if description.output_kind == "values":
-        return {"outputs": dict(named)}
-    ranking = sorted(named, key=lambda pair: -pair[1])[:top]
-    return {"classes": [{"class": name, "probability": value} for name, value in ranking]}
+def _samples(description: Any, given: str) -> list[list[Any]]:
+    """The samples of each input, one row for each answer."""
+    from modules.configuration.errors import UserError
+    from modules.registry.user_inputs import samples_of
+
+    inputs = description.inputs
+    parts = [given] if len(inputs) == 1 else given.split(",")
+    if len(parts) != len(inputs):
+        names = ",".join(one.name for one in inputs)
+        raise UserError(
+            f"the model takes {len(inputs)} inputs, and input names {len(parts)}", f"Give {names}"
+        )
+    found = [samples_of(one, part) for one, part in zip(inputs, parts, strict=True)]
+    if len({len(some) for some in found}) > 1:
+        counts = " and ".join(str(len(some)) for some in found)
+        raise UserError(f"the inputs hold {counts} samples", "Give as many of each")
+    return [list(row) for row in zip(*found, strict=True)]
+
+
+def _answers(program: Any, description: Any, rows: list[list[Any]]) -> list[dict[str, Any]]:
+    from modules.configuration.errors import UserError
+    from modules.registry.answering import batch, run, say
+
+    plain = description.to_plain()
+    try:
+        tensors = [
+            tensor
+            for place, one in enumerate(plain["inputs"])
+            for tensor in batch(one, [row[place].values for row in rows])
+        ]
+    except ValueError as error:
+        raise UserError(str(error), "Give it as the model takes it") from error
+    try:
+        outputs = run(program, tensors)
+    except (AssertionError, RuntimeError) as error:
+        sizes = ", ".join(str(list(tensor.shape)) for tensor in tensors)
+        raise UserError(f"the model cannot take inputs of the sizes {sizes}", "Give larger ones") from error
+    said = say(plain, tensors, outputs)
+    labels = [", ".join(sample.label for sample in row) for row in rows]
+    return [{"input": label} | answer for label, answer in zip(labels, said, strict=True)]
+
+
+def _request(description: Any, rows: list[list[Any]]) -> Any:
+    """The samples as MLflow's server takes them: texts, a file's bytes in base64, or numbers."""
+    columns = {one.name: [_sent(row[place]) for row in rows] for place, one in enumerate(description.inputs)}
+    return columns if len(columns) > 1 else next(iter(columns.values()))
+
+
+def _sent(sample: Any) -> Any:
+    if isinstance(sample.request, bytes):
+        return base64.b64encode(sample.request).decode()
+    return sample.values.tolist() if sample.request is None else sample.request
 
 
 def _load(model: str, tracking: str) -> tuple[Any, Any]:
@@ -102,32 +155,6 @@ def _tracking_settings(tracking: str) -> dict[str, Any]:
     if "://" in tracking:
         return compose(["tracking=server"])["tracking"] | {"uri": tracking}
     return compose([f"tracking={tracking}"])["tracking"]
-
-
-def _show(results: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, padding=(0, 1))
-    are_classes = "classes" in results[0]
-    headings = ("image", "class", "probability") if are_classes else ("image", "output", "value")
-    for heading, side in zip((*headings, ""), ("left", "left", "right", "left"), strict=True):
-        table.add_column(heading, justify=side, overflow="fold")  # pyright: ignore[reportArgumentType]
-    for result in results:
-        name = Path(result["input"]).name
-        rows = (
-            [
-                (entry["class"], f"{entry['probability']:.1%}", "█" * round(20 * entry["probability"]))
-                for entry in result["classes"]
-            ]
-            if are_classes
-            else [(output, f"{value:.4g}", "") for output, value in result["outputs"].items()]
-        )
-        for output, value, bar in rows:
-            table.add_row(Text(name), Text(output), value, Text(bar, "cyan"))
-            name = ""
-    Console().print(table)
 
 
 if __name__ == "__main__":

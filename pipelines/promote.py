@@ -70,6 +70,7 @@ def main(argv: list[str]) -> None:
 
 def _promote(registry: Any, plan: Plan, weights: Path, outcome: Any, data: Path) -> Any:
     from modules.configuration.errors import UserError
+    from modules.datamodules.shard_set import ShardSet
     from modules.registry.promotion import promote
     from modules.registry.stored_weights import load_weights
     from modules.tasks.build_task import build_task
@@ -82,7 +83,19 @@ def _promote(registry: Any, plan: Plan, weights: Path, outcome: Any, data: Path)
         )
     task = build_task(plan.model, plan.task)
     load_weights(task.model, weights)
-    return promote(registry, plan, task, outcome, run_id, lambda version: _score(plan, version, data))
+    served = task.served(plan.data, ShardSet.open(data / plan.dataset, plan.data).vocabularies)
+    if served is None or not outcome.provenance.inputs:
+        raise _nothing_served(plan)
+    return promote(registry, plan, task, served, outcome, run_id, lambda version: _score(plan, version, data))
+
+
+def _nothing_served(plan: Plan) -> Exception:
+    from modules.configuration.errors import UserError
+
+    task = plan.task["_target_"].rpartition(".")[2]
+    return UserError(
+        f"{plan.name} serves nothing: the task {task} has no `served`", "There is nothing to promote."
+    )
 
 
 def _score(plan: Plan, version: Path, data: Path) -> float:

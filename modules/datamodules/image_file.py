@@ -19,22 +19,35 @@ def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray
     Raises:
         UserError: if the file is no image.
     """
-    try:
-        with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened)
-            if image.has_transparency_data and channels != 4:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            image = _eight_bits(image).convert(MODES[channels])
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise UserError(f"{path} is no image that can be read ({reason})", "Repair or remove it") from error
-    fitted = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+    fitted = ImageOps.fit(_opened(path, channels), (width, height), Image.Resampling.BILINEAR)
     return np.asarray(fitted).reshape(height, width, channels).transpose(2, 0, 1)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey levels of 16 bits scaled to 0..255, where Pillow would cut off what is above 255."""
-    if not image.mode.startswith("I;16"):
-        return image
-    return Image.fromarray((np.asarray(image).astype(np.uint32) // 257).astype(np.uint8))
+def read_whole_image(path: Path, channels: int) -> np.ndarray:
+    """The same in its own size.
+
+    Raises:
+        UserError: if the file is no image.
+    """
+    pixels = np.asarray(_opened(path, channels))
+    return pixels.reshape(*pixels.shape[:2], channels).transpose(2, 0, 1)
+
+
+def eight_bits(image: Image.Image, channels: int) -> Image.Image:
+    """An image made grey or colour, laid on white where it is transparent and no alpha is wanted."""
+    if image.has_transparency_data and channels != 4:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    if image.mode.startswith("I;16"):
+        # Pillow would cut off what is above 255.
+        image = Image.fromarray((np.asarray(image).astype(np.uint32) // 257).astype(np.uint8))
+    return image.convert(MODES[channels])
+
+
+def _opened(path: Path, channels: int) -> Image.Image:
+    try:
+        with Image.open(path) as opened:
+            return eight_bits(ImageOps.exif_transpose(opened), channels)
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise UserError(f"{path} is no image that can be read ({reason})", "Repair or remove it") from error

@@ -29,7 +29,8 @@ from modules.evaluation.classification_plots import plot_confusion, plot_mistake
 from modules.evaluation.filter_images import first_layer_filters
 from modules.evaluation.findings import Findings, write_json
 from modules.evaluation.predictions import Predictions, predict
-from modules.tasks.task import Task
+from modules.tasks.classification import Classification
+from modules.tasks.optional_methods import NamesClasses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ class ClassificationEvaluator:
     def __init__(self, batch_size: int = 500) -> None:
         self.batch_size = batch_size
 
-    def evaluate(self, task: Task, data: ShardSet, plan: Plan) -> Findings:
+    def evaluate(self, task: Classification, data: ShardSet, plan: Plan) -> Findings:
         """Figures of a classifier.
 
         Raises:
@@ -97,14 +98,14 @@ class ClassificationEvaluator:
         return Findings({"accuracy": found.accuracy, "loss": found.loss}, details=[details])
 
 
-def predictions_of_test(task: Task, data: ShardSet, plan: Plan, batch_size: int) -> Predictions:
+def predictions_of_test(task: NamesClasses, data: ShardSet, plan: Plan, batch_size: int) -> Predictions:
     """What a classifier makes of the test split.
 
     Raises:
         UserError: there is not exactly one field with classes, the split is empty or a label is no class.
     """
     loader = EvaluationLoader(data.split("test"), batch_size)
-    return predict(task.served().eval(), task.inputs, loader, label_field(plan.data.fields))
+    return predict(task.probabilities, loader, label_field(plan.data.fields))
 
 
 def label_field(fields: Mapping[str, FieldSettings]) -> str:

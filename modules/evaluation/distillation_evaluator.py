@@ -16,7 +16,7 @@ from modules.datamodules.shard_set import ShardSet
 from modules.evaluation.classification_evaluator import label_field, predictions_of_test
 from modules.evaluation.findings import Chart, Findings, Series
 from modules.evaluation.predictions import Predictions
-from modules.tasks.task import Task
+from modules.tasks.optional_methods import NamesClasses
 
 _BIASES = [step / 4 for step in range(49)]
 
@@ -37,7 +37,7 @@ class DistillationEvaluator:
     def __init__(self, batch_size: int = 500) -> None:
         self.batch_size = batch_size
 
-    def evaluate(self, task: Task, data: ShardSet, plan: Plan) -> Findings:
+    def evaluate(self, task: NamesClasses, data: ShardSet, plan: Plan) -> Findings:
         """A curve of accuracy over bias, and its best; nothing where training left no class out."""
         if not plan.trainer.without_classes:
             return Findings()

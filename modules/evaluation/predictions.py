@@ -69,16 +69,14 @@ class Predictions:
 
 
 def predict(
-    probabilities: Callable[[Tensor], Tensor],
-    inputs: Callable[[dict[str, Tensor]], Tensor],
+    probabilities: Callable[[dict[str, Tensor]], Tensor],
     batches: Iterable[dict[str, Tensor]],
     label: str,
 ) -> Predictions:
     """Run a classifier over a split.
 
     Args:
-        probabilities: from inputs to the probability of each class, [batch, num_classes].
-        inputs: from a batch of raw fields to the classifier's inputs.
+        probabilities: from a batch of raw fields to the probability of each class, [batch, num_classes].
         batches: the split in order, with the samples' numbers as `index`.
         label: the field with the true class.
 
@@ -88,7 +86,7 @@ def predict(
     found: list[tuple[Tensor, Tensor, Tensor]] = []
     with torch.inference_mode():
         for batch in batches:
-            found.append((probabilities(inputs(batch)), batch[label], batch["index"]))
+            found.append((probabilities(batch), batch[label], batch["index"]))
     if not found:
         raise UserError("the test split holds no sample", "Give the dataset a larger test split.")
     predictions = Predictions(*(torch.cat(parts) for parts in zip(*found, strict=True)))

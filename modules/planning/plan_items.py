@@ -15,7 +15,7 @@ from modules.configuration.composition.key_locations import CONF, shown
 from modules.configuration.composition.recipes import recipe_files
 from modules.configuration.errors import UserError
 from modules.configuration.plans.code_rings import CARRYING_ROOTS, carrying_code
-from modules.configuration.static_analysis.class_attributes import validation_metrics
+from modules.configuration.static_analysis.class_attributes import serves, validation_metrics
 from modules.configuration.static_analysis.code_fingerprint import code_fingerprint
 from modules.configuration.static_analysis.definitions import ROOT
 from modules.configuration.yaml_files import to_yaml
@@ -74,7 +74,7 @@ def plan_recipe(name: str) -> Planned:
     }
     code = [path for run in plan.all_runs for path in run.code.files]
     inputs = [*_layers(places), *_paths(evaluating), *(ROOT / path for path in code)]
-    return Planned(files, inputs, inputs_of(config))
+    return Planned(files, inputs, inputs_of(config) | {"serves": serves(config["task"]["_target_"])})
 
 
 def plan_space(name: str) -> Planned:

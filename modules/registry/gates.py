@@ -27,11 +27,28 @@ class Gate:
 
 
 @dataclass(frozen=True)
-class Signature:
-    """What a model takes and gives: shape of one sample, and the name of each output."""
+class Port:
+    """An input or output as callers see it.
 
-    input_shape: tuple[int, ...]
-    outputs: tuple[str, ...]
+    Attributes:
+        kind: what it is, see `modules.tasks.served`; empty of versions that do not say it.
+        shape: of one sample; a name for a size that differs.
+        names: of classes or values, or what else must be the same: a sample rate, a vocabulary's hash.
+        name: what it is called; of an only one it does not matter.
+    """
+
+    kind: str
+    shape: tuple[int | str, ...]
+    names: tuple[str, ...] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a model takes and gives."""
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
 
 
 @dataclass(frozen=True)
@@ -111,16 +128,49 @@ def served_equals_eager(
 
 def signature_holds(challenger: Signature, champion: Signature | None) -> Gate:
     """Whoever calls the champion can call the challenger: same inputs, same outputs in the same order."""
-    name, takes = "signature", f"{list(challenger.input_shape)} to {len(challenger.outputs)} outputs"
+    name = "signature"
+    takes = f"{_shapes(challenger.inputs)} to {_counted(challenger.outputs)}"
     if champion is None:
         return Gate(name, True, f"{takes}, the first")
-    if challenger.input_shape != champion.input_shape:
-        return Gate(
-            name, False, f"takes {list(challenger.input_shape)}, the champion {list(champion.input_shape)}"
-        )
-    if challenger.outputs != champion.outputs:
-        return Gate(name, False, f"outputs differ from the champion's: {_difference(challenger, champion)}")
+    for challenging, reigning, verb in (
+        (challenger.inputs, champion.inputs, "takes"),
+        (challenger.outputs, champion.outputs, "gives"),
+    ):
+        if not _same_kinds(challenging, reigning):
+            ours, theirs = _kinds(challenging), _kinds(reigning)
+            return Gate(name, False, f"{verb} {ours}, the champion {theirs}")
+        for one, other in zip(challenging, reigning, strict=True):
+            if one.names != other.names:
+                what = "outputs" if verb == "gives" else one.name or one.kind
+                return Gate(name, False, f"{what} differ from the champion's: {_difference(one, other)}")
     return Gate(name, True, f"{takes}, as the champion")
+
+
+def _shapes(ports: Sequence[Port]) -> str:
+    return " and ".join(str(list(port.shape)) for port in ports)
+
+
+def _same_kinds(ours: Sequence[Port], theirs: Sequence[Port]) -> bool:
+    several = len(ours) > 1
+    return len(ours) == len(theirs) and all(
+        one.shape == other.shape
+        and (one.kind == other.kind or not one.kind or not other.kind)
+        and (one.name == other.name or not several)
+        for one, other in zip(ours, theirs, strict=True)
+    )
+
+
+def _kinds(ports: Sequence[Port]) -> str:
+    names = [f"{port.name}: " if len(ports) > 1 else "" for port in ports]
+    return " and ".join(
+        f"{name}{port.kind} {list(port.shape)}".strip() for name, port in zip(names, ports, strict=True)
+    )
+
+
+def _counted(ports: Sequence[Port]) -> str:
+    if len(ports) == 1 and ports[0].kind in ("classes", "values"):
+        return f"{len(ports[0].names)} outputs"
+    return " and ".join(port.kind for port in ports)
 
 
 def reaches_expected(score: Score, bound: float) -> Gate:
@@ -138,9 +188,9 @@ def becomes_champion(gates: Sequence[Gate]) -> bool:
     return bool(binding) and all(gate.passed for gate in binding)
 
 
-def _difference(challenger: Signature, champion: Signature) -> str:
-    if sorted(challenger.outputs) == sorted(champion.outputs):
+def _difference(challenger: Port, champion: Port) -> str:
+    if sorted(challenger.names) == sorted(champion.names):
         return "another order"
-    new = [name for name in challenger.outputs if name not in champion.outputs]
-    gone = [name for name in champion.outputs if name not in challenger.outputs]
+    new = [name for name in challenger.names if name not in champion.names]
+    gone = [name for name in champion.names if name not in challenger.names]
     return f"new {new or 'none'}, gone {gone or 'none'}"

@@ -2,15 +2,16 @@
 
 metrics.json     figures by name
 provenance.json  what it is of, see `Provenance`
-examples.npy     inputs of the first samples, as the model takes them
+examples.npz     the first samples as the served module takes them; not there where nothing is served
 images/, charts.json and more      what the report shows, see modules/evaluation
 """
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy
 
@@ -27,18 +28,17 @@ class Provenance:
         identity: of the run that trained the weights.
         weights: sha256 of the file of weights.
         data: hash of each split's shards.
-        input_shape: shape of one sample as the model takes it.
-        outputs: name of each output that is served.
-        output_kind: probabilities of classes, or values; see `Task`.
+        inputs: what the served module takes, see `modules.tasks.served`; plain, and empty like the following
+            where nothing is served.
+        outputs: what it gives.
     """
 
     recipe: str
     identity: str
     weights: str
     data: dict[str, str]
-    input_shape: list[int]
-    outputs: list[str]
-    output_kind: Literal["classes", "values"]
+    inputs: list[dict[str, Any]]
+    outputs: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ class Outcome:
     Attributes:
         provenance: what it is of.
         metrics: figures by name.
-        examples: inputs of the first samples, as the model takes them.
+        examples: the first samples by the names of the served module's arguments, in their order.
     """
 
     provenance: Provenance
     metrics: dict[str, float]
-    examples: numpy.ndarray
+    examples: dict[str, numpy.ndarray]
 
 
 def split_hashes(shards: dict[str, list[str]]) -> dict[str, str]:
@@ -85,7 +85,7 @@ def read_outcome(folder: Path) -> Outcome:
     try:
         metrics = json.loads((folder / "metrics.json").read_text())
         provenance = Provenance(**json.loads((folder / "provenance.json").read_text()))
-        examples = numpy.load(folder / "examples.npy", allow_pickle=False)
+        examples = _read_examples(folder / "examples.npz") if provenance.inputs else {}
         figures = {name: float(value) for name, value in metrics.items()}
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing", again) from error
@@ -94,8 +94,13 @@ def read_outcome(folder: Path) -> Outcome:
     return Outcome(provenance, figures, examples)
 
 
+def _read_examples(file: Path) -> dict[str, numpy.ndarray]:
+    with numpy.load(file, allow_pickle=False) as found:
+        return dict(found)
+
+
 def write_outcome(
-    folder: Path, findings: Findings, provenance: Provenance, examples: numpy.ndarray
+    folder: Path, findings: Findings, provenance: Provenance, examples: Mapping[str, numpy.ndarray]
 ) -> list[Path]:
     """Everything into an empty folder.
 
@@ -103,5 +108,6 @@ def write_outcome(
         The files that the run's tracker keeps as well.
     """
     write_json(asdict(provenance), folder / "provenance.json")
-    numpy.save(folder / "examples.npy", examples, allow_pickle=False)
+    if examples:
+        numpy.savez(folder / "examples.npz", allow_pickle=False, **examples)  # pyright: ignore[reportArgumentType]
     return findings.save(folder)

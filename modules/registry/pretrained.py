@@ -33,6 +33,7 @@ from modules.registry.outcome import file_hash
 from modules.registry.stored_weights import load_weights, version_weights
 from modules.registry.versions import PROGRAM, Registry, Version
 from modules.tasks.build_task import build_task
+from modules.tasks.optional_methods import NamesClasses
 from modules.tasks.task import Task
 from modules.training.initial_weights import nothing_fits, read_weights
 from modules.weights.fitting import compare
@@ -138,7 +139,7 @@ def _teacher(reference: str, config: dict[str, Any]) -> tuple[str, Load]:
                 program, _ = load_program(folder / PROGRAM)
                 return _task(read_trained(folder / "plan.yaml")), program
 
-        classes, digest = list(version.signature.outputs), _digest(version.tags["files"])
+        classes, digest = list(version.signature.outputs[0].names), _digest(version.tags["files"])
     else:
         weights = _trained(reference, "teacher")
         of_teacher = _plan_of(weights)
@@ -149,12 +150,9 @@ def _teacher(reference: str, config: dict[str, Any]) -> tuple[str, Load]:
             return task, None
 
         with torch.device("meta"):
-            output_kind = _task(of_teacher).output_kind
-        if output_kind != "classes":
-            raise UserError(
-                f"teacher={reference} answers with {output_kind}, not with classes",
-                "Take a trained classifier",
-            )
+            names_classes = isinstance(_task(of_teacher), NamesClasses)
+        if not names_classes:
+            raise UserError(f"teacher={reference} does not answer with classes", "Take a trained classifier")
         # Other images for the same weights are another teacher.
         made_by = [file_hash(weights), of_teacher["model"], of_teacher["task"]]
         classes, digest = _classes(of_teacher), _digest(json.dumps(made_by, sort_keys=True))
@@ -174,8 +172,11 @@ def _log_probabilities(load: Load, config: dict[str, Any], shards: Path) -> nump
     found = []
     with torch.inference_mode():
         for batch in EvaluationLoader(split, _BATCH_SIZE):
-            inputs = task.inputs(batch)
-            answer = program(inputs) if program is not None else task.served()(inputs)
+            if program is not None:
+                answer = program(*task.served_inputs(batch))
+            else:
+                assert isinstance(task, NamesClasses)
+                answer = task.probabilities(batch)
             found.append(answer.clamp_min(torch.finfo(answer.dtype).tiny).log())
     return torch.cat(found).double().numpy()
 
@@ -211,7 +212,7 @@ def _trained(reference: str, key: str) -> Path:
 def _registered(reference: str, config: dict[str, Any]) -> tuple[Registry, Version]:
     registry = Registry(config["tracking"])
     version = registry.resolve(reference)
-    if not {"files", "input_shape"} <= version.tags.keys():
+    if not version.is_promoted:
         raise UserError(
             f"{version.name} version {version.number} was registered by other means than promote",
             "Name another version, or its file of weights",

@@ -7,7 +7,7 @@ is registered once.
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,9 +25,12 @@ from modules.registry.gates import (
     signature_holds,
 )
 from modules.registry.outcome import Outcome
-from modules.registry.versions import Registry, Version
+from modules.registry.versions import Registry, Version, signature_tag
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from modules.tasks.served import Served
     from modules.tasks.task import Task
 
 Rescore = Callable[[Path], float]
@@ -71,6 +74,7 @@ def promote(
     registry: Registry,
     plan: Plan,
     task: "Task",
+    served: "Served",
     outcome: Outcome,
     run_id: str,
     rescore: Rescore,
@@ -81,6 +85,7 @@ def promote(
         registry: where to.
         plan: the recipe's plan.
         task: with its trained weights.
+        served: by it.
         outcome: its evaluation.
         run_id: MLflow's id of the run that trained it.
         rescore: how a champion evaluated on other data is measured on this data.
@@ -91,7 +96,7 @@ def promote(
     name, identity, metric = plan.name, outcome.provenance.identity, plan.expected.metric
     test = outcome.provenance.data["test"]
     score = Score(metric, expected_score(outcome.metrics, plan), test, plan.expected.mode)
-    version = registry.find(name, identity) or _register(registry, plan, task, outcome, run_id)
+    version = registry.find(name, identity) or _register(registry, plan, task, served, outcome, run_id)
     champion = registry.champion(name)
     if champion is not None and champion.number == version.number:
         champion = None  # someone moved the alias by hand: no one to compare with
@@ -101,7 +106,7 @@ def promote(
     )
     gates = [
         beats_champion(score, known_score, why_no_champion=why_not),
-        _served(registry, version, task, outcome),
+        _served(registry, version, served, outcome),
         signature,
         reaches_expected(score, plan.expected.bound),
     ]
@@ -113,7 +118,9 @@ def promote(
     return Promotion(version, new=True, champion=becomes_champion(gates), previous=previous, gates=gates)
 
 
-def _register(registry: Registry, plan: Plan, task: "Task", outcome: Outcome, run_id: str) -> Version:
+def _register(
+    registry: Registry, plan: Plan, task: "Task", served: "Served", outcome: Outcome, run_id: str
+) -> Version:
     import torch
 
     from modules.registry.export import Description, export_program
@@ -121,24 +128,23 @@ def _register(registry: Registry, plan: Plan, task: "Task", outcome: Outcome, ru
 
     provenance = outcome.provenance
     name, identity = plan.name, provenance.identity
-    description = Description(
-        name, identity, tuple(provenance.input_shape), tuple(provenance.outputs), provenance.output_kind
+    description = Description.from_plain(
+        {"name": name, "identity": identity, "inputs": provenance.inputs, "outputs": provenance.outputs}
     )
     # Two samples: torch.export takes a batch of one for a size that never changes.
-    example = outcome.examples[[0, -1]]
-    program = export_program(task.served(), torch.from_numpy(example))
+    examples = {name: array[[0, -1]] for name, array in outcome.examples.items()}
+    program = export_program(served, [torch.from_numpy(array) for array in examples.values()])
     run_tags = registry.run_tags(run_id)
     model_id = registry.start_model(name, identity, run_id)
     with tempfile.TemporaryDirectory(prefix="trainyard-") as scratch:
         folder = Path(scratch) / "model"
         files = package(
-            program, task.model.state_dict(), description, example, plan, run_id, model_id, folder
+            program, task.model.state_dict(), description, examples, plan, run_id, model_id, folder
         )
         tags = {
             "identity": identity,
             "files": files,
-            "input_shape": json.dumps(provenance.input_shape),
-            "outputs": json.dumps(provenance.outputs, ensure_ascii=False),
+            "signature": signature_tag(provenance.inputs, provenance.outputs),
             "dataset": plan.dataset,
             **{f"data.{split}": value for split, value in provenance.data.items()},
             **{f"test.{figure}": repr(value) for figure, value in outcome.metrics.items()},
@@ -147,17 +153,26 @@ def _register(registry: Registry, plan: Plan, task: "Task", outcome: Outcome, ru
         return registry.register(name, folder, run_id, model_id, tags)
 
 
-def _served(registry: Registry, version: Version, task: "Task", outcome: Outcome) -> Gate:
+def _served(registry: Registry, version: Version, served: "Served", outcome: Outcome) -> Gate:
     """The registered files, fetched and loaded as a server does it, against the model itself."""
     import torch
 
+    from modules.registry.answering import run
     from modules.registry.model_package import serve
 
+    arguments = [torch.from_numpy(array) for array in outcome.examples.values()]
     with registry.fetched(version) as folder:
-        served = serve(folder, outcome.examples)
-    with torch.inference_mode():
-        eager = task.served().eval()(torch.from_numpy(outcome.examples))
-    return served_equals_eager(served.tolist(), eager.tolist())
+        answers = serve(folder, arguments)
+    eager = run(served.module.eval(), arguments)
+    return served_equals_eager(_rows(answers), _rows(eager))
+
+
+def _rows(outputs: "Sequence[Tensor]") -> list[list[float]]:
+    """All numbers that are given of each sample."""
+    return [
+        [number for row in rows for number in row.double().flatten().tolist()]
+        for rows in zip(*outputs, strict=True)
+    ]
 
 
 def _score(

@@ -1,7 +1,7 @@
 """The registry: MLflow's registered models, whose versions are exported programs.
 
 A registered model has the recipe's name; a version is one identity. Its tags say what the gates need:
-identity, hash of each file, input shape, outputs, hash of the test split and the scores on it. A version
+identity, hash of each file, inputs and outputs, hash of the test split and the scores on it. A version
 comes into being with all of these in one step, so that an interrupted promotion leaves nothing that looks
 complete.
 """
@@ -9,7 +9,7 @@ complete.
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,7 +18,7 @@ from typing import Any
 
 from modules.configuration.errors import UserError
 from modules.configuration.names import check_name, suggest
-from modules.registry.gates import Score, Signature
+from modules.registry.gates import Port, Score, Signature
 from modules.tracking.store import SQLITE, absolute_settings, find_run, open_store
 
 CHAMPION = "champion"
@@ -48,9 +48,19 @@ class Version:
 
     @property
     def signature(self) -> Signature:
-        # Classifiers were once registered with `classes` alone.
-        outputs = self.tags["outputs"] if "outputs" in self.tags else self.tags["classes"]
-        return Signature(tuple(json.loads(self.tags["input_shape"])), tuple(json.loads(outputs)))
+        if "signature" in self.tags:
+            found = json.loads(self.tags["signature"])
+            inputs, outputs = (tuple(map(_port, found[side])) for side in ("inputs", "outputs"))
+            return Signature(inputs, outputs)
+        # Before 0.3.0 there was one input, of which the shape was said; classifiers once had `classes` alone.
+        names = tuple(json.loads(self.tags["outputs"] if "outputs" in self.tags else self.tags["classes"]))
+        shape = tuple(json.loads(self.tags["input_shape"]))
+        return Signature((Port("", shape),), (Port("", (len(names),), names),))
+
+    @property
+    def is_promoted(self) -> bool:
+        """Whether `promote` registered it, and not other means."""
+        return "files" in self.tags and bool({"signature", "input_shape"} & self.tags.keys())
 
     def score(self, metric: str) -> Score | None:
         """Its score on the test split it was evaluated on; None where that metric was not measured."""
@@ -236,6 +246,32 @@ class Registry:
                 f"the tracker {self.uri} does not do its part: {reason}",
                 "Start it, or set tracking.uri, and repeat the command: it goes on where it stopped.",
             ) from error
+
+
+def signature_tag(inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]) -> str:
+    """What callers of a model see of it, as a tag: vocabularies by their hashes.
+
+    Args:
+        inputs: plain, see `modules.tasks.served`.
+        outputs: likewise.
+    """
+    sides = {"inputs": [_plain_port(one) for one in inputs], "outputs": [_plain_port(one) for one in outputs]}
+    return json.dumps(sides, ensure_ascii=False)
+
+
+def _plain_port(one: Mapping[str, Any]) -> dict[str, Any]:
+    names = list(one.get("classes", ()))
+    if one["vocabulary"] is not None:
+        names.append(
+            f"vocabulary {sha256(json.dumps(one['vocabulary'], sort_keys=True).encode()).hexdigest()}"
+        )
+    if one.get("sample_rate_hz") is not None:
+        names.append(f"{one['sample_rate_hz']} samples/s")
+    return {"kind": one["kind"], "shape": list(one["shape"]), "names": names, "name": one["name"]}
+
+
+def _port(plain: Mapping[str, Any]) -> Port:
+    return Port(plain["kind"], tuple(plain["shape"]), tuple(plain["names"]), plain["name"])
 
 
 def file_hashes(folder: Path) -> str:

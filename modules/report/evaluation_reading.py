@@ -31,6 +31,7 @@ def read_evaluation(folder: Path) -> Evaluation:
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise broken(folder, "holds metrics or a confusion matrix of another form") from error
     filters_path, provenance = folder / "filters.npy", folder / "provenance.json"
+    made_by = read_json(provenance, ("identity",)) if provenance.is_file() else {"identity": ""}
     return Evaluation(
         metrics=figures,
         images=_read_images(folder / "images" / "images.json"),
@@ -41,7 +42,8 @@ def read_evaluation(folder: Path) -> Evaluation:
         confusion=matrix,
         mistakes=_read_mistakes(folder / "mistakes"),
         filters=_read_filters(filters_path) if filters_path.is_file() else None,
-        identity=str(read_json(provenance, ("identity",))["identity"]) if provenance.is_file() else "",
+        identity=str(made_by["identity"]),
+        takes=", ".join(str(one["kind"]) for one in made_by.get("inputs", []) if isinstance(one, dict)),
     )
 
 

@@ -33,6 +33,7 @@ def _read_recipe(build: Path, plan_path: Path) -> Recipe:
     for section, keys in (
         ("data", ("name",)),
         ("model", ("_target_",)),
+        ("task", ("_target_",)),
         ("expected", ("metric",)),
         ("cost", ("num_parameters", "multiply_adds")),
     ):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy
 
+from modules.configuration.static_analysis.class_attributes import serves
 from modules.evaluation.exhibits import Exhibit
 from modules.evaluation.findings import Chart
 
@@ -81,6 +82,7 @@ class Evaluation:
         mistakes: the worst first.
         filters: weights of the first layer, [filters, channels, height, width].
         identity: of the run whose weights these are; empty where it isn't known.
+        takes: the kind of what it serves takes, see `modules.tasks.served`; empty where nothing is served.
     """
 
     metrics: dict[str, float]
@@ -93,6 +95,7 @@ class Evaluation:
     mistakes: list[Mistake]
     filters: numpy.ndarray | None
     identity: str
+    takes: str
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,11 @@ class Recipe:
     @property
     def model(self) -> str:
         return str(self.plan["model"]["_target_"]).rpartition(".")[2]
+
+    @property
+    def serves(self) -> bool:
+        """Whether there is anything to register."""
+        return serves(str(self.plan["task"]["_target_"]))
 
     @property
     def metric(self) -> str:
@@ -188,4 +196,4 @@ class Recipe:
             return "not trained yet"
         if self.evaluation is None:
             return "not evaluated yet"
-        return "" if self.promotion else "not registered yet"
+        return "" if self.promotion or not self.serves else "not registered yet"

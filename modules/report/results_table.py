@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+_EXAMPLES = {
+    "image": "image.png",
+    "text": "'what a day'",
+    "sound": "sound.wav",
+    "clip": "clip.gif",
+    "vector": "numbers.json",
+}
+"""What `predict` might be given, by what a model takes."""
+
+
 def score_heading(recipes: list[Recipe]) -> str:
     """What the scores are called: by their metric if all recipes share it."""
     return f"test {numbers.spoken(recipes[0].metric)}" if one_metric(recipes) else "test score"
@@ -30,7 +40,9 @@ def untrained(recipes: list[Recipe]) -> tuple[str, str] | None:
         return None
     more = "more " if len(names) < len(recipes) else ""
     count = f"{len(names)} {more}recipe{'s' if len(names) > 1 else ''}"
-    return f"{count}: {', '.join(names)}", f"dvc repro {shlex.quote(f'promote@{names[0]}')}"
+    first = next(recipe for recipe in recipes if recipe.training is None)
+    verb = "promote" if first.serves else "evaluate"
+    return f"{count}: {', '.join(names)}", f"dvc repro {shlex.quote(f'{verb}@{first.name}')}"
 
 
 def closing_table(recipes: list[Recipe]) -> "Table":
@@ -102,16 +114,12 @@ def next_commands(recipes: list[Recipe]) -> list[tuple[str, str]]:
         ("override", f"{train} recipe={example} optimizer.lr=0.002"),
         ("sweep", f"{train} -m recipe={example} optimizer.lr=0.0005,0.001,0.002"),
     ]
-    champions = [
-        recipe.promotion.model for recipe in recipes if recipe.promotion and recipe.promotion.champion
-    ]
-    if champions:
-        commands.append(
-            (
-                "predict",
-                f"python -m pipelines.predict model={shlex.quote(champions[-1])}@champion input=image.png",
-            )
-        )
+    champions = [recipe for recipe in recipes if recipe.promotion and recipe.promotion.champion]
+    if champions and (promotion := champions[-1].promotion):
+        takes = champions[-1].evaluation.takes if champions[-1].evaluation else ""
+        given = ",".join(_EXAMPLES.get(kind, "image.png") for kind in takes.split(", "))
+        model = f"model={shlex.quote(promotion.model)}@champion"
+        commands.append(("predict", f"python -m pipelines.predict {model} input={given}"))
     return commands
 
 

@@ -12,11 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modules.metrics.mean import Mean
-from modules.tasks.image_inputs import image_inputs
+from modules.tasks.image_inputs import image_inputs, served_image
+from modules.tasks.served import Served, ServedOutput
 from modules.tasks.task import Task
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from modules.configuration.schema.data_settings import DataSettings
+    from modules.datamodules.vocabulary import Vocabulary
 
 
 class Classification(Task):
@@ -37,7 +41,7 @@ class Classification(Task):
         "validation/loss": "min",
         "validation/accuracy": "max",
     }
-    output_kind = "classes"
+    serves = True
 
     def __init__(
         self,
@@ -78,9 +82,13 @@ class Classification(Task):
             "validation/accuracy": Mean.of(logits.argmax(dim=1) == label),
         }
 
-    def served(self) -> nn.Module:
-        """From images in 0..1 to the probability of each class."""
-        return nn.Sequential(OrderedDict(model=self.model, probabilities=nn.Softmax(dim=1)))
+    def probabilities(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch num_classes"]:
+        """The probability of each class, of a batch of raw fields."""
+        return self.model(self.inputs(batch)).softmax(dim=1)
 
-    def output_names(self, settings: "DataSettings") -> list[str]:
-        return settings.fields["label"].classes or []
+    def served(self, data: "DataSettings", vocabularies: "Mapping[str, Vocabulary]") -> Served:
+        """From images in 0..1 to the probability of each class."""
+        module = nn.Sequential(OrderedDict(model=self.model, probabilities=nn.Softmax(dim=1)))
+        classes = tuple(data.fields["label"].classes or ())
+        output = ServedOutput("label", "classes", (len(classes),), classes)
+        return Served(module, (served_image(data, self.inputs),), (output,))

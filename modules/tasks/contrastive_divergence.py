@@ -31,12 +31,16 @@ from modules.metrics.mean import Mean
 from modules.metrics.partition_function import log_partition
 from modules.models.protocols import BoltzmannStack
 from modules.tasks.contrast import Contrast, step_down
-from modules.tasks.image_inputs import demand_unit_interval
+from modules.tasks.image_inputs import demand_unit_interval, served_image
 from modules.tasks.persistent_chains import PersistentChains
+from modules.tasks.served import Served, ServedOutput
 from modules.tasks.task import Task
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from modules.configuration.schema.data_settings import DataSettings
+    from modules.datamodules.vocabulary import Vocabulary
 
 # log Z is looked at after each epoch: enough for a curve. The evaluation takes its time.
 _NUM_CHAINS, _NUM_TEMPERATURES, _EXACT_UP_TO = 20, 300, 12
@@ -63,6 +67,7 @@ class ContrastiveDivergence(Task):
         ValueError: if the model has no such layer, `num_gibbs_steps` is below 1 or the sparsity impossible.
     """
 
+    serves = True
     validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
         "validation/log_likelihood": "max",
         "validation/reconstruction_error": "min",
@@ -221,15 +226,14 @@ class ContrastiveDivergence(Task):
         log_z = log_partition(self.layer, mean, _NUM_CHAINS, _NUM_TEMPERATURES, _EXACT_UP_TO).value
         return {"validation/log_likelihood": -free_energy - log_z}
 
-    def served(self) -> nn.Module:
+    def served(self, data: "DataSettings", vocabularies: "Mapping[str, Vocabulary]") -> Served:
         """From images in 0..1 to the probabilities of the layer's hidden units."""
         steps = OrderedDict[str, nn.Module](flatten=nn.Flatten())
         for number, layer in enumerate([*self.below, self.layer]):
             steps |= {f"layer{number}": layer, f"probabilities{number}": nn.Sigmoid()}
-        return nn.Sequential(steps)
-
-    def output_names(self, settings: "DataSettings") -> list[str]:
-        return [f"hidden unit {number}" for number in range(len(self.layer.hidden_bias))]
+        names = tuple(f"hidden unit {number}" for number in range(len(self.layer.hidden_bias)))
+        output = ServedOutput("hidden", "values", (len(names),), names)
+        return Served(nn.Sequential(steps), (served_image(data, self.inputs),), (output,))
 
 
 def reconstruction_error(

@@ -1,10 +1,20 @@
 """Images as shards hold them, made into what a network takes."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import torch
 from jaxtyping import Float, Num
 from torch import Tensor, nn
 
 from modules.configuration.errors import UserError
+from modules.tasks.served import ServedInput
+
+if TYPE_CHECKING:
+    from modules.configuration.schema.data_settings import DataSettings
+
+_ANY_SIZE = 64
+"""Where the size of an image differs from sample to sample: one that says what becomes of it."""
 
 
 def image_inputs(
@@ -37,3 +47,25 @@ def demand_unit_interval(image: Float[Tensor, "batch channels height width"], wh
     low, high = (float(bound) for bound in image.aminmax())
     if not 0 <= low <= high <= 1:
         raise UserError(f"data.fields.image holds {low:g}..{high:g}; {who} need 0..1", hint)
+
+
+def served_image(
+    data: "DataSettings", inputs: Callable[[dict[str, Tensor]], Tensor], field: str = "image"
+) -> ServedInput:
+    """What is served of a field of images: as the model takes them, after what makes them so.
+
+    Args:
+        data: settings of the dataset.
+        inputs: from a batch of raw fields to the model's inputs.
+        field: that holds the image.
+    """
+    settings = data.fields[field]
+    sizes = [size if isinstance(size, int) else _ANY_SIZE for size in settings.shape]
+    image = torch.zeros((1, *sizes), dtype=getattr(torch, settings.dtype))
+    made = inputs({field: image}).shape[1:]
+    shape = tuple(
+        size if isinstance(size, str) and made[axis] == _ANY_SIZE else made[axis]
+        for axis, size in enumerate(settings.shape)
+    )
+    is_image = len(shape) == 3 and shape[0] in (1, 3, 4)
+    return ServedInput(field, "image" if is_image else "vector", shape)

@@ -2,6 +2,7 @@
 
 from typing import Protocol, runtime_checkable
 
+from jaxtyping import Float
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -26,6 +27,15 @@ class OwnParameterGroups(Protocol):
 
     def regroup(self, optimizer: Optimizer) -> None:
         """Changes the groups of a new optimiser."""
+        ...
+
+
+@runtime_checkable
+class NamesClasses(Protocol):
+    """A task that says how probable each class is, as evaluators and students ask."""
+
+    def probabilities(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch num_classes"]:
+        """Of a batch of raw fields, in evaluation mode."""
         ...
 
 

@@ -14,11 +14,15 @@ from torch.nn import functional
 
 from modules.metrics.mean import Mean
 from modules.models.protocols import Autoencoder
-from modules.tasks.image_inputs import demand_unit_interval, image_inputs
+from modules.tasks.image_inputs import demand_unit_interval, image_inputs, served_image
+from modules.tasks.served import Served, ServedOutput
 from modules.tasks.task import Task
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from modules.configuration.schema.data_settings import DataSettings
+    from modules.datamodules.vocabulary import Vocabulary
 
 
 class Encoder(nn.Module):
@@ -50,6 +54,7 @@ class Reconstruction(Task):
     """
 
     validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {"validation/loss": "min"}
+    serves = True
     model: Autoencoder
 
     def __init__(
@@ -110,9 +115,8 @@ class Reconstruction(Task):
         """The images reconstructed from their codes, as `decode` gives them."""
         return self.decode(self.model.encode(images))
 
-    def served(self) -> nn.Module:
+    def served(self, data: "DataSettings", vocabularies: "Mapping[str, Vocabulary]") -> Served:
         """From images in 0..1 to their codes."""
-        return Encoder(self.model)
-
-    def output_names(self, settings: "DataSettings") -> list[str]:
-        return [f"code {number}" for number in range(self.model.code_size)]
+        names = tuple(f"code {number}" for number in range(self.model.code_size))
+        output = ServedOutput("code", "values", (len(names),), names)
+        return Served(Encoder(self.model), (served_image(data, self.inputs),), (output,))

@@ -12,7 +12,11 @@ from torch import Tensor, nn
 from modules.metrics.mean import Mean
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from modules.configuration.schema.data_settings import DataSettings
+    from modules.datamodules.vocabulary import Vocabulary
+    from modules.tasks.served import Served
 
 
 class Task(nn.Module):
@@ -23,11 +27,11 @@ class Task(nn.Module):
 
     Attributes:
         validation_metrics: what validation measures, and whether more or less of it is better.
-        output_kind: what is served: the probabilities of classes of which one is right, or values.
+        serves: whether `served` gives anything; read from source where torch is not imported.
     """
 
     validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {}
-    output_kind: ClassVar[Literal["classes", "values"]] = "values"
+    serves: ClassVar[bool] = False
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -56,10 +60,15 @@ class Task(nn.Module):
         """Figures of the whole split, called after its last batch; averaged over workers."""
         return {}
 
-    def served(self) -> nn.Module:
-        """What is exported and served: from inputs to `[batch, num_outputs]`. Shares the model's weights."""
-        raise NotImplementedError
+    def served(self, data: "DataSettings", vocabularies: "Mapping[str, Vocabulary]") -> "Served | None":
+        """What is exported and served; None where there is nothing to serve, and then `serves` is false.
 
-    def output_names(self, settings: "DataSettings") -> list[str]:
-        """The name of each output that is served, such as the classes of the dataset."""
-        raise NotImplementedError
+        Args:
+            data: the dataset's settings: its fields with their classes.
+            vocabularies: of its fields of text.
+        """
+        return None
+
+    def served_inputs(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """What the served module is called with, from a batch of raw fields."""
+        return (self.inputs(batch),)

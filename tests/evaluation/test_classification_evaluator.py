@@ -71,14 +71,14 @@ def batches(labels: list[int]) -> list[dict[str, Tensor]]:
 @pytest.mark.parametrize("label", [-1, 3])
 def test_a_label_that_is_no_class_is_named(label: int) -> None:
     with pytest.raises(UserError, match=f"label={label}, but there are 3 classes"):
-        predict(lambda x: x, lambda batch: batch["x"], batches([0, label]), "label")
+        predict(lambda batch: batch["x"], batches([0, label]), "label")
 
 
 def test_an_empty_split_and_broken_probabilities_are_refused() -> None:
     with pytest.raises(UserError, match="no sample"):
-        predict(lambda x: x, lambda batch: batch["x"], [], "label")
+        predict(lambda batch: batch["x"], [], "label")
     with pytest.raises(UserError, match="not numbers"):
-        predict(lambda x: x * math.nan, lambda batch: batch["x"], batches([0]), "label")
+        predict(lambda batch: batch["x"] * math.nan, batches([0]), "label")
 
 
 def field(axes: list[str], shape: list[int | str], classes: list[str] | None = None) -> FieldSettings:

@@ -12,6 +12,7 @@ import torch
 
 from modules.configuration.errors import UserError
 from modules.evaluation.findings import write_json
+from modules.registry.gates import Port
 from modules.registry.outcome import Provenance, read_outcome
 from modules.registry.versions import PROGRAM, Registry, Version
 from modules.tracking.store import absolute_settings, open_store
@@ -65,6 +66,12 @@ def challenge(
     return promoted(yard)
 
 
+def swapped(yard: Yard) -> list[dict[str, Any]]:
+    """What is served, with the classes in another order."""
+    (output,) = read_outcome(yard.evaluation).provenance.outputs
+    return [output | {"classes": CLASSES[::-1]}]
+
+
 def registry(yard: Yard) -> Registry:
     return Registry(yard.plan["tracking"])
 
@@ -90,7 +97,8 @@ def test_the_first_version_is_registered_with_all_that_is_known_of_it(
     assert version.tags["data.test"] == outcome.provenance.data["test"]
     assert version.tags["git_commit"] == "c" * 40 and version.tags["git_dirty"] == "false"
     assert float(version.tags["test.accuracy"]) == outcome.metrics["accuracy"]
-    assert version.signature.outputs == tuple(CLASSES) and version.signature.input_shape == (1, SIDE, SIDE)
+    assert version.signature.outputs == (Port("classes", (3,), tuple(CLASSES), "label"),)
+    assert version.signature.inputs == (Port("image", (1, SIDE, SIDE), (), "image"),)
     assert version.run_id == result["run_id"]
     with registry(yard).fetched(version) as folder:
         import yaml
@@ -99,10 +107,11 @@ def test_the_first_version_is_registered_with_all_that_is_known_of_it(
         model = Model.load(str(folder))
         assert model.signature is not None and model.metadata is not None
         assert model.signature.inputs.inputs[0].shape == (-1, 1, SIDE, SIDE)
-        assert model.metadata["outputs"] == CLASSES
+        assert model.metadata["outputs"][0]["classes"] == CLASSES
+        assert json.loads((folder / "description.json").read_text())["inputs"][0]["kind"] == "image"
         example = model.load_input_example(str(folder))
         assert example is not None
-        assert numpy.allclose(example[0], outcome.examples[0])
+        assert numpy.allclose(example[0], outcome.examples["image"][0])
         assert yaml.safe_load((folder / "plan.yaml").read_text()) == yard.plan
         weights = torch.load(folder / "weights.pt", weights_only=True)
         trained = torch.load(yard.weights, weights_only=True)
@@ -142,7 +151,7 @@ def test_a_score_below_the_expected_one_is_told_and_still_wins(yard: Yard) -> No
 
 
 def test_other_classes_are_another_signature(champion_yard: Yard) -> None:
-    result = challenge(champion_yard, "b" * 64, {"accuracy": 1.0}, outputs=CLASSES[::-1])
+    result = challenge(champion_yard, "b" * 64, {"accuracy": 1.0}, outputs=swapped(champion_yard))
     assert gates(result) == {"score": True, "served": True, "signature": False, "expected": True}
     assert result["champion"] is False and "another order" in detail(result, "signature")
 
@@ -172,7 +181,7 @@ def test_a_champion_of_other_data_is_measured_again_on_these(champion_yard: Yard
 
 def test_a_champion_of_other_data_and_another_signature_cannot_be_compared(champion_yard: Yard) -> None:
     result = challenge(
-        champion_yard, "b" * 64, {"accuracy": 1.0}, outputs=CLASSES[::-1], data={"test": "0" * 64}
+        champion_yard, "b" * 64, {"accuracy": 1.0}, outputs=swapped(champion_yard), data={"test": "0" * 64}
     )
     assert gates(result)["score"] is False and "no fair comparison" in detail(result, "score")
     assert result["champion"] is False
@@ -289,7 +298,7 @@ def test_an_evaluation_of_other_weights_is_not_promoted(yard: Yard) -> None:
         promote.main(COMMAND)
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "provenance.json", "examples.npy"])
+@pytest.mark.parametrize("name", ["metrics.json", "provenance.json", "examples.npz"])
 @pytest.mark.parametrize("content", [None, b"", b"[]"])
 def test_a_broken_evaluation_says_to_evaluate_again(yard: Yard, name: str, content: bytes | None) -> None:
     file = yard.evaluation / name

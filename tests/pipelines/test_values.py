@@ -43,7 +43,8 @@ def trained_task(yard: Yard) -> Any:
 def test_an_evaluation_leaves_what_its_task_finds_and_nothing_of_classifiers(autoencoder_yard: Yard) -> None:
     folder = autoencoder_yard.evaluation
     outcome = read_outcome(folder)
-    assert (outcome.provenance.outputs, outcome.provenance.output_kind) == (CODES, "values")
+    (output,) = outcome.provenance.outputs
+    assert (output["classes"], output["kind"]) == (CODES, "values")
     assert 0.34 < outcome.metrics["code_accuracy"] <= 1 and outcome.metrics["num_samples"] > 50
     assert not {"confusion.json", "mistakes", "filters.npy"} & {file.name for file in folder.iterdir()}
     (entry, *_) = json.loads((folder / "images/images.json").read_text())
@@ -61,7 +62,7 @@ def test_a_prediction_names_every_value(yard: Yard, capsys: pytest.CaptureFixtur
     (said,) = json.loads(capsys.readouterr().out)
     pixels = torch.from_numpy(numpy.array(Image.open(image))).float()[None, None] / 255
     with torch.inference_mode():
-        expected = trained_task(yard).served()(pixels)[0].tolist()
+        expected = trained_task(yard).model.encode(pixels)[0].tolist()
     assert list(said["outputs"]) == CODES and "classes" not in said
     assert list(said["outputs"].values()) == pytest.approx(expected, abs=1e-5)
     predict.main(arguments)

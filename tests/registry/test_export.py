@@ -4,8 +4,9 @@ import io
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -17,15 +18,17 @@ from modules.models.convolutional.lenet import LeNet
 from modules.models.feedforward.neuron import Neuron
 from modules.models.feedforward.perceptron import Perceptron
 from modules.registry.export import Description, export_program, load_program, save_program
-from modules.registry.gates import Signature
+from modules.registry.gates import Port, Signature, signature_holds
 from modules.registry.program_archive import vetted
-from modules.registry.versions import Version
-from modules.tasks.classification import Classification
+from modules.registry.versions import Version, signature_tag
+from modules.tasks.served import Served, ServedInput, ServedOutput
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHAPE = (1, 12, 12)
 CLASSES = ("stripe", 'a "quoted" class', "punkt ●")
-DESCRIPTION = Description("net", "0" * 64, SHAPE, CLASSES, "classes")
+INPUT = ServedInput("image", "image", SHAPE)
+OUTPUT = ServedOutput("label", "classes", (len(CLASSES),), CLASSES)
+DESCRIPTION = Description("net", "0" * 64, (INPUT,), (OUTPUT,))
 MODELS = {
     "neuron": lambda: Neuron(SHAPE, len(CLASSES)),
     "perceptron": lambda: Perceptron(SHAPE, len(CLASSES), hidden_sizes=[6], dropout=0.5),
@@ -55,20 +58,20 @@ def images() -> Tensor:
     return torch.rand(9, *SHAPE, generator=torch.Generator().manual_seed(1))
 
 
-def served(model: nn.Module) -> nn.Module:
-    return Classification(model, len(CLASSES)).served()
+def served(model: nn.Module) -> Served:
+    return Served(nn.Sequential(model, nn.Softmax(dim=1)), (INPUT,), (OUTPUT,))
 
 
 def eager(model: nn.Module, inputs: Tensor) -> Tensor:
     with torch.inference_mode():
-        return served(model).eval()(inputs)
+        return served(model).module.eval()(inputs)
 
 
 def test_a_loaded_program_answers_as_the_model_for_any_batch(
     model: nn.Module, images: Tensor, tmp_path: Path
 ) -> None:
     model.train()  # as training leaves it: dropout must be off in the program all the same
-    save_program(export_program(served(model), images[:2]), DESCRIPTION, tmp_path / "net.pt2")
+    save_program(export_program(served(model), [images[:2]]), DESCRIPTION, tmp_path / "net.pt2")
     program, description = load_program(tmp_path / "net.pt2")
     assert description == DESCRIPTION
     for size in (1, 2, 9):
@@ -82,7 +85,7 @@ def test_a_loaded_program_answers_as_the_model_for_any_batch(
 def test_a_fresh_process_without_this_repository_runs_it(
     model: nn.Module, images: Tensor, tmp_path: Path
 ) -> None:
-    save_program(export_program(served(model), images[:2]), DESCRIPTION, tmp_path / "net.pt2")
+    save_program(export_program(served(model), [images[:2]]), DESCRIPTION, tmp_path / "net.pt2")
     numpy.save(tmp_path / "inputs.npy", images.numpy())
     done = subprocess.run(
         [sys.executable, "-I", "-c", ELSEWHERE, "net.pt2", "inputs.npy"],
@@ -101,13 +104,13 @@ def test_a_fresh_process_without_this_repository_runs_it(
 def test_the_file_says_nothing_of_the_machine_it_comes_from(
     model: nn.Module, images: Tensor, tmp_path: Path
 ) -> None:
-    save_program(export_program(served(model), images[:2]), DESCRIPTION, tmp_path / "net.pt2")
+    save_program(export_program(served(model), [images[:2]]), DESCRIPTION, tmp_path / "net.pt2")
     content = (tmp_path / "net.pt2").read_bytes()
     assert str(REPOSITORY).encode() not in content and sys.prefix.encode() not in content
 
 
 def test_another_size_of_image_is_refused_by_the_program(images: Tensor, tmp_path: Path) -> None:
-    save_program(export_program(served(MODELS["lenet"]()), images[:2]), DESCRIPTION, tmp_path / "net.pt2")
+    save_program(export_program(served(MODELS["lenet"]()), [images[:2]]), DESCRIPTION, tmp_path / "net.pt2")
     program, _ = load_program(tmp_path / "net.pt2")
     with pytest.raises(AssertionError, match="12"):
         program(torch.rand(2, 1, 13, 12))
@@ -116,12 +119,27 @@ def test_another_size_of_image_is_refused_by_the_program(images: Tensor, tmp_pat
 def test_a_program_from_before_outputs_had_names_is_a_classifiers(images: Tensor, tmp_path: Path) -> None:
     known = {"name": "net", "identity": "0" * 64, "input_shape": SHAPE, "classes": CLASSES}
     buffer = io.BytesIO()
-    program = export_program(served(MODELS["neuron"]()), images[:2])
+    program = export_program(served(MODELS["neuron"]()), [images[:2]])
     torch.export.save(program, buffer, extra_files={"description.json": json.dumps(known)})
     (tmp_path / "net.pt2").write_bytes(vetted(buffer.getvalue(), "net.pt2"))
-    assert load_program(tmp_path / "net.pt2")[1] == DESCRIPTION
+    found = load_program(tmp_path / "net.pt2")[1]
+    assert found == replace(DESCRIPTION, outputs=(replace(OUTPUT, name="outputs"),))
     registered = Version("net", 1, "run", {"input_shape": "[1, 12, 12]", "classes": json.dumps(CLASSES)})
-    assert registered.signature == Signature(SHAPE, CLASSES)
+    assert registered.signature == Signature((Port("", SHAPE),), (Port("", (3,), CLASSES),))
+    today = Version("net", 2, "run", {"signature": signature_tag([asdict(INPUT)], [asdict(OUTPUT)])})
+    assert signature_holds(today.signature, registered.signature).passed
+
+
+def test_a_program_of_values_before_inputs_had_kinds_is_still_read() -> None:
+    known = {
+        "name": "net",
+        "identity": "0" * 64,
+        "input_shape": [5],
+        "outputs": ["a"],
+        "output_kind": "values",
+    }
+    found = Description.from_plain(known)
+    assert (found.inputs[0].kind, found.inputs[0].shape, found.outputs[0].kind) == ("vector", (5,), "values")
 
 
 def test_a_model_that_branches_on_values_is_one_line(images: Tensor) -> None:
@@ -130,21 +148,33 @@ def test_a_model_that_branches_on_values_is_one_line(images: Tensor) -> None:
             return x.flatten(1)[:, :3] if x.sum() > 0 else -x.flatten(1)[:, :3]
 
     with pytest.raises(UserError, match="the model cannot be exported") as raised:
-        export_program(Moody(), images[:2])
+        export_program(Served(Moody(), (INPUT,), (OUTPUT,)), [images[:2]])
     assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"outputs": ()},
-        {"output_kind": "words"},
-        {"input_shape": ()},
-        {"input_shape": (1, 0, 3)},
+        {"outputs": []},
+        {"inputs": []},
         {"name": "a\nb"},
-        {"outputs": ("a", 1)},
+        {"inputs": [{"name": "a b", "kind": "image", "shape": [1, 2, 2]}]},
+        {"inputs": [{"name": "a", "kind": "smell", "shape": [1, 2, 2]}]},
+        {"inputs": [{"name": "a", "kind": "image", "shape": []}]},
+        {"inputs": [{"name": "a", "kind": "image", "shape": [1, 0, 3]}]},
+        {"inputs": [{"name": "a", "kind": "image", "shape": [1, True, 3]}]},
+        {"inputs": [{"name": "a", "kind": "image", "shape": [1, "a b", 3]}]},
+        {"inputs": [{"name": "a", "kind": "text", "shape": ["time"]}]},
+        {"inputs": [{"name": "a", "kind": "sound", "shape": ["time"]}]},
+        {"outputs": [{"name": "a", "kind": "classes", "shape": [2], "classes": ["a", 1]}]},
+        {"outputs": [{"name": "a", "kind": "classes", "shape": [2], "classes": ["a"]}]},
+        {"outputs": [{"name": "a", "kind": "classes", "shape": [1], "classes": ["a\nb"]}]},
+        {"outputs": [{"name": "a", "kind": "values", "shape": [1], "classes": []}]},
+        {"outputs": [{"name": "a", "kind": "image", "shape": [1, 2, 2], "classes": ["a"]}]},
     ],
 )
-def test_a_description_holds_plain_words_and_sizes(changes: dict) -> None:
+def test_a_description_holds_plain_words_and_sizes(changes: dict[str, Any]) -> None:
+    plain = DESCRIPTION.to_plain()
+    assert Description.from_plain(plain) == DESCRIPTION
     with pytest.raises(ValueError):
-        Description(**{**asdict(DESCRIPTION), **changes})
+        Description.from_plain(plain | changes)

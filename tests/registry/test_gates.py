@@ -1,6 +1,7 @@
 """The gates: pure questions with exact answers."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from modules.registry.gates import (
     Gate,
+    Port,
     Score,
     Signature,
     beats_champion,
@@ -18,7 +20,13 @@ from modules.registry.gates import (
 )
 
 scores = st.floats(0, 1)
-SIGNATURE = Signature((1, 28, 28), ("cat", "dog"))
+
+
+def signature(shape: tuple[int | str, ...], *names: str, kind: str = "image") -> Signature:
+    return Signature((Port(kind, shape, name="image"),), (Port("classes", (len(names),), names),))
+
+
+SIGNATURE = signature((1, 28, 28), "cat", "dog")
 
 
 def score(value: float, data: str = "a", metric: str = "accuracy") -> Score:
@@ -99,11 +107,30 @@ def test_no_answers_prove_nothing() -> None:
 def test_the_signature_is_the_shape_and_the_outputs_in_their_order() -> None:
     assert signature_holds(SIGNATURE, None).passed
     assert signature_holds(SIGNATURE, SIGNATURE).passed
-    assert not signature_holds(Signature((3, 28, 28), ("cat", "dog")), SIGNATURE).passed
-    swapped = signature_holds(Signature((1, 28, 28), ("dog", "cat")), SIGNATURE)
+    assert not signature_holds(signature((3, 28, 28), "cat", "dog"), SIGNATURE).passed
+    swapped = signature_holds(signature((1, 28, 28), "dog", "cat"), SIGNATURE)
     assert not swapped.passed and "another order" in swapped.detail
-    other = signature_holds(Signature((1, 28, 28), ("cat", "cow")), SIGNATURE)
+    other = signature_holds(signature((1, 28, 28), "cat", "cow"), SIGNATURE)
     assert not other.passed and "cow" in other.detail and "dog" in other.detail
+    ragged = signature_holds(signature((1, "height", "width"), "cat", "dog"), SIGNATURE)
+    assert (
+        not ragged.passed
+        and "takes image [1, 'height', 'width'], the champion image [1, 28, 28]" in ragged.detail
+    )
+    numbers = signature_holds(signature((1, 28, 28), "cat", "dog", kind="vector"), SIGNATURE)
+    assert not numbers.passed and "takes vector" in numbers.detail
+    assert signature_holds(SIGNATURE, signature((1, 28, 28), "cat", "dog", kind="")).passed, "it did not say"
+
+
+def test_several_inputs_keep_their_names_and_a_vocabulary_counts() -> None:
+    one, two = Port("text", ("time",), ("vocabulary 1",), "source"), Port("text", ("time",), (), "target")
+    answer = (Port("text", ("time",), ("vocabulary 1",)),)
+    champion = Signature((one, two), answer)
+    assert signature_holds(champion, champion).passed
+    assert not signature_holds(Signature((two, one), answer), champion).passed
+    assert not signature_holds(Signature((one,), answer), champion).passed
+    other = Signature((replace(one, names=("vocabulary 2",)), two), answer)
+    assert "source differ from the champion's" in signature_holds(other, champion).detail
 
 
 def test_the_expected_score_is_told_and_does_not_bind() -> None:

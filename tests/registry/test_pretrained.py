@@ -164,7 +164,7 @@ def test_a_teacher_that_names_no_classes_is_refused(storage: Path) -> None:
     folder.mkdir()
     torch.save(initial_task(plan).model.state_dict(), folder / "weights.pt")
     (storage / "build" / "plan" / "rbm.yaml").write_text(json.dumps(plan.to_plain()))
-    with pytest.raises(UserError, match=r"teacher=.*/rbm answers with values, not with classes"):
+    with pytest.raises(UserError, match=r"teacher=.*/rbm does not answer with classes"):
         planned(storage, f"teacher=[{folder}]")
 
 

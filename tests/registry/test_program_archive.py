@@ -17,6 +17,7 @@ from modules.configuration.errors import UserError
 from modules.models.feedforward.perceptron import Perceptron
 from modules.registry.export import Description, export_program, load_program, save_program
 from modules.registry.program_archive import vetted
+from modules.tasks.served import Served, ServedInput, ServedOutput
 
 Records = dict[str, bytes]
 GRAPH = "program/models/model.json"
@@ -36,11 +37,18 @@ class Malice:
         return Path.touch, (self.mark,)
 
 
+SERVED = Served(
+    Perceptron(SHAPE, 3, hidden_sizes=[2]),
+    (ServedInput("image", "image", SHAPE),),
+    (ServedOutput("label", "classes", (3,), ("a", "b", "c")),),
+)
+
+
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     file = tmp_path_factory.mktemp("program") / "net.pt2"
-    program = export_program(Perceptron(SHAPE, 3, hidden_sizes=[2]), torch.rand(2, *SHAPE))
-    save_program(program, Description("net", "0" * 64, SHAPE, ("a", "b", "c"), "classes"), file)
+    program = export_program(SERVED, [torch.rand(2, *SHAPE)])
+    save_program(program, Description("net", "0" * 64, SERVED.inputs, SERVED.outputs), file)
     return file.read_bytes()
 
 
@@ -235,7 +243,7 @@ def test_any_other_graph_is_one_line(good: bytes, tmp_path: Path, graph: object)
 
 
 def test_a_program_of_another_yard_is_no_program_of_ours(tmp_path: Path) -> None:
-    program = export_program(Perceptron(SHAPE, 3, hidden_sizes=[2]), torch.rand(2, *SHAPE))
+    program = export_program(SERVED, [torch.rand(2, *SHAPE)])
     torch.export.save(program, tmp_path / "plain.pt2")
     with pytest.raises(UserError, match="cannot be loaded"):
         load_program(tmp_path / "plain.pt2")

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from modules.models.feedforward.perceptron import Perceptron
 from modules.registry.export import Description, export_program, save_program
 from modules.registry.stored_weights import load_version, load_weights
 from modules.registry.versions import PROGRAM
-from modules.tasks.classification import Classification
+from modules.tasks.served import Served, ServedInput, ServedOutput
 
 SHAPE = (1, 12, 12)
 
@@ -106,10 +107,12 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -
 
 def test_a_version_s_weights_come_from_its_file_or_from_its_program(tmp_path: Path) -> None:
     model = perceptron()
-    served = Classification(model, num_classes=3).served()
-    program = export_program(served, torch.rand(2, *SHAPE))
+    module = nn.Sequential(OrderedDict(model=model, probabilities=nn.Softmax(dim=1)))
+    inputs = (ServedInput("image", "image", SHAPE),)
+    outputs = (ServedOutput("label", "classes", (3,), ("a", "b", "c")),)
+    program = export_program(Served(module, inputs, outputs), [torch.rand(2, *SHAPE)])
     (tmp_path / "data").mkdir()
-    save_program(program, Description("net", "0" * 64, SHAPE, ("a", "b", "c"), "classes"), tmp_path / PROGRAM)
+    save_program(program, Description("net", "0" * 64, inputs, outputs), tmp_path / PROGRAM)
     of_program, of_file = perceptron(), perceptron()
     load_version(of_program, tmp_path)
     torch.save(perceptron().state_dict(), tmp_path / "weights.pt")

@@ -62,6 +62,7 @@ def write_recipe(build: Path, name: str) -> None:
         "name": name,
         "data": {"name": "stripes", "title": "Stripes & blobs"},
         "model": {"_target_": f"{type(model).__module__}.{type(model).__name__}"},
+        "task": {"_target_": "modules.tasks.classification.Classification"},
         "expected": {"metric": "accuracy", "at_least": 0.7 if name == "net" else 0.97},
         "cost": {"num_parameters": num_parameters, "multiply_adds": multiply_adds, "activation_bytes": 4000},
     }

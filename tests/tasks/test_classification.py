@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modules.tasks.classification import Classification
+from tests.tasks.data_of_batch import settings_of
 
 
 class Half(nn.Module):
@@ -72,7 +73,11 @@ def test_augmentation_acts_in_training_only(batch: dict[str, Tensor]) -> None:
 
 def test_what_is_served_are_probabilities(batch: dict[str, Tensor]) -> None:
     plain = task()
-    probabilities = plain.served()(plain.inputs(batch))
+    served = plain.served(settings_of(batch, ["a", "b", "c"]), {})
+    assert (served.inputs[0].kind, served.inputs[0].shape) == ("image", tuple(batch["image"].shape[1:]))
+    assert served.outputs[0].classes == ("a", "b", "c")
+    probabilities = served.module(*plain.served_inputs(batch))
+    assert torch.equal(probabilities, plain.probabilities(batch))
     torch.testing.assert_close(probabilities, plain.model(plain.inputs(batch)).softmax(dim=1))
     assert probabilities.shape == (6, 3)
     torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(6))

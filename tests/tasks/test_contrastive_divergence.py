@@ -14,6 +14,7 @@ from modules.models.boltzmann.deep_belief_net import DeepBeliefNet
 from modules.models.boltzmann.rbm import RBM
 from modules.tasks.contrastive_divergence import ContrastiveDivergence
 from tests.bricks.test_boltzmann_layer import states
+from tests.tasks.data_of_batch import settings_of
 
 SHAPE = [1, 2, 2]
 FLOATS = "intensity 0..1"
@@ -192,8 +193,9 @@ def test_one_layer_of_a_stack_learns_from_the_probabilities_below() -> None:
     learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert learning == {"layers.1.weights", "layers.1.visible_bias", "layers.1.hidden_bias"}
     assert {name for name, parameter in model.named_parameters() if parameter.grad is not None} == learning
-    assert torch.equal(made.served()(given["image"]), second.hidden_probabilities(expected))
-    assert len(made.output_names(None)) == 3  # type: ignore[arg-type]
+    served = made.served(settings_of(given), {})
+    assert torch.equal(served.module(given["image"]), second.hidden_probabilities(expected))
+    assert served.outputs[0].shape == (3,) and served.outputs[0].kind == "values"
     assert set(made.state_dict()) == {f"model.{name}" for name in model.state_dict()}
 
 

@@ -8,6 +8,7 @@ from modules.bricks.noise import MaskingNoise
 from modules.configuration.errors import UserError
 from modules.models.feedforward.autoencoder import Autoencoder
 from modules.tasks.reconstruction import Reconstruction
+from tests.tasks.data_of_batch import settings_of
 
 
 class Half(nn.Module):
@@ -73,8 +74,9 @@ def test_codes_are_served_and_named(batch: dict[str, Tensor]) -> None:
     plain = task(preprocessing=Half())
     inputs = plain.inputs(batch)
     assert torch.equal(inputs, batch["image"] / 255 / 2)
-    assert torch.equal(plain.served()(inputs), plain.model.encode(inputs))  # type: ignore[operator]
-    assert plain.output_names(None) == ["code 0", "code 1", "code 2"]  # type: ignore[arg-type]
+    served = plain.served(settings_of(batch), {})
+    assert torch.equal(served.module(inputs), plain.model.encode(inputs))  # type: ignore[operator]
+    assert served.outputs[0].classes == ("code 0", "code 1", "code 2")
 
 
 def test_a_model_that_cannot_decode_is_refused() -> None:

@@ -142,11 +142,16 @@ def catalogue_text(
     Args:
         sources: names.
         datasets: {"source"} by name.
-        recipes: what `inputs_of` says of each, by name.
+        recipes: what `inputs_of` says of each, by name, and whether it `serves`.
         spaces: likewise of one point of each.
     """
     lines = [f"sources: [{', '.join(sources)}]"]
-    for group, entries in {"datasets": datasets, "recipes": recipes, "spaces": spaces}.items():
+    of_recipes = {
+        name: {key: entry[key] for key in ("dataset", "upstream")} for name, entry in recipes.items()
+    }
+    served = {name: {"dataset": entry["dataset"]} for name, entry in recipes.items() if entry["serves"]}
+    groups = {"datasets": datasets, "recipes": of_recipes, "served": served, "spaces": spaces}
+    for group, entries in groups.items():
         lines.append(f"{group}:" if entries else f"{group}: {{}}")
         lines += [f"  {name}: {_flow(entry)}" for name, entry in entries.items()]
     return HEADER + "\n".join(lines) + "\n"

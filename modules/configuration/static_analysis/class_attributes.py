@@ -30,6 +30,11 @@ def evaluator_metrics(target: str) -> dict[str, str]:
     return _attribute(target, "metrics") or {}
 
 
+def serves(target: str) -> bool:
+    """Whether a task has anything to serve, and so to register, given its class."""
+    return bool(_attribute(target, "serves"))
+
+
 def _attribute(target: str, name: str) -> Any:
     """The literal that a class or its nearest base gives an attribute, or None."""
     definition = define(target)

@@ -24,7 +24,7 @@ from modules.training.random_state import stream_seed
 _NUM_SAMPLES = 8
 _NUM_STEPS = 3
 # What a task says in its own way; who overrides more of a module than this may train in another way, too.
-_OWN = {"loss", "inputs", "validate", "start_validation", "finish_validation", "served", "output_names"}
+_OWN = {"loss", "inputs", "validate", "start_validation", "finish_validation", "served", "served_inputs"}
 _OWN |= {"forward", "extra_repr"}
 
 
