@@ -29,7 +29,9 @@ class RandomBits:
         self, name: str, num_samples: int, num_bits: int, seed: int, sha256: str, licence: str
     ) -> None:
         if num_samples < 1 or num_bits < 8 or num_bits % 8:
-            raise ValueError(f"num_samples={num_samples}, num_bits={num_bits}: there are no such rows of bytes")
+            raise ValueError(
+                f"num_samples={num_samples}, num_bits={num_bits}: there are no such rows of bytes"
+            )
         self.name = checked_name("name", name)
         self.num_samples = num_samples
         self.num_bits = num_bits

@@ -1,9 +1,10 @@
-"""Encryption learned against an eavesdropper: Alice and Bob, who share a key, and Eve, who does not, take turns.
+"""Encryption learned against an eavesdropper: Alice and Bob share a key, Eve has none, and they take turns.
 
-Abadi & Andersen (2016), section 2.3 (arXiv 1610.06918). Errors are distances in bits: half the sum of absolute
-differences, as bits are -1 or 1. Eve learns to make hers small. Alice and Bob learn to make Bob's small and
-Eve's that of guessing, N/2: their loss is Bob's error plus ((N/2 - Eve's error) / (N/2))^2, Eve's error being
-its mean over the batch. A smaller one would be no secret, and a larger one she would only have to negate.
+Abadi & Andersen (2016), section 2.3 (arXiv 1610.06918). Errors are distances in bits: half the sum of
+absolute differences, as bits are -1 or 1. Eve learns to make hers small. Alice and Bob learn to make Bob's
+small and Eve's that of guessing, N/2: their loss is Bob's error, as a share of all bits, plus
+((N/2 - Eve's error) / (N/2))^2, where Eve's error is its mean over the batch (of several workers: over the
+share of each). A smaller one would be no secret, and a larger one she would only have to negate.
 """
 
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -77,7 +78,8 @@ class Encryption(Task):
         by_bob, by_eve = self.model(message, key)
         half = self.model.num_bits / 2
         eve = bits_apart(by_eve, message).mean()
-        return Mean.of_mean(bits_apart(by_bob, message).mean() + ((half - eve) / half) ** 2, len(message))
+        bob = bits_apart(by_bob, message).mean() / self.model.num_bits
+        return Mean.of_mean(bob + ((half - eve) / half) ** 2, len(message))
 
     def eve_loss(self, batch: dict[str, Tensor]) -> Mean:
         """What Eve learns from: her own error."""

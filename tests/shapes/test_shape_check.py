@@ -17,13 +17,17 @@ def test_every_recipe_agrees_with_what_really_runs(recipe):
     report = check_shapes(config)
     model = build(config["model"])
     seen = {}
-    for path, module in model.named_modules():
+    for path, module in list(model.named_modules())[1:]:
         module.register_forward_hook(
             lambda _, given, output, path=path: seen.update({f"model.{path}": (given[0].shape, output.shape)})
         )
     task = build(config["task"], model=model)
-    image = torch.randint(0, 256, (3, *config["data"]["fields"]["image"]["shape"]), dtype=torch.uint8)
-    model(task.inputs({"image": image}))
+    batch = {
+        name: torch.randint(0, 2, (3, *about["shape"])).to(getattr(torch, about["dtype"]))
+        for name, about in config["data"]["fields"].items()
+    }
+    inputs = task.inputs(batch)
+    model(*inputs) if isinstance(inputs, tuple) else model(inputs)
     assert seen.keys() & {row.path for row in report.rows}
     for row in report.rows:
         assert not row.path.startswith("model.") or task.get_submodule(row.path)

@@ -89,8 +89,10 @@ class ProgressDisplay(Callback):
         parts = [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", f"step {trainer.global_step}"]
         parts += [
             f"{name} {self._last(name):.4f}"
-            for name in [*self._losses(), *sorted(self.curves.history)]
-            if name.startswith("validation/") or name in self._losses()
+            for name in [
+                *self._losses(),
+                *sorted(name for name in self.curves.history if name.startswith("validation/")),
+            ]
         ]
         parts.append(f"{self.samples_per_s(trainer):,.0f} samples/s")
         self.console.print("  ".join(parts), highlight=False, soft_wrap=True)
