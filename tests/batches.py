@@ -31,8 +31,9 @@ def batch_of(config: dict[str, Any], num_samples: int) -> dict[str, Tensor]:
         elif about.get("vocabulary"):
             batch[name] = torch.randint(4, about["vocabulary"]["size"], shape, generator=generator)
         else:
+            values = torch.randint(0, 2, shape, generator=generator)
             highest = 1 if dtype.is_floating_point else 255
-            batch[name] = highest * torch.randint(0, 2, shape, generator=generator).to(dtype)
+            batch[name] = (2 * values - 1 if dtype == torch.int8 else highest * values).to(dtype)
         if symbols:
             _shorten(batch, name, len(symbols), about, generator)
         if symbols and config["trainer"]["order"]["kind"] == "stream":

@@ -15,11 +15,14 @@ from torch import Tensor
 from modules.configuration.errors import UserError
 from modules.configuration.plans.training_cost import Cost
 from modules.configuration.static_analysis.targets import build
+from modules.shapes.calls import tensors
 from modules.shapes.memory_estimate import working_bytes
 from modules.shapes.shape_failure import FAULTS
 from modules.shapes.symbolic import default_dtype, symbolic_batch
 from modules.shapes.symbols import per_sample, typical_sizes
-from modules.shapes.trace import Trace, tensors
+from modules.shapes.trace import Trace
+from modules.tasks.step import Step, optimizer_nodes
+from modules.tasks.task import Task
 
 _PROBE_SIZE = 512
 
@@ -36,7 +39,7 @@ def estimate_cost(config: dict[str, Any], first: Trace, second: Trace) -> Cost:
         backward_multiply_adds=per_sample(first.backward_multiply_adds, second.backward_multiply_adds),
         activation_bytes=per_sample(first.saved_bytes, second.saved_bytes),
         weight_bytes=_num_bytes([*parameters, *first.task.buffers()]),
-        optimizer_bytes=_optimizer_bytes(config["optimizer"], trained),
+        optimizer_bytes=_optimizer_bytes(config["optimizer"], first.steps),
         working_bytes=_working_bytes(config, first.task),
         batch_size=config["trainer"]["batch_size"],
     )
@@ -57,7 +60,7 @@ def _num_bytes(values: Sequence[Tensor]) -> int:
     return sum(value.numel() * value.element_size() for value in values)
 
 
-def _working_bytes(config: dict[str, Any], task: torch.nn.Module) -> int:
+def _working_bytes(config: dict[str, Any], task: Task) -> int:
     task.zero_grad(set_to_none=True)
     batch_size = config["trainer"]["batch_size"]
     try:
@@ -68,12 +71,15 @@ def _working_bytes(config: dict[str, Any], task: torch.nn.Module) -> int:
         raise UserError(f"trainer.batch_size={batch_size} does not fit the network: {message}") from error
 
 
-def _optimizer_bytes(node: dict[str, Any], trained: list[torch.nn.Parameter]) -> int | None:
-    # Fused kernels exist only for real devices; they keep the same state.
-    plain = {name: value for name, value in node.items() if name != "fused"}
-    try:
-        optimizer = build(plain, params=trained)
-        optimizer.step()
-    except (UserError, RuntimeError, NotImplementedError, TypeError):
-        return None  # needs values (a line search, a closure)
-    return _num_bytes([tensor for state in optimizer.state.values() for tensor in tensors(state)])
+def _optimizer_bytes(optimizer: dict[str, Any], steps: Sequence[Step]) -> int | None:
+    found = []
+    for step, node in zip(steps, optimizer_nodes(steps, optimizer), strict=True):
+        # Fused kernels exist only for real devices; they keep the same state.
+        plain = {name: value for name, value in node.items() if name != "fused"}
+        try:
+            built = build(plain, params=step.learned)
+            built.step()
+        except (UserError, RuntimeError, NotImplementedError, TypeError):
+            return None  # needs values (a line search, a closure)
+        found += [tensor for state in built.state.values() for tensor in tensors(state)]
+    return _num_bytes(found)

@@ -12,8 +12,8 @@ from grandalf.graphs import Edge as LayoutEdge
 from grandalf.graphs import Graph, Vertex
 from grandalf.layouts import SugiyamaLayout
 
+from modules.shapes.calls import Node
 from modules.shapes.shape_check import Row, ShapeReport
-from modules.shapes.trace import Node
 
 TITLE_PX, NOTE_PX = 14, 11.5
 _LAYER_GAP, _SIDE_GAP, _SIDE_ARROW = 46, 36, 64

@@ -5,10 +5,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, UntypedStorage, nn
+from torch import Tensor, UntypedStorage
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from modules.shapes.trace import tensors
+from modules.shapes.calls import tensors
+from modules.tasks.step import gradients_of
+from modules.tasks.task import Task
 
 
 class LiveBytes(TorchDispatchMode):
@@ -50,8 +52,8 @@ class LiveBytes(TorchDispatchMode):
         self.most = max(self.most, self.live)
 
 
-def working_bytes(task: nn.Module, batch: dict[str, Tensor]) -> int:
-    """The most that one forward and backward pass allocates: activations, gradients and what is between them.
+def working_bytes(task: Task, batch: dict[str, Tensor]) -> int:
+    """The most that forward and backward pass of a step allocate: activations, gradients, what is between.
 
     Args:
         task: on the meta device, without gradients.
@@ -59,5 +61,7 @@ def working_bytes(task: nn.Module, batch: dict[str, Tensor]) -> int:
     """
     counter = LiveBytes([*task.parameters(), *task.buffers(), *batch.values()])
     with torch.device("meta"), counter:
-        task.loss(batch).quotient.backward()  # pyright: ignore[reportCallIssue]
+        steps = task.steps()
+        for step in steps:
+            step.loss(batch).quotient.backward(inputs=gradients_of(steps, step))
     return counter.most

@@ -14,6 +14,7 @@ from modules.configuration.plans.training_cost import Cost
 from modules.configuration.schema.phases import named_phases, trainings
 from modules.configuration.static_analysis.targets import build
 from modules.models.parts import parts
+from modules.shapes.calls import Node
 from modules.shapes.cost import estimate_cost
 from modules.shapes.mismatch import ShapeError, explain
 from modules.shapes.shape_failure import Failure
@@ -28,8 +29,9 @@ from modules.shapes.symbols import (
     shape_text,
     typical_sizes,
 )
-from modules.shapes.trace import Node, Trace
+from modules.shapes.trace import Trace
 from modules.shapes.without_compiler import without_compiler
+from modules.tasks.step import optimizer_nodes
 from modules.weights.fitting import compare
 
 
@@ -101,6 +103,7 @@ def check_shapes(config: dict[str, Any], locations: KeyLocations | None = None) 
         first, second = probe, others[BATCH]
         if len(sizes) > 1:
             first, second = (run(config, typical_sizes(config, batch)) for batch in BATCH_SIZES)
+        optimizer_nodes(first.steps, config["optimizer"])
     except Failure as failure:
         raise explain(config, failure, locations) from failure
     _check_gradients(probe)
@@ -210,7 +213,7 @@ def _rows(shapes: _Shapes, first: Trace, second: Trace) -> Iterable[Row]:
 def _edges(shapes: _Shapes) -> Iterable[Edge]:
     """The edges on a way to the loss, in the order in which they were found."""
     first = shapes.probe
-    leading = {first.sink}
+    leading = set(first.sinks)
     for source, target in reversed(first.edges):
         if target in leading:
             leading.add(source)
@@ -244,12 +247,14 @@ def _check_parts(config: dict[str, Any], model: nn.Module) -> None:
 
 
 def _check_gradients(trace: Trace) -> None:
+    of_step = {id(one): f" of its step {step.name}" for step in trace.steps for one in step.parameters}
     for path, parameter in trace.task.named_parameters():
         if parameter.requires_grad and parameter.grad is None:
             owner, _, name = path.rpartition(".")
             brick = type(trace.task.get_submodule(owner)).__name__
             size = shape_text(tuple(parameter.shape), {})
             raise ShapeError(
-                f"{owner} ({brick}): its parameter {name!r} of {size} gets no gradient from the loss",
+                f"{owner} ({brick}): its parameter {name!r} of {size} gets no gradient from the loss"
+                + (of_step.get(id(parameter), "") if len(trace.steps) > 1 else ""),
                 "Use it in forward, take it away, or set requires_grad to False",
             )

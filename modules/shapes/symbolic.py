@@ -14,6 +14,8 @@ from modules.shapes.shape_failure import FAULTS, Failure, failure_in_constructor
 from modules.shapes.symbols import BATCH, Sizes, probe_sizes
 from modules.shapes.trace import Trace
 from modules.tasks.build_task import build_task
+from modules.tasks.step import check_steps
+from modules.tasks.task import Task
 
 
 def run(config: dict[str, Any], sizes: Sizes | None = None) -> Trace:
@@ -34,6 +36,7 @@ def run(config: dict[str, Any], sizes: Sizes | None = None) -> Trace:
     with default_dtype(config):
         task = symbolic_task(config)
         _freeze(task.get_submodule("model"), config["fine_tuning"])
+        check_steps(task.model, task.steps())
         trace = Trace(task, symbolic_batch(config, sizes), num_classes | num_tokens, sizes).run()
     # What counts classes beside the loss, such as a metric, must agree with the data too.
     given = config["task"].get("num_classes")
@@ -56,7 +59,7 @@ def default_dtype(config: dict[str, Any]) -> Iterator[None]:
         torch.set_default_dtype(usual)
 
 
-def symbolic_task(config: dict[str, Any]) -> nn.Module:
+def symbolic_task(config: dict[str, Any]) -> Task:
     """The task and its model on the meta device, in training mode.
 
     Raises:

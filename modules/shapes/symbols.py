@@ -102,7 +102,9 @@ def per_sample(first: float, second: float) -> int:
 def _typical(config: Mapping[str, Any]) -> dict[str, int]:
     """The data's typical sizes; of a stream the window with the step that follows it."""
     found, order = config["data"].get("typical_sizes", {}), config["trainer"].get("order", {})
-    return dict.fromkeys(found, order["window"] + 1) if order.get("kind") == "stream" else dict(found)
+    if order.get("kind") == "stream":
+        return {symbol: order["window"] + 1 for symbol in found}
+    return dict(found)
 
 
 def _recognised(size: int, sizes: Sizes) -> str:

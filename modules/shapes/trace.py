@@ -4,8 +4,7 @@ Hooks see each brick's inputs and outputs; a function mode follows which brick a
 graph of the network is what really ran (branches, residuals and concatenations included).
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -14,59 +13,18 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from modules.metrics.mean import Mean
+from modules.shapes.calls import Call, Node, is_brick, tensors
 from modules.shapes.convolution_flops import CONVOLUTION_BACKWARD, convolution_backward_flops
 from modules.shapes.shape_failure import FAULTS, Failure, failure_in_forward
 from modules.shapes.symbols import Shape, Sizes
-
-_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-
-
-@dataclass
-class Call:
-    """A brick that ran: its shapes at the first call, its multiply-adds over all calls."""
-
-    path: str
-    brick: str
-    module: nn.Module
-    inputs: list[Shape]
-    outputs: list[Shape]
-    multiply_adds: int = 0
-    num_calls: int = 1
-
-
-@dataclass(frozen=True)
-class Node:
-    """What tensors come from: a field of the batch, a brick, or an operation that joins several tensors."""
-
-    kind: str
-    name: str
-    path: str = ""
-
-
-def is_brick(module: nn.Module) -> bool:
-    """Whether a module is shown as one box: a brick, a layer of torch, or anything without parts."""
-    origin = type(module).__module__
-    if origin.startswith("modules.bricks."):
-        return True
-    if origin.startswith("torch.nn."):
-        return not isinstance(module, _CONTAINERS)
-    return not any(True for _ in module.children())
-
-
-def tensors(value: Any) -> Iterator[Tensor]:
-    """All tensors in a value, in order."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from tensors(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from tensors(item)
+from modules.tasks.step import Step, gradients_of, turns
+from modules.tasks.task import Task
 
 
 class Trace(TorchFunctionMode):
-    """Records one run of `task.loss` and its backward pass.
+    """Records one run of each of a task's steps: its loss and its backward pass.
+
+    Multiply-adds are those of an optimiser step; where steps take turns, of the mean of them.
 
     Args:
         task: the task, built on the meta device.
@@ -84,14 +42,18 @@ class Trace(TorchFunctionMode):
     """
 
     def __init__(
-        self, task: nn.Module, batch: dict[str, Tensor], num_classes: dict[str, int], sizes: Sizes
+        self, task: Task, batch: dict[str, Tensor], num_classes: dict[str, int], sizes: Sizes
     ) -> None:
         super().__init__()
         self.task, self.batch, self.num_classes, self.sizes = task, batch, num_classes, sizes
         self.calls: dict[str, Call] = {}
         self.edges: dict[tuple[Node, Node], list[Shape]] = {}
-        self.sink: Node | None = None
-        self.multiply_adds = self.backward_multiply_adds = self.saved_bytes = 0
+        self.sinks: set[Node] = set()
+        self.steps = task.steps()
+        self.multiply_adds: float = 0
+        self.backward_multiply_adds: float = 0
+        self.saved_bytes = 0
+        self._share: float = 1
         self._counter = FlopCounterMode(
             display=False, custom_mapping={CONVOLUTION_BACKWARD: convolution_backward_flops}
         )
@@ -122,9 +84,8 @@ class Trace(TorchFunctionMode):
             self._come_from(Node("field", name), tensor)
         try:
             with torch.device("meta"), self._counter:
-                with self, torch.autograd.graph.saved_tensors_hooks(self._save, lambda tensor: tensor):
-                    loss = self.task.loss(self.batch)  # pyright: ignore[reportCallIssue]
-                self._finish(loss)
+                for step in self.steps:
+                    self._run(step)
         except Failure:
             raise
         except FAULTS as error:
@@ -134,7 +95,19 @@ class Trace(TorchFunctionMode):
                 hook.remove()
         return self
 
-    def _finish(self, loss: Any) -> None:
+    def _run(self, step: Step) -> None:
+        self._share = step.repeats / len(turns(self.steps)) if len(self.steps) > 1 else 1
+        self._saved = {}
+        before = self._flops()
+        with self, torch.autograd.graph.saved_tensors_hooks(self._save, lambda tensor: tensor):
+            loss = step.loss(self.batch)
+        self.multiply_adds += self._share * (self._flops() - before)
+        self.saved_bytes = max(self.saved_bytes, self._num_saved_bytes())
+        before = self._flops()
+        self._finish(step, loss)
+        self.backward_multiply_adds += self._share * (self._flops() - before)
+
+    def _finish(self, step: Step, loss: Any) -> None:
         name = type(self.task).__name__
         if not isinstance(loss, Mean):
             message = (
@@ -144,11 +117,9 @@ class Trace(TorchFunctionMode):
         if loss.total.shape != ():
             shape = tuple(loss.total.shape)
             raise Failure(name, message=f"its loss is {shape} where one number is expected")
-        self.sink = self._origin.get(id(loss.total))
-        self.multiply_adds = self._flops()
-        self.saved_bytes = self._num_saved_bytes()
-        loss.quotient.backward()
-        self.backward_multiply_adds = self._flops() - self.multiply_adds
+        if (sink := self._origin.get(id(loss.total))) is not None:
+            self.sinks.add(sink)
+        loss.quotient.backward(inputs=gradients_of(self.steps, step))
 
     def _flops(self) -> int:
         return self._counter.get_total_flops() // 2
@@ -204,7 +175,7 @@ class Trace(TorchFunctionMode):
             call = Call(path, type(module).__name__, module, inputs, outputs, num_calls=0)
             call = self.calls.setdefault(path, call)
             call.num_calls += 1
-            call.multiply_adds += self._flops() - self._started_at
+            call.multiply_adds += self._share * (self._flops() - self._started_at)
             node = Node("brick", call.brick, path)
             self._link(self._feeds, node)
             self._come_from(node, output)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from modules.metrics.mean import Mean
+from modules.tasks.step import Step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +49,10 @@ class Task(nn.Module):
         token. See `Mean.of`.
         """
         raise NotImplementedError
+
+    def steps(self) -> list[Step]:
+        """What learns from which loss; several take turns, such as those of adversaries."""
+        return [Step("train", list(self.model.parameters()), self.loss)]
 
     def validate(self, batch: dict[str, Tensor]) -> dict[str, Mean]:
         """What one batch of the validation split adds to `validation_metrics`, by name."""

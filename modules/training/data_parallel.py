@@ -3,12 +3,10 @@
 Where a process group has been joined (`torch.distributed`), a training is one process's share of it; where
 none has, everything here is a training alone. Lightning's own DDPStrategy wraps the module and then expects
 one backward for each call of it, but a task takes many in a block; so here the module stays bare, and the
-strategy averages its gradients after each backward, in flat buckets (Li et al. 2020, section 3.2,
-arXiv 2006.15704; backward and communication do not overlap here).
+strategy averages its gradients after each backward (`modules.training.gradient_average`).
 """
 
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,8 +17,7 @@ from torch.distributed import ReduceOp
 
 from modules.configuration.errors import UserError
 from modules.metrics.mean import Mean
-
-BUCKET_BYTES = 25 * 2**20
+from modules.training.gradient_average import GradientAverage
 
 
 def world_size() -> int:
@@ -96,16 +93,34 @@ def all_workers(value: Any) -> list[Any]:
 
 
 class DataParallelStrategy(ParallelStrategy):
-    """Lightning's share of a process group that was joined before: one device, the module as it is."""
+    """Lightning's share of a process group that was joined before: one device, the module as it is.
+
+    Args:
+        parameters: of each step of the task.
+        turns: numbers of the steps in the order of their turns.
+
+    Attributes:
+        turn: number of the step whose gradients come next.
+    """
 
     is_distributed = True  # asked by Lightning
-    _average: "GradientAverage | None" = None
+
+    def __init__(self, parameters: Sequence[Sequence[nn.Parameter]], turns: Sequence[int]) -> None:
+        super().__init__()
+        self.turn = 0
+        self._parameters = parameters
+        self._turns = turns
+        self._averages: list[GradientAverage] = []
 
     @property
-    def average(self) -> "GradientAverage":
-        if self._average is None:
-            raise RuntimeError("gradients are averaged while fitting only")
-        return self._average
+    def averaging_seconds(self) -> float:
+        """Spent on averages so far."""
+        return sum(average.seconds for average in self._averages)
+
+    @property
+    def bytes_per_step(self) -> float:
+        """What each process gives into the averages of a step, over all turns."""
+        return sum(self._averages[turn].num_bytes for turn in self._turns) / len(self._turns)
 
     @property
     def root_device(self) -> torch.device:
@@ -128,10 +143,10 @@ class DataParallelStrategy(ParallelStrategy):
         self.model.to(self.root_device)
         for tensor in self.model.state_dict().values():
             distributed.broadcast(tensor, src=0)
-        self._average = GradientAverage(self.model)
+        self._averages = [GradientAverage(self.model, parameters) for parameters in self._parameters]
 
     def post_backward(self, closure_loss: Tensor) -> None:
-        self.average()
+        self._averages[self.turn]()
 
     def barrier(self, *args: Any, **kwargs: Any) -> None:
         distributed.barrier()
@@ -149,95 +164,3 @@ class DataParallelStrategy(ParallelStrategy):
         op = getattr(ReduceOp, reduce_op.upper()) if isinstance(reduce_op, str) else reduce_op
         distributed.all_reduce(result, op)
         return result
-
-
-class GradientAverage:
-    """Replaces the gradients of a module by their mean over all processes.
-
-    Args:
-        module: the same on all processes; a gradient is expected in every parameter that is trained.
-
-    Attributes:
-        num_bytes: what each process gives into one average.
-        seconds: spent on averages so far; on a GPU, what lies between the work before and after.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        self._names = {parameter: name for name, parameter in module.named_parameters()}
-        self._fill_buckets()
-        self._seconds = 0.0
-        self._marks: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
-
-    def _fill_buckets(self) -> None:
-        self._trained = [parameter for parameter in self._names if parameter.requires_grad]
-        self._buckets = [_Bucket(parameters) for parameters in _grouped(self._trained)]
-        self.num_bytes = sum(bucket.flat.nbytes for bucket in self._buckets)
-
-    def __call__(self) -> None:
-        if len(self._trained) != sum(parameter.requires_grad for parameter in self._names):
-            self._fill_buckets()  # a part was frozen or unfrozen
-        started = _mark(self._buckets[0].flat.device)
-        # While one bucket travels, the next is packed.
-        travelling = [distributed.all_reduce(self._packed(bucket), async_op=True) for bucket in self._buckets]
-        for bucket, work in zip(self._buckets, travelling, strict=True):
-            assert work is not None
-            work.wait()
-            bucket.flat /= world_size()
-            for parameter, mean in zip(bucket.parameters, bucket.views, strict=True):
-                parameter.grad = mean
-        ended = _mark(self._buckets[0].flat.device)
-        if isinstance(started, float) and isinstance(ended, float):
-            self._seconds += ended - started
-        elif isinstance(started, torch.cuda.Event) and isinstance(ended, torch.cuda.Event):
-            self._marks.append((started, ended))
-
-    @property
-    def seconds(self) -> float:
-        for started, ended in self._marks:
-            ended.synchronize()
-            self._seconds += started.elapsed_time(ended) / 1000
-        self._marks.clear()
-        return self._seconds
-
-    def _packed(self, bucket: "_Bucket") -> Tensor:
-        for parameter, view in zip(bucket.parameters, bucket.views, strict=True):
-            if parameter.grad is None:
-                name = self._names[parameter].removeprefix("task.")
-                raise UserError(
-                    f"{name} gets no gradient, and workers do not know of each other's",
-                    "Use it in the loss, set its requires_grad to False, or set runtime.num_workers=1",
-                )
-            view.copy_(parameter.grad)
-        return bucket.flat
-
-
-class _Bucket:
-    """Parameters whose gradients travel side by side in one flat tensor."""
-
-    def __init__(self, parameters: list[nn.Parameter]) -> None:
-        self.parameters = parameters
-        self.flat = parameters[0].new_empty(sum(parameter.numel() for parameter in parameters))
-        parts = self.flat.split([parameter.numel() for parameter in parameters])
-        self.views = [part.view_as(own) for part, own in zip(parts, parameters, strict=True)]
-
-
-def _grouped(parameters: list[nn.Parameter]) -> list[list[nn.Parameter]]:
-    """Neighbours of one type together, up to the size of a bucket."""
-    groups: list[list[nn.Parameter]] = []
-    size = 0
-    for parameter in parameters:
-        if not groups or groups[-1][0].dtype != parameter.dtype or size + parameter.nbytes > BUCKET_BYTES:
-            groups.append([])
-            size = 0
-        groups[-1].append(parameter)
-        size += parameter.nbytes
-    return groups
-
-
-def _mark(device: torch.device) -> "float | torch.cuda.Event":
-    """This moment on a device's own clock."""
-    if device.type != "cuda":
-        return time.perf_counter()
-    event = torch.cuda.Event(enable_timing=True)
-    event.record()
-    return event

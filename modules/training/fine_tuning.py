@@ -5,6 +5,7 @@ learning rates after Howard & Ruder 2018, sections 3.2 and 3.3 (arXiv 1801.06146
 that of the layer above divided by 2.6, which is `lr_decay` = 0.38 here.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -14,16 +15,18 @@ from modules.configuration.schema.settings import FineTuningSettings
 from modules.models.parts import parts
 
 
-def parameter_groups(model: nn.Module, lr: float, lr_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: nn.Module, learned: Iterable[nn.Parameter], lr: float, lr_decay: float
+) -> list[dict[str, Any]]:
     """The learned parameters by part, each group with its learning rate; the highest part's is `lr`."""
     groups: list[dict[str, Any]] = []
-    seen: set[int] = set()
+    left = {id(parameter) for parameter in learned}
     # From the top down: a parameter that several parts share learns with the highest of them.
     for height, part in enumerate([model.parameters(recurse=False), *_from_top(model)]):
-        learned = [one for one in part if one.requires_grad and id(one) not in seen]
-        seen.update(map(id, learned))
-        if learned:
-            groups.append({"params": learned, "lr": lr * lr_decay ** max(height - 1, 0)})
+        own = [one for one in part if id(one) in left]
+        left.difference_update(map(id, own))
+        if own:
+            groups.append({"params": own, "lr": lr * lr_decay ** max(height - 1, 0)})
     return groups
 
 

@@ -17,7 +17,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from modules.configuration.errors import UserError
@@ -25,6 +25,7 @@ from modules.configuration.plans.run_plan import Plan
 from modules.configuration.static_analysis.targets import build
 from modules.datamodules.blocks import Block
 from modules.tasks.build_task import build_task
+from modules.tasks.step import Step, optimizer_nodes
 from modules.tasks.task import Task
 from modules.training.data_parallel import DataParallelStrategy, world_size
 from modules.training.fine_tuning import Freezing, parameter_groups
@@ -137,7 +138,7 @@ def fit(
         chosen.append(GradientNorms(task.model, curves, settings.log_every_steps))
     strategy, shared = "auto", []
     if world_size() > 1:
-        strategy = DataParallelStrategy()
+        strategy = DataParallelStrategy([step.parameters for step in module.steps], module.turns)
         shared = [Communication(strategy, curves, settings.log_every_steps)]
     with interruption or Interruption() as interruption, _quiet_lightning():
 
@@ -211,14 +212,17 @@ def _begin(task: Task, plan: Plan, console: Console) -> dict[str, Any]:
     return {"file": str(file), **asdict(fit)}
 
 
-def _optimizer_builder(
-    task: Task, node: dict[str, Any], lr_decay: float
-) -> Callable[[Iterable[nn.Parameter]], Optimizer]:
+def _optimizer_builder(task: Task, node: dict[str, Any], lr_decay: float) -> Callable[[Step], Optimizer]:
+    steps = task.steps()
+    nodes = dict(zip([step.name for step in steps], optimizer_nodes(steps, node), strict=True))
     if lr_decay == 1.0:
-        return lambda parameters: build(node, params=parameters)
-    if "lr" not in node:
+        return lambda step: build(nodes[step.name], params=step.learned)
+    if any("lr" not in node for node in nodes.values()):
         raise UserError(f"fine_tuning.lr_decay={lr_decay} needs optimizer.lr, which is not set")
-    return lambda parameters: build(node, params=parameter_groups(task.model, node["lr"], lr_decay))
+    return lambda step: build(
+        nodes[step.name],
+        params=parameter_groups(task.model, step.learned, nodes[step.name]["lr"], lr_decay),
+    )
 
 
 @contextmanager

@@ -12,31 +12,24 @@ instead of once a batch are the hooks `on_train_batch_start` and `on_train_batch
 losses of all steps in `outputs["loss"]`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, LightningModule
+from pytorch_lightning import LightningModule
 from pytorch_lightning.core.optimizer import LightningOptimizer
-from pytorch_lightning.plugins.precision import DoublePrecision, HalfPrecision, MixedPrecision, Precision
-from pytorch_lightning.profilers import PassThroughProfiler
-from pytorch_lightning.strategies import Strategy
-from pytorch_lightning.utilities.model_helpers import is_overridden
-from torch import Tensor, distributed, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from modules.configuration.errors import UserError
 from modules.datamodules.blocks import Block
 from modules.metrics.mean import Mean, add_up
-from modules.tasks.optional_methods import OwnGradientStep, OwnParameterGroups, OwnState
+from modules.tasks.optional_methods import OwnParameterGroups, OwnState
+from modules.tasks.step import Step, check_steps, gradients_of, turns
 from modules.tasks.task import Task
-from modules.training.data_parallel import figures_of_all_workers, with_shared_count
-
-GradientStep = Callable[[dict[str, Tensor], Optimizer], Mean]
-"""Takes one step down the gradient of a batch's loss, and returns the loss."""
-_STEP_HOOKS = ("on_before_backward", "on_after_backward", "on_before_optimizer_step")
-"""What Lightning calls on callbacks between a loss and the next weights."""
+from modules.training.data_parallel import DataParallelStrategy, figures_of_all_workers, with_shared_count
+from modules.training.short_way import ShortWay, needs_closure, take_step
 
 
 @dataclass(frozen=True)
@@ -44,14 +37,14 @@ class Optimisation:
     """How a task's weights are stepped.
 
     Attributes:
-        build_optimizer: makes the optimiser for the given parameters.
+        build_optimizer: makes the optimiser of a step, for what it learns.
         schedule: factor of the learning rate at a progress of 0..1 through the training.
         num_steps: optimiser steps of the whole training.
         block_steps: optimiser steps in one call of `training_step`.
         gradient_clip_norm: longest allowed gradient over all parameters (Euclidean norm); None = as it comes.
     """
 
-    build_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer]
+    build_optimizer: Callable[[Step], Optimizer]
     schedule: Callable[[float], float]
     num_steps: int
     block_steps: int = 1
@@ -72,15 +65,26 @@ class TrainingModule(LightningModule):
         super().__init__()
         self.task = task
         self.optimisation = optimisation
-        self.automatic_optimization = optimisation.block_steps == 1
+        self.steps = task.steps()
+        check_steps(task.model, self.steps)
+        self.turns = turns(self.steps)
+        self.automatic_optimization = optimisation.block_steps == 1 and len(self.steps) == 1
+        self._way = ShortWay(self)
         self._means: dict[str, Mean] = {}
-        self._inverse: tuple[Any, Tensor] | None = None
 
-    def configure_optimizers(self) -> Optimizer:
-        learned = [parameter for parameter in self.task.model.parameters() if parameter.requires_grad]
-        optimizer = self.optimisation.build_optimizer(learned)
+    def configure_optimizers(self) -> list[Optimizer]:
+        optimizers = [self._optimizer(step) for step in self.steps]
+        if any(needs_closure(optimizer) for optimizer in optimizers):
+            # Lightning's own closure would take a block's learning rate and loss from its last evaluation.
+            self.automatic_optimization = False
+        return optimizers
+
+    def _optimizer(self, step: Step) -> Optimizer:
+        optimizer = self.optimisation.build_optimizer(step)
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
+            if len(self.steps) > 1:
+                group["step"] = step.name  # tells a checkpoint's optimisers apart
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
         fused = getattr(optimizer, "_step_supports_amp_scaling", False)
         if scaled and fused and self.optimisation.gradient_clip_norm is not None:
@@ -92,7 +96,7 @@ class TrainingModule(LightningModule):
             self.task.regroup(optimizer)
         return optimizer
 
-    def training_step(self, block: Block, block_index: int) -> dict[str, Tensor]:
+    def training_step(self, block: Block, block_index: int) -> dict[str, Any]:
         """Takes one optimiser step for each batch of the block.
 
         Args:
@@ -101,86 +105,40 @@ class TrainingModule(LightningModule):
 
         Returns:
             `loss`: the detached losses of the steps; under automatic optimisation the one loss to be stepped.
-            `count`: what each is the mean of, where that differs from batch to batch.
+            `count`: of how many values each is the mean.
         """
-        optimizer = self.trainer.optimizers[0]
-        first_step = self.global_step
         batches = _unstack(block)
+        first_step = self.global_step
         if self.automatic_optimization:
-            self._set_learning_rate(optimizer, first_step)
-            loss = with_shared_count(self.task.loss(next(batches)))
-            return {"loss": loss.quotient, **_counts([loss])}
+            self._set_learning_rate(self.trainer.optimizers[0], first_step)
+            loss = with_shared_count(self.steps[0].loss(next(batches)))
+            return {"loss": loss.quotient, "count": [loss.count]}
 
-        direct = self._nobody_listens()
-        gradient_step = self._gradient_step()
+        step_once = self._way.once if self._way.is_open() else self._step_through_lightning
         losses = []
-        for step, batch in enumerate(batches, first_step):
-            self._set_learning_rate(optimizer, step)
-            if direct:
-                loss = self._step_directly(gradient_step, batch, optimizer)
-            else:
-                loss = self._step_through_lightning(batch, optimizer)
-            losses.append(loss)
-        totals, counts = torch.stack([loss.total.detach() for loss in losses]), _counts(losses)
-        return {"loss": totals / (counts["count"] if counts else losses[0].count), **counts}
+        for number, batch in enumerate(batches, first_step):
+            turn = self.turns[number % len(self.turns)]
+            if isinstance(self.trainer.strategy, DataParallelStrategy):
+                self.trainer.strategy.turn = turn
+            self._set_learning_rate(self.trainer.optimizers[turn], number)
+            losses.append(step_once(turn, batch))
+        return {"loss": _quotients(losses), "count": [loss.count for loss in losses]}
 
-    def _step_through_lightning(self, batch: dict[str, Tensor], optimizer: Optimizer) -> Mean:
-        lightning_optimizer = self.optimizers()
-        assert isinstance(lightning_optimizer, LightningOptimizer)
-        loss = with_shared_count(self.task.loss(batch))
-        optimizer.zero_grad()
-        self.manual_backward(loss.quotient)
-        lightning_optimizer.step()
-        return loss
+    def _step_through_lightning(self, turn: int, batch: dict[str, Tensor]) -> Mean:
+        optimizers = self.optimizers()
+        optimizer = optimizers[turn] if isinstance(optimizers, list) else optimizers
+        assert isinstance(optimizer, LightningOptimizer)
+        inputs = gradients_of(self.steps, self.steps[turn])
+        restricted = {} if inputs is None else {"inputs": inputs}
 
-    def _step_directly(
-        self, gradient_step: GradientStep, batch: dict[str, Tensor], optimizer: Optimizer
-    ) -> Mean:
-        """What `_step_through_lightning` comes to where nobody listens, in a tenth of a millisecond less."""
-        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        progress.increment_ready()
-        loss = gradient_step(batch, optimizer)
-        progress.increment_completed()
-        return loss
+        def evaluate() -> Mean:
+            loss = with_shared_count(self.steps[turn].loss(batch))
+            optimizer.zero_grad()
+            if inputs != []:
+                self.manual_backward(loss.quotient, **restricted)
+            return loss
 
-    def _gradient_step(self) -> GradientStep:
-        """The task's own step, where it has one and nothing comes between gradient and weights."""
-        alone = not distributed.is_initialized() and self.optimisation.gradient_clip_norm is None
-        if alone and isinstance(self.task, OwnGradientStep):
-            return self.task.gradient_step
-        return self._autograd_step
-
-    def _autograd_step(self, batch: dict[str, Tensor], optimizer: Optimizer) -> Mean:
-        loss = with_shared_count(self.task.loss(batch))
-        optimizer.zero_grad()
-        loss.total.backward(self._inverse_count(loss))
-        self.trainer.strategy.post_backward(loss.total)
-        self.on_before_optimizer_step(optimizer)
-        optimizer.step()
-        return loss
-
-    def _inverse_count(self, loss: Mean) -> Tensor:
-        """What the gradient of `loss.quotient` begins from, without the division's own operations."""
-        if not isinstance(loss.count, int):
-            return loss.count.to(loss.total.dtype).reciprocal()
-        key = loss.count, loss.total.dtype, loss.total.device
-        if self._inverse is None or self._inverse[0] != key:
-            self._inverse = key, torch.ones_like(loss.total).detach() / loss.count
-        return self._inverse[1]
-
-    def _nobody_listens(self) -> bool:
-        """Whether nothing but this module itself acts between a loss and the weights that it leads to."""
-        trainer = self.trainer
-        callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-        heard = any(is_overridden(hook, callback, Callback) for callback in callbacks for hook in _STEP_HOOKS)
-        return (
-            not heard
-            and type(trainer.strategy).backward is Strategy.backward
-            and type(trainer.strategy).optimizer_step is Strategy.optimizer_step
-            and type(trainer.precision_plugin) in (Precision, MixedPrecision, HalfPrecision, DoublePrecision)
-            and getattr(trainer.precision_plugin, "scaler", None) is None
-            and type(trainer.profiler) is PassThroughProfiler  # pyright: ignore[reportAttributeAccessIssue]
-        )
+        return take_step(self.trainer.optimizers[turn], optimizer.step, evaluate)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         # Trainer(gradient_clip_val=...) is forbidden under manual optimisation. Gradients are unscaled here.
@@ -215,8 +173,16 @@ class TrainingModule(LightningModule):
             self.task.take_state(checkpoint["state_dict"])
 
     def learning_rate(self, step: int) -> float:
-        """The rate of the first parameter group at a step, counted from 0."""
-        return self.trainer.optimizers[0].param_groups[0]["initial_lr"] * self._factor(step)
+        """The rate of the first parameter group that is stepped at a step, counted from 0."""
+        optimizer = self.trainer.optimizers[self.turns[step % len(self.turns)]]
+        return optimizer.param_groups[0]["initial_lr"] * self._factor(step)
+
+    @property
+    def curve_names(self) -> list[str]:
+        """The name under which the loss of each turn is recorded: `train`, or `train/<step>` of several."""
+        if len(self.steps) == 1:
+            return ["train"]
+        return [f"train/{self.steps[turn].name}" for turn in self.turns]
 
     def _set_learning_rate(self, optimizer: Optimizer, step: int) -> None:
         factor = self._factor(step)
@@ -227,12 +193,12 @@ class TrainingModule(LightningModule):
         return self.optimisation.schedule(step / self.optimisation.num_steps)
 
 
-def _counts(losses: list[Mean]) -> dict[str, Tensor]:
-    """The counts of losses by their name in what a block leads to; nothing where they are alike."""
-    counts = [loss.count for loss in losses]
-    if all(isinstance(count, int) for count in counts):
-        return {}
-    return {"count": torch.stack([torch.as_tensor(count, device=losses[0].total.device) for count in counts])}
+def _quotients(losses: list[Mean]) -> Tensor:
+    """The detached quotient of each loss."""
+    totals, counts = torch.stack([loss.total.detach() for loss in losses]), [loss.count for loss in losses]
+    if all(type(count) is int and count == counts[0] for count in counts):
+        return totals / counts[0]
+    return totals / torch.stack([torch.as_tensor(count, device=totals.device) for count in counts])
 
 
 def _unstack(block: Block) -> Iterator[dict[str, Tensor]]:

@@ -12,19 +12,21 @@ import copy
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim import Optimizer
 
 from modules.configuration.composition.compose import compose
 from modules.configuration.composition.recipes import recipe_files
 from modules.configuration.schema.phases import trainings
 from modules.shapes.symbolic import default_dtype
 from modules.tasks.build_task import build_task
+from modules.tasks.step import gradients_of, turns
 from modules.tasks.task import Task
 from tests.batches import batch_of
 
@@ -68,8 +70,9 @@ class Built:
         self.task = build_task(config["model"], config["task"]).eval()
         self.batch = batch_of(config, NUM_SAMPLES)
 
-    def learned(self) -> list[nn.Parameter]:
-        return [parameter for parameter in self.task.model.parameters() if parameter.requires_grad]
+    def optimizers(self, kind: Callable[..., Optimizer], lr: float) -> list[Optimizer]:
+        """One for each step of the task."""
+        return [kind(step.learned, lr=lr) for step in self.task.steps()]
 
 
 @pytest.fixture(params=CASES)
@@ -92,20 +95,25 @@ def measured(task: Task, batch: dict[str, Tensor]) -> dict[str, float]:
         return means | task.finish_validation()
 
 
-def steps(built: Built, optimizer: torch.optim.Optimizer, num_steps: int) -> list[float]:
+def steps(built: Built, optimizers: list[Optimizer], num_steps: int) -> list[float]:
     losses = []
     torch.manual_seed(2)
-    for _ in range(num_steps):
-        loss = built.task.loss(built.batch).quotient
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    taken = built.task.steps()
+    order = turns(taken)
+    for number in range(num_steps):
+        turn = order[number % len(order)]
+        loss = taken[turn].loss(built.batch).quotient
+        optimizers[turn].zero_grad()
+        loss.backward(inputs=gradients_of(taken, taken[turn]))
+        optimizers[turn].step()
         losses.append(loss.item())
     return losses
 
 
 def test_a_gradient_reaches_every_parameter(built: Built) -> None:
-    built.task.loss(built.batch).quotient.backward()
+    taken = built.task.steps()
+    for step in taken:
+        step.loss(built.batch).quotient.backward(inputs=gradients_of(taken, step))
     for name, parameter in built.task.named_parameters():
         if parameter.requires_grad:
             assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
@@ -119,9 +127,9 @@ def test_it_learns_one_batch_by_heart(built: Built) -> None:
     found = []
     for lr in LEARNING_RATES:
         built.task = copy.deepcopy(fresh)
-        optimizer = torch.optim.Adam(built.learned(), lr=lr)
+        optimizers = built.optimizers(torch.optim.Adam, lr)
         for _ in range(NUM_STEPS // STEPS_AT_A_TIME):
-            steps(built, optimizer, STEPS_AT_A_TIME)
+            steps(built, optimizers, STEPS_AT_A_TIME)
             after = measured(built.task, built.batch)
             if is_learned(built.task, before, after):
                 return
@@ -138,7 +146,7 @@ def is_learned(task: Task, before: dict[str, float], after: dict[str, float]) ->
 
 
 def test_it_comes_back_whole_from_a_file(built: Built) -> None:
-    steps(built, torch.optim.SGD(built.learned(), lr=1e-4), 2)
+    steps(built, built.optimizers(torch.optim.SGD, 1e-4), 2)
     expected = measured(built.task, built.batch)
     file = io.BytesIO()
     torch.save(built.task.model.state_dict(), file)
@@ -157,7 +165,7 @@ def test_ten_steps_cost_what_they_cost_before(config: dict[str, Any]) -> None:
     """
     with default_dtype({"trainer": {"precision": "64-true"}}):
         built = Built(config)
-        losses = steps(built, torch.optim.SGD(built.learned(), lr=1e-4), 10)
+        losses = steps(built, built.optimizers(torch.optim.SGD, 1e-4), 10)
     golden = GOLDEN / f"{config['case'].replace('/', '-')}.json"
     if os.environ.get("TRAINYARD_WRITE_GOLDEN"):
         golden.write_text(json.dumps([round(loss, 12) for loss in losses]) + "\n")

@@ -25,7 +25,8 @@ def test_every_recipe_agrees_with_what_really_runs(recipe):
                 seen.setdefault(path, [one.shape for one in tensors((given, output))]) and None
             )
         )
-    task.loss(batch_of(config, 3))
+    for step in task.steps():
+        step.loss(batch_of(config, 3))
     sizes = {"batch": 3, **dict.fromkeys(config["data"].get("typical_sizes", {}), LONGEST)}
     assert seen.keys() & {row.path for row in report.rows}
     for row in report.rows:

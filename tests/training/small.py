@@ -43,12 +43,12 @@ def small_loader(plan: Plan, data: ShardSet) -> TrainingLoader:
     return TrainingLoader(chosen, settings.batch_size, settings.block_steps, plan.seed)
 
 
-def small_plan(recipe: str, *overrides: str) -> Plan:
+def small_plan(recipe: str, *overrides: str, data: str = "fashion_mnist") -> Plan:
     """A recipe over the small dataset: two epochs, checkpoints and points of the curves often."""
     config = compose(
         [
             f"recipe={recipe}",
-            "data=fashion_mnist",
+            f"data={data}",
             "data.samples_per_record=50",
             "trainer.max_epochs=2",
             "trainer.batch_size=16",
@@ -61,7 +61,7 @@ def small_plan(recipe: str, *overrides: str) -> Plan:
             *overrides,
         ]
     )
-    targets = [config[section]["_target_"] for section in ("model", "task", "optimizer", "schedule")]
+    targets = [config[section].get("_target_", "") for section in ("model", "task", "optimizer", "schedule")]
     files = code_files([target for target in targets if target.startswith("modules.")])
     return plan_of(config, Code(fingerprint_of(files), files))
 
@@ -83,6 +83,19 @@ def write_small_shards(out: Path) -> None:
             write_idx(raw / files["image"], fields["image"].squeeze(1).numpy())
             write_idx(raw / files["label"], fields["label"].numpy())
         source = {"name": "fashion_mnist", "sha256": data["source"]["sha256"], "licence": "none", "files": {}}
+        (raw / "source.json").write_text(json.dumps(source))
+        write_shards(plan.data, raw, out)
+
+
+def write_small_messages(out: Path) -> None:
+    """As many samples as `write_small_shards` writes, as data/shards/random_messages would hold them."""
+    plan = small_plan("neural_cryptography", data="random_messages")
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder)
+        rows = np.random.default_rng(0).integers(0, 256, (NUM_TRAINING, 4), dtype=np.uint8)
+        np.save(raw / "bits.npy", rows)
+        sha256 = plan.configuration["data"]["source"]["sha256"]
+        source = {"name": "random_bits", "sha256": sha256, "licence": "none", "files": {}}
         (raw / "source.json").write_text(json.dumps(source))
         write_shards(plan.data, raw, out)
 

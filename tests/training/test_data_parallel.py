@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from modules.configuration.errors import UserError
 from modules.metrics.mean import Mean
 from modules.tasks.classification import Classification
-from modules.training import data_parallel
+from modules.training import gradient_average
 from modules.training.runs.checkpoint import read_checkpoint
 from tests.training.small import small_plan
 from tests.training.together import Recorder, recorded, train_together
@@ -204,10 +204,10 @@ def process_group(tmp_path: Path) -> Iterator[None]:
 def test_buckets_of_any_size_bring_each_gradient_to_its_parameter(
     process_group: None, bucket_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data_parallel, "BUCKET_BYTES", bucket_bytes)
+    monkeypatch.setattr(gradient_average, "BUCKET_BYTES", bucket_bytes)
     module = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3).double(), nn.Linear(3, 2))
     module.get_parameter("2.bias").requires_grad_(False)
-    average = data_parallel.GradientAverage(module)
+    average = gradient_average.GradientAverage(module, list(module.parameters()))
     assert average.num_bytes == 4 * 24 + 8 * 15 + 4 * 6
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in trained:

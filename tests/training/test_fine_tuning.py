@@ -28,7 +28,8 @@ def test_parts_from_the_input_upwards() -> None:
 def test_rates_by_part() -> None:
     model = Perceptron([1, 2, 2], 3, [4, 5])
     model.hidden[1].requires_grad_(False)
-    groups = parameter_groups(model, lr=0.1, lr_decay=0.5)
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = parameter_groups(model, learned, lr=0.1, lr_decay=0.5)
     assert [group["lr"] for group in groups] == [0.1, pytest.approx(0.025)]
     assert groups[0]["params"] == list(model.output.parameters())
     assert groups[1]["params"] == list(model.hidden[0].parameters())

@@ -72,7 +72,7 @@ def trained(
     module = TrainingModule(
         task,
         Optimisation(
-            lambda parameters: torch.optim.AdamW(parameters, lr=0.01, fused=True),
+            lambda step: torch.optim.AdamW(step.learned, lr=0.01, fused=True),
             lambda progress: 1.0 - progress,
             num_steps,
             block_steps,

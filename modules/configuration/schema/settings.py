@@ -191,6 +191,7 @@ class Settings:
         seed: of all random numbers.
         allowed_targets: prefixes of `_target_` allowed besides the yard's own; set in conf/config.yaml alone.
         evaluation: evaluators that measure the trained weights: see `modules.evaluation.evaluator`.
+        optimizer: a node for all steps of the task, or a mapping from each step's name to its own.
         fine_tuning: how given weights go on learning.
         phases: what is trained before, by name: see `modules.configuration.schema.phases`.
         init_from: where the weights begin: a registered model, a folder with weights.pt or a file.
@@ -202,7 +203,7 @@ class Settings:
     model: Node
     task: Node
     evaluation: list[Node]
-    optimizer: Node
+    optimizer: dict[str, Any]
     schedule: Node
     trainer: TrainerSettings
     runtime: RuntimeSettings
@@ -219,9 +220,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         named("name", "recipe", self.name)
-        for section in ("model", "task", "optimizer", "schedule"):
+        for section in ("model", "task", "schedule"):
             if "_target_" not in getattr(self, section):
                 raise ConfigError(section, "has no _target_", "Name the class to build")
+        _check_optimizer(self.optimizer)
         for number, evaluator in enumerate(self.evaluation):
             if "_target_" not in evaluator:
                 raise ConfigError(f"evaluation[{number}]", "has no _target_", "Name the class to build")
@@ -234,6 +236,18 @@ class Settings:
             )
         if not 0 <= self.seed < 2**32:
             raise ConfigError("seed", f"{self.seed} is not between 0 and {2**32 - 1}")
+
+
+def _check_optimizer(optimizer: dict[str, Any]) -> None:
+    """Refuses what is neither one node nor a mapping of nodes; whose they are, the task says."""
+    if "_target_" in optimizer:
+        return
+    if not optimizer:
+        raise ConfigError("optimizer", "has no _target_", "Name the class to build, or one for each step")
+    for name, node in optimizer.items():
+        if not isinstance(node, dict) or "_target_" not in node:
+            hint = "Name the class to build; a mapping by steps has a node with _target_ for each"
+            raise ConfigError(f"optimizer.{name}", "has no _target_", hint)
 
 
 def read(section: type[Section], values: dict[str, Any], key: str = "") -> Section:
@@ -250,7 +264,10 @@ def read(section: type[Section], values: dict[str, Any], key: str = "") -> Secti
     target = f"{section.__module__}.{section.__name__}"
     if not isinstance(values, dict):
         raise ConfigError(key, f"{values!r} where a mapping ({section.__name__}) is expected")
-    check_node(key, {"_target_": target, **values}, GIVEN)
+    optimizer = values.get("optimizer")
+    by_step = optimizer if isinstance(optimizer, dict) and "_target_" not in optimizer else {}
+    given = GIVEN | {f"optimizer.{name}": GIVEN["optimizer"] for name in by_step}
+    check_node(key, {"_target_": target, **values}, given)
     return construct(section, values, key)
 
 

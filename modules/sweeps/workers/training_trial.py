@@ -161,7 +161,7 @@ def take_over(folder: RunFolder, optimizer: dict[str, Any]) -> None:
             # What sets a group apart from the first stays: biases of Boltzmann layers do not decay.
             given = {
                 key: value
-                for key, value in optimizer.items()
+                for key, value in (optimizer if "_target_" in optimizer else optimizer[group["step"]]).items()
                 if key in group and (key == "lr" or group[key] == first[key])
             }
             if "lr" in given:  # each group keeps its share of the highest rate

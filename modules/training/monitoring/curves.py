@@ -5,7 +5,7 @@ checked, so that a training that has diverged stops before its weights reach a c
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -77,49 +77,67 @@ class MeanLosses:
         curves: where the points go.
         every_steps: steps that one point is the mean of.
         learning_rate: the rate of a step, counted from 0.
+        names: what the steps are called, one after another and again from the first: the names' loss and
+            rate are curves of their own.
     """
 
-    def __init__(self, curves: Curves, every_steps: int, learning_rate: Callable[[int], float]) -> None:
+    def __init__(
+        self,
+        curves: Curves,
+        every_steps: int,
+        learning_rate: Callable[[int], float],
+        names: Sequence[str] = ("train",),
+    ) -> None:
         self.curves = curves
         self.every_steps = every_steps
         self.learning_rate = learning_rate
-        self._sum = 0.0
-        self._count = 0.0
+        self.names = names
+        self._sums: dict[str, list[float]] = {}
 
-    def add(self, losses: list[float], last_step: int, counts: list[float] | None = None) -> None:
+    def add(self, losses: list[float], last_step: int, weights: list[float] | None = None) -> None:
         """Takes in the losses of the steps that end with `last_step`, counted from 1.
 
         Args:
             losses: of the steps.
             last_step: the number of the last.
-            counts: what each loss is the mean of; None = they are alike.
+            weights: of each in the mean; None = they are alike.
 
         Raises:
             UserError: a loss is not a finite number, or that of nothing.
         """
-        weights = counts or [1.0] * len(losses)
-        for step, (loss, count) in enumerate(zip(losses, weights, strict=True), last_step - len(losses) + 1):
-            if count == 0:
+        given = zip(losses, weights or [1.0] * len(losses), strict=True)
+        for step, (loss, weight) in enumerate(given, last_step - len(losses) + 1):
+            name = self.names[(step - 1) % len(self.names)]
+            if weight == 0:
                 raise UserError(
-                    f"the loss at step {step} is the mean of no values",
+                    f"{self._loss_of(name)} at step {step} is the mean of no values",
                     "Look at what the batch's masks and lengths keep",
                 )
             if not math.isfinite(loss):
-                raise diverged(step, f"the loss is {loss}", self.learning_rate(step - 1))
-            self._sum += loss * count
-            self._count += count
+                raise diverged(step, f"{self._loss_of(name)} is {loss}", self.learning_rate(step - 1))
+            total, number = self._sums.get(name, (0.0, 0.0))
+            self._sums[name] = [total + loss * weight, number + weight]
             if step % self.every_steps == 0:
-                self.curves.add("train/loss", self._sum / self._count, step)
-                self.curves.add("train/learning_rate", self.learning_rate(step - 1), step)
-                self._sum, self._count = 0.0, 0.0
+                self._write(step)
+
+    def _write(self, step: int) -> None:
+        for back in range(min(len(self.names), self.every_steps)):
+            name = self.names[(step - 1 - back) % len(self.names)]
+            if name in self._sums:
+                total, count = self._sums.pop(name)
+                self.curves.add(f"{name}/loss", total / count, step)
+                self.curves.add(f"{name}/learning_rate", self.learning_rate(step - 1 - back), step)
+
+    def _loss_of(self, name: str) -> str:
+        return "the loss" if len(self.names) == 1 else f"the loss of {name.rpartition('/')[2]}"
 
     def state_dict(self) -> dict[str, Any]:
         history = {name: [list(point) for point in points] for name, points in self.curves.history.items()}
-        return {"history": history, "sum": self._sum, "count": self._count}
+        return {"history": history, "sums": dict(self._sums)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.curves.history = state["history"]
-        self._sum, self._count = state["sum"], state["count"]
+        self._sums = dict(state["sums"])
 
 
 class LossCurve(Callback):
@@ -133,9 +151,9 @@ class LossCurve(Callback):
 
     def __init__(self, module: TrainingModule, curves: Curves, every_steps: int) -> None:
         self.module = module
-        self.means = MeanLosses(curves, every_steps, module.learning_rate)
+        self.means = MeanLosses(curves, every_steps, module.learning_rate, module.curve_names)
         self._waiting: list[torch.Tensor] = []
-        self._waiting_counts: list[torch.Tensor] = []
+        self._waiting_counts: list[int | torch.Tensor] = []
         self._num_waiting = 0
 
     def on_train_batch_end(
@@ -143,8 +161,7 @@ class LossCurve(Callback):
     ) -> None:
         losses = outputs["loss"].reshape(-1)
         self._waiting.append(losses)
-        if "count" in outputs:
-            self._waiting_counts.append(outputs["count"])
+        self._waiting_counts += outputs["count"]
         self._num_waiting += len(losses)
         # A block of one step is not worth a transfer of its own.
         if (
@@ -163,9 +180,9 @@ class LossCurve(Callback):
         if not self._waiting:
             return
         losses = mean_over_workers(torch.cat(self._waiting)).tolist()
-        counts = torch.cat(self._waiting_counts).tolist() if self._waiting_counts else None
+        weights = _weights(self._waiting_counts)
         self._waiting, self._waiting_counts, self._num_waiting = [], [], 0
-        self.means.add(losses, trainer.global_step, counts)
+        self.means.add(losses, trainer.global_step, weights)
 
     def check_weights(self, trainer: Trainer) -> None:
         """Before a checkpoint: the loss of the last step says nothing about the weights that this step made.
@@ -183,6 +200,16 @@ class LossCurve(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.means.load_state_dict(state_dict)
+
+
+def _weights(counts: list[int | torch.Tensor]) -> list[float]:
+    """Counts that depend on what a batch holds; a number is the same for every batch, and counts as 1."""
+    if all(isinstance(count, int) for count in counts):
+        return [1.0] * len(counts)
+    device = next(count.device for count in counts if isinstance(count, torch.Tensor))
+    return torch.stack(
+        [torch.as_tensor(1.0 if isinstance(one, int) else one, device=device).float() for one in counts]
+    ).tolist()
 
 
 def diverged(step: int, what: str, learning_rate: float) -> UserError:

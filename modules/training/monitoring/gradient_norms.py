@@ -36,23 +36,32 @@ class GradientNorms(Callback):
         self.curves = curves
         self.every_steps = every_steps
         self._sum: Tensor | None = None
+        self._counts = [0] * len(self.weights)
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        gradients = (weight.grad for weight in self.weights.values())
+        # Of several steps of a task, the gradients of all others are those of an earlier turn.
+        stepped = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        learns = [id(weight) in stepped for weight in self.weights.values()]
         zero = torch.zeros((), device=pl_module.device)
-        norms = torch.stack([zero if gradient is None else gradient.norm() for gradient in gradients])
+        norms = torch.stack(
+            [
+                zero if weight.grad is None or not learned else weight.grad.norm()
+                for weight, learned in zip(self.weights.values(), learns, strict=True)
+            ]
+        )
         self._sum = norms if self._sum is None else self._sum + norms
+        self._counts = [count + learned for count, learned in zip(self._counts, learns, strict=True)]
         step = trainer.global_step + 1  # the one that is about to be taken
         if step % self.every_steps == 0:
-            means = (self._sum / self.every_steps).tolist()
-            for name, mean in zip(self.weights, means, strict=True):
-                self.curves.add(CURVE + name, mean, step)
-            self._sum = None
+            for name, total, count in zip(self.weights, self._sum.tolist(), self._counts, strict=True):
+                if count:
+                    self.curves.add(CURVE + name, total / count, step)
+            self._sum, self._counts = None, [0] * len(self.weights)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"sum": self._sum}
+        return {"sum": self._sum, "counts": self._counts}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._sum = state_dict["sum"]
+        self._sum, self._counts = state_dict["sum"], state_dict["counts"]

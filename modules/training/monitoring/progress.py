@@ -80,7 +80,7 @@ class ProgressDisplay(Callback):
             self._bar_id,
             completed=trainer.global_step,
             description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
-            loss=f"loss {self._last('train/loss'):.4f}",
+            loss="  ".join(f"{name} {self._last(name):.4f}" for name in self._losses()) or "loss nan",
             speed=f"{self.samples_per_s(trainer):,.0f} samples/s",
         )
         self._bar.refresh()
@@ -89,8 +89,10 @@ class ProgressDisplay(Callback):
         parts = [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", f"step {trainer.global_step}"]
         parts += [
             f"{name} {self._last(name):.4f}"
-            for name in sorted(self.curves.history)
-            if name.startswith(("train/loss", "validation/"))
+            for name in [
+                *self._losses(),
+                *sorted(name for name in self.curves.history if name.startswith("validation/")),
+            ]
         ]
         parts.append(f"{self.samples_per_s(trainer):,.0f} samples/s")
         self.console.print("  ".join(parts), highlight=False, soft_wrap=True)
@@ -112,6 +114,10 @@ class ProgressDisplay(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._seconds_before = state_dict["seconds"]
+
+    def _losses(self) -> list[str]:
+        """The curves of the training's losses: one, or one for each step of the task."""
+        return [name for name in self.curves.history if name.startswith("train/") and name.endswith("/loss")]
 
     def _last(self, name: str) -> float:
         points = self.curves.history.get(name)

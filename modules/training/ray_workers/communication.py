@@ -46,11 +46,11 @@ class Communication(Callback):
         step = trainer.global_step
         if step // self.every_steps == self._last_step // self.every_steps:
             return
-        num_steps, averaging_s = step - self._last_step, self.strategy.average.seconds
+        num_steps, averaging_s = step - self._last_step, self.strategy.averaging_seconds
         points = {
             "train/seconds_per_step": (self._seconds - self._last_seconds) / num_steps,
             "communication/seconds_per_step": (averaging_s - self._last_averaging_s) / num_steps,
-            "communication/gradient_bytes_per_step": float(self.strategy.average.num_bytes),
+            "communication/gradient_bytes_per_step": self.strategy.bytes_per_step,
         }
         for name, value in points.items():
             self.curves.add(name, value, step)
@@ -61,6 +61,6 @@ class Communication(Callback):
         num_steps = max(1, trainer.global_step - self._first_step)
         return {
             "seconds_per_step": self._seconds / num_steps,
-            "communication_seconds_per_step": self.strategy.average.seconds / num_steps,
-            "gradient_bytes_per_step": self.strategy.average.num_bytes,
+            "communication_seconds_per_step": self.strategy.averaging_seconds / num_steps,
+            "gradient_bytes_per_step": self.strategy.bytes_per_step,
         }

@@ -1,11 +1,13 @@
 """Composition: every file of conf/ is reached, and every mistake is one line with file, key and hint."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from modules.configuration.composition.catalogue import dataset, names, source
 from modules.configuration.composition.compose import compose
@@ -33,6 +35,9 @@ def test_every_file_of_conf_composes(group: str, file: str) -> None:
         assert source(file)["name"] == file
     elif group == "data":
         assert dataset(file)["name"] == file
+    elif not yaml.safe_load((CONF / group / f"{file}.yaml").read_text()) and group == "optimizer":
+        with pytest.raises(UserError, match="optimizer: has no _target_"):  # the recipe names steps
+            compose(["recipe=neuron", f"optimizer={file}", "~optimizer.lr"])
     else:
         config = composed_with(f"{group}={file}")
         assert set(config) == set(Settings.__dataclass_fields__)
@@ -150,6 +155,28 @@ def test_mistake_is_one_line_with_a_hint(override: str, parts: list[str]) -> Non
     assert "\n" not in message
     for part in parts:
         assert part in message
+
+
+BY_STEP = ["recipe=neural_cryptography", "optimizer=by_step", "~optimizer.lr", "~optimizer.weight_decay"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ([], "optimizer: has no _target_"),
+        (["+optimizer.eve.lr=0.1"], "optimizer.eve: has no _target_"),
+        (["+optimizer.eve._target_=torch.optim.Adm"], "Did you mean torch.optim.Adam?"),
+        (
+            ["+optimizer.eve._target_=torch.optim.Adam", "+optimizer.eve.lrr=1"],
+            "optimizer.eve.lrr: Adam has no 'lrr'",
+        ),
+    ],
+)
+def test_an_optimizer_for_each_step_is_checked_as_one_for_all(overrides: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        compose(BY_STEP + overrides)
+    nodes = [f"+optimizer.{step}._target_=torch.optim.SGD" for step in ("eve", "alice_and_bob")]
+    assert set(compose(BY_STEP + nodes)["optimizer"]) == {"eve", "alice_and_bob"}
 
 
 @pytest.mark.parametrize(
