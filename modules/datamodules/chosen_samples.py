@@ -66,7 +66,11 @@ class ChosenSamples:
 
 
 def choose(
-    split: ShardSplit, settings: TrainerSettings, seed: int, more: Mapping[str, np.ndarray] | None = None
+    split: ShardSplit,
+    settings: TrainerSettings,
+    seed: int,
+    more: Mapping[str, np.ndarray] | None = None,
+    label: str | None = None,
 ) -> ShardSplit | ChosenSamples:
     """The samples that a training takes.
 
@@ -77,13 +81,14 @@ def choose(
         settings: how many of which classes, or of all; and how many steps make an epoch.
         seed: of the run.
         more: further fields of every sample of the split.
+        label: the field of class numbers; by default the first with classes.
 
     Raises:
         UserError: a class has not so many samples, none is left, or samples have no class.
     """
     numbers = np.arange(split.num_samples)
     if settings.samples_per_class is not None or settings.without_classes:
-        numbers = _of_classes(split, settings, seed)
+        numbers = _of_classes(split, settings, seed, label)
     if settings.overfit_batches is not None:
         shuffled = np.random.default_rng((seed, _STREAM)).permutation(numbers)
         numbers = np.sort(shuffled[: settings.overfit_batches * settings.batch_size])
@@ -95,8 +100,8 @@ def choose(
     return ChosenSamples(split, numbers, num_rounds, more or {})
 
 
-def _of_classes(split: ShardSplit, settings: TrainerSettings, seed: int) -> np.ndarray:
-    label = next((name for name, field in split.fields.items() if field.classes), None)
+def _of_classes(split: ShardSplit, settings: TrainerSettings, seed: int, label: str | None) -> np.ndarray:
+    label = label or next((name for name, field in split.fields.items() if field.classes), None)
     if label is None:
         raise UserError(
             "trainer.samples_per_class and without_classes need a field with classes, and the data has none"

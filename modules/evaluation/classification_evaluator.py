@@ -79,11 +79,11 @@ class ClassificationEvaluator:
         """Figures of a classifier.
 
         Raises:
-            UserError: there is not exactly one field with classes, the split is empty or a label is no class.
+            UserError: the task's label has no classes, the split is empty or a label is no class.
         """
         fields, split = plan.data.fields, data.split("test")
-        label, shown = label_field(fields), image_field(fields)
-        found = predictions_of_test(task, data, plan, self.batch_size)
+        classes, shown = classes_of(fields, task.label), image_field(fields)
+        found = predictions_of_test(task, data, self.batch_size)
 
         def show(field: str, places: list[int]) -> Tensor:
             return torch.from_numpy(split.read(numpy.array(places))[field])
@@ -91,36 +91,32 @@ class ClassificationEvaluator:
         first = next(iter(EvaluationLoader(split, 1)))
         details = ClassificationDetails(
             predictions=found,
-            classes=fields[label].classes or [],
+            classes=classes,
             filters=first_layer_filters(task.model, tuple(task.inputs(first).shape[1:])),
             show=None if shown is None else partial(show, shown),
         )
         return Findings({"accuracy": found.accuracy, "loss": found.loss}, details=[details])
 
 
-def predictions_of_test(task: NamesClasses, data: ShardSet, plan: Plan, batch_size: int) -> Predictions:
+def predictions_of_test(task: NamesClasses, data: ShardSet, batch_size: int) -> Predictions:
     """What a classifier makes of the test split.
 
     Raises:
-        UserError: there is not exactly one field with classes, the split is empty or a label is no class.
+        UserError: the split is empty or a label is no class.
     """
     loader = EvaluationLoader(data.split("test"), batch_size)
-    return predict(task.probabilities, loader, label_field(plan.data.fields))
+    return predict(task.probabilities, loader, task.label)
 
 
-def label_field(fields: Mapping[str, FieldSettings]) -> str:
-    """The field that holds the class.
+def classes_of(fields: Mapping[str, FieldSettings], label: str) -> list[str]:
+    """The names of the classes that a field numbers.
 
     Raises:
-        UserError: if there is none or more than one.
+        UserError: it has none.
     """
-    found = [name for name, settings in fields.items() if settings.classes]
-    if len(found) != 1:
-        raise UserError(
-            f"data.fields has {len(found)} fields with classes, and an evaluation needs one",
-            "Give `classes` to the field that is to be predicted.",
-        )
-    return found[0]
+    if label not in fields or not (classes := fields[label].classes):
+        raise UserError(f"data.fields.{label} has no classes", "Set task.label to the field that has them")
+    return classes
 
 
 def image_field(fields: Mapping[str, FieldSettings]) -> str | None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from modules.configuration.plans.run_plan import Plan
 from modules.datamodules.shard_set import ShardSet
-from modules.evaluation.classification_evaluator import label_field, predictions_of_test
+from modules.evaluation.classification_evaluator import classes_of, predictions_of_test
 from modules.evaluation.findings import Chart, Findings, Series
 from modules.evaluation.predictions import Predictions
 from modules.tasks.optional_methods import NamesClasses
@@ -41,8 +41,8 @@ class DistillationEvaluator:
         """A curve of accuracy over bias, and its best; nothing where training left no class out."""
         if not plan.trainer.without_classes:
             return Findings()
-        classes = plan.data.fields[label_field(plan.data.fields)].classes or []
-        found = predictions_of_test(task, data, plan, self.batch_size)
+        classes = classes_of(plan.data.fields, task.label)
+        found = predictions_of_test(task, data, self.batch_size)
         return raised(found, classes, plan.trainer.without_classes)
 
 

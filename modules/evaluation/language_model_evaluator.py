@@ -1,9 +1,9 @@
 """Language models: bits per token on whole texts, where in a text they are spent, and beside them what
 letters alone would cost."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import log
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
@@ -11,8 +11,14 @@ from torch import Tensor
 from modules.configuration.plans.run_plan import Plan
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
+from modules.datamodules.vocabulary import BEGIN, END, Vocabulary
+from modules.evaluation.exhibits import TextTable
 from modules.evaluation.findings import Chart, Findings, Series
+from modules.generation.decoding import NextToken, sample
 from modules.tasks.language_modelling import LanguageModelling
+
+_SAMPLES = 2
+"""Of each temperature."""
 
 
 class LanguageModelEvaluator:
@@ -23,6 +29,8 @@ class LanguageModelEvaluator:
 
     Args:
         batch_size: texts at a time, fewer where they are long.
+        temperatures: of the samples that are shown, a few each.
+        num_tokens: most tokens of a sample.
     """
 
     metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
@@ -31,8 +39,12 @@ class LanguageModelEvaluator:
         "unigram_bits_per_token": "min",
     }
 
-    def __init__(self, batch_size: int = 32) -> None:
+    def __init__(
+        self, batch_size: int = 32, temperatures: Sequence[float] = (0.5, 0.8, 1.0), num_tokens: int = 400
+    ) -> None:
         self.batch_size = batch_size
+        self.temperatures = temperatures
+        self.num_tokens = num_tokens
 
     def evaluate(self, task: LanguageModelling, data: ShardSet, plan: Plan) -> Findings:
         """Bits per token, perplexity, and the bits of a model that knows only how frequent each token is."""
@@ -73,6 +85,26 @@ class LanguageModelEvaluator:
                 "num_tokens": num_tokens,
             },
             charts=[chart],
+            exhibits=[self._samples(task, data.vocabularies[task.text], plan.seed)],
+        )
+
+    def _samples(self, task: LanguageModelling, vocabulary: Vocabulary, seed: int) -> TextTable:
+        """Texts that the model makes up, from the begin token on."""
+        generator = torch.Generator().manual_seed(seed)
+        begin = torch.full((_SAMPLES,), BEGIN)
+        rows = []
+        for temperature in self.temperatures:
+            made = sample(
+                cast(NextToken, task.model), begin, None, self.num_tokens, END, temperature, generator
+            )
+            rows += [[f"{temperature:g}", vocabulary.decode(tokens)] for tokens in made.tolist()]
+        return TextTable(
+            "samples",
+            "Samples",
+            "Texts that the model makes up, a token at a time by its probability; a temperature below 1"
+            " makes likely tokens likelier.",
+            ["temperature", "text"],
+            rows,
         )
 
 

@@ -103,7 +103,7 @@ def _typical(config: Mapping[str, Any]) -> dict[str, int]:
     """The data's typical sizes; of a stream the window with the step that follows it."""
     found, order = config["data"].get("typical_sizes", {}), config["trainer"].get("order", {})
     if order.get("kind") == "stream":
-        return {symbol: order["window"] + 1 for symbol in found}
+        return dict.fromkeys(found, order["window"] + 1)
     return dict(found)
 
 

@@ -35,6 +35,8 @@ class Classification(Task):
         label_smoothing: share of the target's probability spread evenly over all classes.
         augmentation: changes the images of each batch in training; None = images as they are.
         preprocessing: makes of every image what the model takes, such as another size.
+        image: the field of images.
+        label: the field of class numbers.
     """
 
     validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
@@ -50,8 +52,12 @@ class Classification(Task):
         label_smoothing: float = 0.0,
         augmentation: nn.Module | None = None,
         preprocessing: nn.Module | None = None,
+        image: str = "image",
+        label: str = "label",
     ) -> None:
         super().__init__(model)
+        self.image = image
+        self.label = label
         self.label_smoothing = label_smoothing
         self.augmentation = augmentation
         self.preprocessing = preprocessing
@@ -59,7 +65,7 @@ class Classification(Task):
 
     def inputs(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch channels height width"]:
         """Images as the model takes them, in the floating-point type that the precision asks for."""
-        return image_inputs(batch["image"], self.preprocessing)
+        return image_inputs(batch[self.image], self.preprocessing)
 
     def training_inputs(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch channels height width"]:
         """`inputs`, in training changed by the augmentation."""
@@ -67,13 +73,13 @@ class Classification(Task):
         return self.augmentation(inputs) if self.training and self.augmentation is not None else inputs
 
     def loss(self, batch: dict[str, Tensor]) -> Mean:
-        logits, label = self.model(self.training_inputs(batch)), batch["label"]
+        logits, label = self.training_logits(batch), batch[self.label]
         # Summed by the function itself: a pass less than `Mean.of` makes.
         total = functional.cross_entropy(logits, label, label_smoothing=self.label_smoothing, reduction="sum")
         return Mean(total, len(label))
 
     def validate(self, batch: dict[str, Tensor]) -> dict[str, Mean]:
-        logits, label = self.model(self.inputs(batch)), batch["label"]
+        logits, label = self.logits(batch), batch[self.label]
         losses = functional.cross_entropy(
             logits, label, label_smoothing=self.label_smoothing, reduction="none"
         )
@@ -84,11 +90,19 @@ class Classification(Task):
 
     def probabilities(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch num_classes"]:
         """The probability of each class, of a batch of raw fields."""
-        return self.model(self.inputs(batch)).softmax(dim=1)
+        return self.logits(batch).softmax(dim=1)
+
+    def logits(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch num_classes"]:
+        """What the model says of a batch of raw fields."""
+        return self.model(self.inputs(batch))
+
+    def training_logits(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch num_classes"]:
+        """`logits`, in training of inputs changed by the augmentation."""
+        return self.model(self.training_inputs(batch))
 
     def served(self, data: "DataSettings", vocabularies: "Mapping[str, Vocabulary]") -> Served:
         """From images in 0..1 to the probability of each class."""
         module = nn.Sequential(OrderedDict(model=self.model, probabilities=nn.Softmax(dim=1)))
-        classes = tuple(data.fields["label"].classes or ())
-        output = ServedOutput("label", "classes", (len(classes),), classes)
-        return Served(module, (served_image(data, self.inputs),), (output,))
+        classes = tuple(data.fields[self.label].classes or ())
+        output = ServedOutput(self.label, "classes", (len(classes),), classes)
+        return Served(module, (served_image(data, self.inputs, self.image),), (output,))

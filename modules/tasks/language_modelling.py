@@ -6,7 +6,7 @@ own.
 """
 
 from math import log
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,7 +15,34 @@ from torch.nn import functional
 
 from modules.metrics.mean import Mean
 from modules.tasks.carried_state import CarriedState
+from modules.tasks.served import Served, ServedInput, ServedOutput
 from modules.tasks.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from modules.configuration.schema.data_settings import DataSettings
+    from modules.datamodules.vocabulary import Vocabulary
+
+
+class BitsPerToken(nn.Module):
+    """How many bits a language model needs for a token of a text, on average.
+
+    Args:
+        model: see `LanguageModelling`.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, tokens: Int[Tensor, "batch time"], length: Int[Tensor, " batch"]
+    ) -> Float[Tensor, "batch 1"]:
+        logits, _ = self.model(tokens[:, :-1])
+        chosen = logits.log_softmax(dim=-1).gather(2, tokens[:, 1:, None])[:, :, 0]
+        keep = torch.arange(chosen.shape[1], device=length.device) < length[:, None] - 1
+        return -chosen.masked_fill(~keep, 0.0).sum(dim=1, keepdim=True) / (length[:, None] - 1) / log(2)
 
 
 class LanguageModelling(Task):
@@ -29,6 +56,7 @@ class LanguageModelling(Task):
         text: the field of text.
     """
 
+    serves = True
     validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
         "validation/loss": "min",
         "validation/bits_per_token": "min",
@@ -71,6 +99,13 @@ class LanguageModelling(Task):
         losses = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
         keep = torch.arange(targets.shape[1], device=length.device) < length[:, None] - 1
         return losses.view(targets.shape), keep, after
+
+    def served(self, data: "DataSettings", vocabularies: "Mapping[str, Vocabulary]") -> Served:
+        """From texts to how surprising each is: bits per token."""
+        vocabulary = vocabularies[self.text].to_plain()
+        text = ServedInput(self.text, "text", ("time",), vocabulary)
+        output = ServedOutput("surprise", "values", (1,), ("bits per token",))
+        return Served(BitsPerToken(self.model), (text,), (output,))
 
     def state_of_all_workers(self) -> dict[str, Tensor]:
         return self.carried.state_of_all_workers()

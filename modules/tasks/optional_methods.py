@@ -32,7 +32,13 @@ class OwnParameterGroups(Protocol):
 
 @runtime_checkable
 class NamesClasses(Protocol):
-    """A task that says how probable each class is, as evaluators and students ask."""
+    """A task that says how probable each class is, as evaluators and students ask.
+
+    Attributes:
+        label: the field of class numbers.
+    """
+
+    label: str
 
     def probabilities(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch num_classes"]:
         """Of a batch of raw fields, in evaluation mode."""

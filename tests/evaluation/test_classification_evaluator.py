@@ -10,7 +10,7 @@ from torch import Tensor
 
 from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
-from modules.evaluation.classification_evaluator import image_field, label_field
+from modules.evaluation.classification_evaluator import classes_of, image_field
 from modules.evaluation.predictions import Predictions, predict
 
 NUM_CLASSES = 4
@@ -92,8 +92,7 @@ def test_fields_are_found_by_what_they_are_not_by_their_names() -> None:
     assert image_field({"depth": depth, "kind": kind, "photo": image}) == "photo"
     assert image_field({"depth": depth, "kind": kind}) is None
     assert image_field({"sketch": field(["height", "width"], [8, 8])}) == "sketch"
-    assert label_field({"photo": image, "kind": kind}) == "kind"
-    with pytest.raises(UserError, match="0 fields with classes"):
-        label_field({"photo": image})
-    with pytest.raises(UserError, match="2 fields with classes"):
-        label_field({"kind": kind, "colour": kind})
+    assert classes_of({"photo": image, "kind": kind}, "kind") == ["cat", "dog"]
+    for label in ("photo", "label"):
+        with pytest.raises(UserError, match=f"data.fields.{label} has no classes"):
+            classes_of({"photo": image, "kind": kind}, label)

@@ -60,3 +60,10 @@ class RecurrentLanguageModel(nn.Module):
             outputs, after = layer(self.dropout(outputs), before)
             states += after
         return self.output(self.dropout(outputs)), tuple(states)
+
+    def step(
+        self, token: Int[Tensor, " batch"], state: State | None
+    ) -> tuple[Float[Tensor, "batch vocab"], State]:
+        """The logits of the token after one, and the state after it; see `modules.generation.decoding`."""
+        logits, after = self(token[:, None], state)
+        return logits[:, 0], after

@@ -79,7 +79,7 @@ def train(
     data = data or ShardSet.open(shards, plan.data)
     _check_shares(settings.batch_size, data)
     training = TrainingLoader(
-        choose(data.split("train"), settings, plan.seed, _soft_targets(plan)),
+        choose(data.split("train"), settings, plan.seed, _soft_targets(plan), plan.task.get("label")),
         settings.batch_size // world_size(),
         settings.block_steps,
         plan.seed,
