@@ -99,12 +99,10 @@ def per_sample(first: float, second: float) -> int:
     return round((second - first) / (BATCH_SIZES[1] - BATCH_SIZES[0]))
 
 
-def _typical(config: Mapping[str, Any]) -> dict[str, int]:
+def _typical(config: Mapping[str, Any]) -> Mapping[str, int]:
     """The data's typical sizes; of a stream the window with the step that follows it."""
     found, order = config["data"].get("typical_sizes", {}), config["trainer"].get("order", {})
-    if order.get("kind") == "stream":
-        return dict.fromkeys(found, order["window"] + 1)
-    return dict(found)
+    return dict.fromkeys(found, order["window"] + 1) if order.get("kind") == "stream" else found
 
 
 def _recognised(size: int, sizes: Sizes) -> str:

@@ -40,6 +40,8 @@ class BidirectionalClassifier(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embedding_size)
+        # Of a rare word there is little to learn: what is left of its beginning is to be small.
+        nn.init.normal_(self.embedding.weight, std=0.1)
         sizes = [embedding_size, *[2 * hidden_size] * (num_layers - 1)]
         self.layers = nn.ModuleList(BidirectionalLayer(cell, size, hidden_size) for size in sizes)
         self.word_dropout = nn.Dropout1d(word_dropout)
