@@ -1,6 +1,7 @@
 """Learning curves: what was logged in training and in validation, by epochs."""
 
 import math
+import re
 from dataclasses import dataclass, replace
 
 from markupsafe import Markup
@@ -37,7 +38,9 @@ def learning_curves(recipe: Recipe) -> list[tuple[str, Markup]]:
 def _of_one(recipe: Recipe) -> list[tuple[str, Markup]]:
     history = recipe.training.history if recipe.training else {}
     logged = [name.partition("/")[2] for name in history if name.startswith("validation/")]
-    quantities = list(dict.fromkeys(["loss", recipe.metric, *logged]))[:MOST_CHARTS]
+    # Of a task of several steps, the loss of each.
+    losses = [name.removeprefix("train/") for name in history if re.fullmatch(r"train/\w+/loss", name)]
+    quantities = list(dict.fromkeys(["loss", recipe.metric, *logged, *losses]))[:MOST_CHARTS]
     charts = [(quantity, quantity_curves(recipe, quantity)) for quantity in quantities]
     return [(quantity, chart) for quantity, chart in charts if chart]
 

@@ -7,7 +7,7 @@ small and Eve's that of guessing, N/2: their loss is Bob's error, as a share of 
 share of each). A smaller one would be no secret, and a larger one she would only have to negate.
 """
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -16,20 +16,6 @@ from modules.metrics.mean import Mean
 from modules.models.adversarial.neural_cryptography import NeuralCryptography
 from modules.tasks.step import Step
 from modules.tasks.task import Task
-
-if TYPE_CHECKING:
-    from modules.configuration.schema.data_settings import DataSettings
-
-
-class Receiver(nn.Module):
-    """Bob alone: from ciphertext and key, one after the other, to the message."""
-
-    def __init__(self, model: NeuralCryptography) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, inputs: Float[Tensor, "batch two_num_bits"]) -> Float[Tensor, "batch num_bits"]:
-        return self.model.decrypt(*inputs.chunk(2, dim=1))
 
 
 class Encryption(Task):
@@ -93,13 +79,6 @@ class Encryption(Task):
             "validation/bob_error_bits": Mean.of(bits_apart(by_bob, message)),
             "validation/eve_error_bits": Mean.of(bits_apart(by_eve, message)),
         }
-
-    def served(self) -> nn.Module:
-        """From ciphertexts and keys to messages."""
-        return Receiver(self.model)
-
-    def output_names(self, settings: "DataSettings") -> list[str]:
-        return [f"bit {number}" for number in range(self.model.num_bits)]
 
 
 def bits_apart(

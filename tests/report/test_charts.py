@@ -149,6 +149,15 @@ def test_odd_curves(recipes: list[Recipe], points: list[tuple[float, float]]) ->
     assert (quantity_curves(nothing, "loss") is not None) == finite
 
 
+def test_each_step_of_a_task_has_a_curve_of_its_loss(recipes: list[Recipe]) -> None:
+    training = recipes[0].training
+    assert training
+    points = [(1.0, 2.0), (2.0, 1.0)]
+    names = ["train/eve/loss", "train/alice_and_bob/loss", "train/gradient_norm/loss/loss"]
+    taken = replace(recipes[0], training=replace(training, history=dict.fromkeys(names, points)))
+    assert [quantity for quantity, _ in learning_curves(taken)] == ["eve/loss", "alice_and_bob/loss"]
+
+
 def test_confusions(recipes: list[Recipe]) -> None:
     evaluation = recipes[0].evaluation
     assert evaluation

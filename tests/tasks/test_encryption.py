@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from modules.models.adversarial.neural_cryptography import NeuralCryptography
-from modules.tasks.encryption import Encryption, Receiver, bits_apart
+from modules.tasks.encryption import Encryption, bits_apart
 
 
 def made() -> tuple[Encryption, dict[str, torch.Tensor]]:
@@ -36,15 +36,6 @@ def test_eve_teaches_alice_nothing() -> None:
     task.eve_loss(batch).quotient.backward()
     assert all(parameter.grad is None for parameter in task.model.alice.parameters())
     assert all(parameter.grad is not None for parameter in task.model.eve.parameters())
-
-
-def test_bob_is_served() -> None:
-    task, batch = made()
-    message, key = task.inputs(batch)
-    ciphertext = task.model.encrypt(message, key)
-    served = task.served()
-    assert isinstance(served, Receiver)
-    assert torch.equal(served(torch.cat([ciphertext, key], 1)), task.model.decrypt(ciphertext, key))
 
 
 @pytest.mark.parametrize(
