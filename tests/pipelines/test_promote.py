@@ -12,7 +12,7 @@ import torch
 
 from modules.configuration.errors import UserError
 from modules.evaluation.findings import write_json
-from modules.registry.gates import Port
+from modules.registry.model_signature import Port
 from modules.registry.outcome import Provenance, read_outcome
 from modules.registry.versions import PROGRAM, Registry, Version
 from modules.tracking.store import absolute_settings, open_store

@@ -27,7 +27,7 @@ def test_the_source_says_whether_a_task_serves(recipe: str) -> None:
     sizes = {symbol: 5 for one in served.inputs for symbol in one.symbols}
     arguments = []
     for one in served.inputs:
-        shape = [sizes.get(size, size) if isinstance(size, str) else size for size in one.shape]
+        shape = [sizes[size] if isinstance(size, str) else size for size in one.shape]
         arguments.append(torch.ones((2, *shape), dtype=getattr(torch, one.dtype)))
         arguments += [torch.tensor([5, 3])] if one.symbols else []
     with torch.no_grad():
