@@ -14,22 +14,28 @@ from torch import Tensor, nn
 
 from modules.metrics.mean import Mean
 from modules.models.adversarial.neural_cryptography import NeuralCryptography
+from modules.tasks.served import Served, ServedInput, ServedOutput
 from modules.tasks.step import Step
 from modules.tasks.task import Task
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from modules.configuration.schema.data_settings import DataSettings
+    from modules.datamodules.vocabulary import Vocabulary
 
 
 class Receiver(nn.Module):
-    """Bob alone: from ciphertext and key, one after the other, to the message."""
+    """Bob alone: from ciphertext and key to the message."""
 
     def __init__(self, model: NeuralCryptography) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, inputs: Float[Tensor, "batch two_num_bits"]) -> Float[Tensor, "batch num_bits"]:
-        return self.model.decrypt(*inputs.chunk(2, dim=1))
+    def forward(
+        self, ciphertext: Float[Tensor, "batch num_bits"], key: Float[Tensor, "batch num_bits"]
+    ) -> Float[Tensor, "batch num_bits"]:
+        return self.model.decrypt(ciphertext, key)
 
 
 class Encryption(Task):
@@ -49,6 +55,7 @@ class Encryption(Task):
         "validation/bob_error_bits": "min",
         "validation/eve_error_bits": "max",
     }
+    serves = True
     model: NeuralCryptography
 
     def __init__(self, model: nn.Module, eve_steps: int = 2) -> None:
@@ -94,12 +101,16 @@ class Encryption(Task):
             "validation/eve_error_bits": Mean.of(bits_apart(by_eve, message)),
         }
 
-    def served(self) -> nn.Module:
+    def served(self, data: "DataSettings", vocabularies: "Mapping[str, Vocabulary]") -> Served:
         """From ciphertexts and keys to messages."""
-        return Receiver(self.model)
+        size = (self.model.num_bits,)
+        inputs = tuple(ServedInput(name, "vector", size) for name in ("ciphertext", "key"))
+        bits = tuple(f"bit {number}" for number in range(self.model.num_bits))
+        return Served(Receiver(self.model), inputs, (ServedOutput("message", "values", size, bits),))
 
-    def output_names(self, settings: "DataSettings") -> list[str]:
-        return [f"bit {number}" for number in range(self.model.num_bits)]
+    def served_inputs(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        message, key = self.inputs(batch)
+        return self.model.encrypt(message, key).detach(), key
 
 
 def bits_apart(

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from modules.models.adversarial.neural_cryptography import NeuralCryptography
-from modules.tasks.encryption import Encryption, Receiver, bits_apart
+from modules.tasks.encryption import Encryption, bits_apart
+from tests.tasks.data_of_batch import settings_of
 
 
 def made() -> tuple[Encryption, dict[str, torch.Tensor]]:
@@ -42,9 +43,9 @@ def test_bob_is_served() -> None:
     task, batch = made()
     message, key = task.inputs(batch)
     ciphertext = task.model.encrypt(message, key)
-    served = task.served()
-    assert isinstance(served, Receiver)
-    assert torch.equal(served(torch.cat([ciphertext, key], 1)), task.model.decrypt(ciphertext, key))
+    served = task.served(settings_of({}), {})
+    assert served.arguments == ("ciphertext", "key")
+    assert torch.equal(served.module(ciphertext, key), task.model.decrypt(ciphertext, key))
 
 
 @pytest.mark.parametrize(
