@@ -78,10 +78,10 @@ def _evaluate(
     shards = ShardSet.open(data / settings.name, settings)
     findings = evaluate(task, shards, plan)
     expected_score(findings.metrics, plan)
-    split = shards.split("test")
-    first = split.read(numpy.arange(min(NUM_EXAMPLES, split.num_samples)))
     served, examples = task.served(settings, shards.vocabularies), {}
     if served is not None:
+        split = shards.split("test")
+        first = split.read(numpy.arange(min(NUM_EXAMPLES, split.num_samples)))
         arguments = task.served_inputs({name: torch.from_numpy(array) for name, array in first.items()})
         examples = dict(zip(served.arguments, (one.numpy() for one in arguments), strict=True))
     provenance = Provenance(

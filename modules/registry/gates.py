@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from modules.registry.model_signature import Port, Signature
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -24,31 +26,6 @@ class Gate:
     passed: bool
     detail: str
     binding: bool = True
-
-
-@dataclass(frozen=True)
-class Port:
-    """An input or output as callers see it.
-
-    Attributes:
-        kind: what it is, see `modules.tasks.served`; empty of versions that do not say it.
-        shape: of one sample; a name for a size that differs.
-        names: of classes or values, or what else must be the same: a sample rate, a vocabulary's hash.
-        name: what it is called; of an only one it does not matter.
-    """
-
-    kind: str
-    shape: tuple[int | str, ...]
-    names: tuple[str, ...] = ()
-    name: str = ""
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What a model takes and gives."""
-
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
 
 
 @dataclass(frozen=True)

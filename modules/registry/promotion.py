@@ -24,8 +24,9 @@ from modules.registry.gates import (
     served_equals_eager,
     signature_holds,
 )
+from modules.registry.model_signature import signature_tag
 from modules.registry.outcome import Outcome
-from modules.registry.versions import Registry, Version, signature_tag
+from modules.registry.versions import Registry, Version
 
 if TYPE_CHECKING:
     from torch import Tensor

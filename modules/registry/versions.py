@@ -9,7 +9,7 @@ complete.
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,7 +18,8 @@ from typing import Any
 
 from modules.configuration.errors import UserError
 from modules.configuration.names import check_name, suggest
-from modules.registry.gates import Port, Score, Signature
+from modules.registry.gates import Score
+from modules.registry.model_signature import Signature, signature_of
 from modules.tracking.store import SQLITE, absolute_settings, find_run, open_store
 
 CHAMPION = "champion"
@@ -48,14 +49,7 @@ class Version:
 
     @property
     def signature(self) -> Signature:
-        if "signature" in self.tags:
-            found = json.loads(self.tags["signature"])
-            inputs, outputs = (tuple(map(_port, found[side])) for side in ("inputs", "outputs"))
-            return Signature(inputs, outputs)
-        # Before 0.3.0 there was one input, of which the shape was said; classifiers once had `classes` alone.
-        names = tuple(json.loads(self.tags["outputs"] if "outputs" in self.tags else self.tags["classes"]))
-        shape = tuple(json.loads(self.tags["input_shape"]))
-        return Signature((Port("", shape),), (Port("", (len(names),), names),))
+        return signature_of(self.tags)
 
     @property
     def is_promoted(self) -> bool:
@@ -246,32 +240,6 @@ class Registry:
                 f"the tracker {self.uri} does not do its part: {reason}",
                 "Start it, or set tracking.uri, and repeat the command: it goes on where it stopped.",
             ) from error
-
-
-def signature_tag(inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]) -> str:
-    """What callers of a model see of it, as a tag: vocabularies by their hashes.
-
-    Args:
-        inputs: plain, see `modules.tasks.served`.
-        outputs: likewise.
-    """
-    sides = {"inputs": [_plain_port(one) for one in inputs], "outputs": [_plain_port(one) for one in outputs]}
-    return json.dumps(sides, ensure_ascii=False)
-
-
-def _plain_port(one: Mapping[str, Any]) -> dict[str, Any]:
-    names = list(one.get("classes", ()))
-    if one["vocabulary"] is not None:
-        names.append(
-            f"vocabulary {sha256(json.dumps(one['vocabulary'], sort_keys=True).encode()).hexdigest()}"
-        )
-    if one.get("sample_rate_hz") is not None:
-        names.append(f"{one['sample_rate_hz']} samples/s")
-    return {"kind": one["kind"], "shape": list(one["shape"]), "names": names, "name": one["name"]}
-
-
-def _port(plain: Mapping[str, Any]) -> Port:
-    return Port(plain["kind"], tuple(plain["shape"]), tuple(plain["names"]), plain["name"])
 
 
 def file_hashes(folder: Path) -> str:

@@ -102,7 +102,8 @@ def per_sample(first: float, second: float) -> int:
 def _typical(config: Mapping[str, Any]) -> Mapping[str, int]:
     """The data's typical sizes; of a stream the window with the step that follows it."""
     found, order = config["data"].get("typical_sizes", {}), config["trainer"].get("order", {})
-    return dict.fromkeys(found, order["window"] + 1) if order.get("kind") == "stream" else found
+    window: int = order.get("window", 0) + 1
+    return dict.fromkeys(found, window) if order.get("kind") == "stream" else found
 
 
 def _recognised(size: int, sizes: Sizes) -> str:

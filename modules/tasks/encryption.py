@@ -7,15 +7,35 @@ small and Eve's that of guessing, N/2: their loss is Bob's error, as a share of 
 share of each). A smaller one would be no secret, and a larger one she would only have to negate.
 """
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from modules.metrics.mean import Mean
 from modules.models.adversarial.neural_cryptography import NeuralCryptography
+from modules.tasks.served import Served, ServedInput, ServedOutput
 from modules.tasks.step import Step
 from modules.tasks.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from modules.configuration.schema.data_settings import DataSettings
+    from modules.datamodules.vocabulary import Vocabulary
+
+
+class Receiver(nn.Module):
+    """Bob alone: from ciphertext and key to the message."""
+
+    def __init__(self, model: NeuralCryptography) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, ciphertext: Float[Tensor, "batch num_bits"], key: Float[Tensor, "batch num_bits"]
+    ) -> Float[Tensor, "batch num_bits"]:
+        return self.model.decrypt(ciphertext, key)
 
 
 class Encryption(Task):
@@ -35,6 +55,7 @@ class Encryption(Task):
         "validation/bob_error_bits": "min",
         "validation/eve_error_bits": "max",
     }
+    serves = True
     model: NeuralCryptography
 
     def __init__(self, model: nn.Module, eve_steps: int = 2) -> None:
@@ -79,6 +100,17 @@ class Encryption(Task):
             "validation/bob_error_bits": Mean.of(bits_apart(by_bob, message)),
             "validation/eve_error_bits": Mean.of(bits_apart(by_eve, message)),
         }
+
+    def served(self, data: "DataSettings", vocabularies: "Mapping[str, Vocabulary]") -> Served:
+        """From ciphertexts and keys to messages."""
+        size = (self.model.num_bits,)
+        inputs = tuple(ServedInput(name, "vector", size) for name in ("ciphertext", "key"))
+        bits = tuple(f"bit {number}" for number in range(self.model.num_bits))
+        return Served(Receiver(self.model), inputs, (ServedOutput("message", "values", size, bits),))
+
+    def served_inputs(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        message, key = self.inputs(batch)
+        return self.model.encrypt(message, key).detach(), key
 
 
 def bits_apart(

@@ -12,7 +12,7 @@ import torch
 
 from modules.configuration.errors import UserError
 from modules.evaluation.findings import write_json
-from modules.registry.gates import Port
+from modules.registry.model_signature import Port
 from modules.registry.outcome import Provenance, read_outcome
 from modules.registry.versions import PROGRAM, Registry, Version
 from modules.tracking.store import absolute_settings, open_store
@@ -308,6 +308,15 @@ def test_a_broken_evaluation_says_to_evaluate_again(yard: Yard, name: str, conte
         file.write_bytes(content)
     with pytest.raises(UserError, match=r"pipelines\.evaluate plan="):
         promote.main(COMMAND)
+
+
+def test_where_nothing_is_served_there_is_nothing_to_promote(yard: Yard) -> None:
+    provenance = json.loads((yard.evaluation / "provenance.json").read_text())
+    write_json(provenance | {"inputs": [], "outputs": []}, yard.evaluation / "provenance.json")
+    (yard.evaluation / "examples.npz").unlink()
+    with pytest.raises(UserError, match="stripes serves nothing: the task Classification has no `served`"):
+        promote.main(COMMAND)
+    assert not yard.promotion.exists()
 
 
 def test_an_expected_metric_that_was_not_measured_is_named(yard: Yard) -> None:

@@ -18,9 +18,10 @@ from modules.models.convolutional.lenet import LeNet
 from modules.models.feedforward.neuron import Neuron
 from modules.models.feedforward.perceptron import Perceptron
 from modules.registry.export import Description, export_program, load_program, save_program
-from modules.registry.gates import Port, Signature, signature_holds
+from modules.registry.gates import signature_holds
+from modules.registry.model_signature import Port, Signature, signature_tag
 from modules.registry.program_archive import vetted
-from modules.registry.versions import Version, signature_tag
+from modules.registry.versions import Version
 from modules.tasks.served import Served, ServedInput, ServedOutput
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -9,15 +9,14 @@ from hypothesis import strategies as st
 
 from modules.registry.gates import (
     Gate,
-    Port,
     Score,
-    Signature,
     beats_champion,
     becomes_champion,
     reaches_expected,
     served_equals_eager,
     signature_holds,
 )
+from modules.registry.model_signature import Port, Signature
 
 scores = st.floats(0, 1)
 

@@ -129,9 +129,10 @@ def test_what_is_registered_gives_the_model_s_numbers_and_names_no_path(packages
 
 ELSEWHERE = """
 import importlib.util, json, sys
+import pandas
 from mlflow import pyfunc, pytorch
 print(json.dumps({
-    "said": pyfunc.load_model(sys.argv[1]).predict({"text": ["what a day"]}),
+    "said": pyfunc.load_model(sys.argv[1]).predict(pandas.DataFrame({"text": ["what a day"]})),
     "known": [name for name in ("modules", "pipelines") if importlib.util.find_spec(name)],
     "torch": type(pytorch.load_model(sys.argv[1])).__name__,
 }))

@@ -5,6 +5,7 @@ import torch
 
 from modules.models.adversarial.neural_cryptography import NeuralCryptography
 from modules.tasks.encryption import Encryption, bits_apart
+from tests.tasks.data_of_batch import settings_of
 
 
 def made() -> tuple[Encryption, dict[str, torch.Tensor]]:
@@ -36,6 +37,15 @@ def test_eve_teaches_alice_nothing() -> None:
     task.eve_loss(batch).quotient.backward()
     assert all(parameter.grad is None for parameter in task.model.alice.parameters())
     assert all(parameter.grad is not None for parameter in task.model.eve.parameters())
+
+
+def test_bob_is_served() -> None:
+    task, batch = made()
+    message, key = task.inputs(batch)
+    ciphertext = task.model.encrypt(message, key)
+    served = task.served(settings_of({}), {})
+    assert served.arguments == ("ciphertext", "key")
+    assert torch.equal(served.module(ciphertext, key), task.model.decrypt(ciphertext, key))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,11 @@
 import pytest
 
 from modules.configuration.static_analysis import class_attributes as module
-from modules.configuration.static_analysis.class_attributes import evaluator_metrics, validation_metrics
+from modules.configuration.static_analysis.class_attributes import (
+    evaluator_metrics,
+    serves,
+    validation_metrics,
+)
 from modules.configuration.static_analysis.definitions import ROOT
 from modules.evaluation.reconstruction_evaluator import ReconstructionEvaluator
 from modules.tasks.classification import Classification
@@ -18,6 +22,8 @@ def test_source_says_what_the_class_says() -> None:
     name = "modules.evaluation.reconstruction_evaluator.ReconstructionEvaluator"
     assert evaluator_metrics(name) == ReconstructionEvaluator.metrics
     assert evaluator_metrics("torch.nn.Linear") == {}
+    assert serves("modules.tasks.distillation.Distillation"), "its base says so"
+    assert not serves("modules.tasks.task.Task")
 
 
 def test_a_task_inherits_what_it_measures(monkeypatch: pytest.MonkeyPatch) -> None:
