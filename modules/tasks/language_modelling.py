@@ -107,6 +107,9 @@ class LanguageModelling(Task):
         output = ServedOutput("surprise", "values", (1,), ("bits per token",))
         return Served(BitsPerToken(self.model), (text,), (output,))
 
+    def served_inputs(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        return batch[self.text], batch[f"{self.text}_length"]
+
     def state_of_all_workers(self) -> dict[str, Tensor]:
         return self.carried.state_of_all_workers()
 

@@ -58,6 +58,9 @@ class TextClassification(Classification):
         output = ServedOutput(self.label, "classes", (len(classes),), classes)
         return Served(ClassProbabilities(self.model), (text,), (output,))
 
+    def served_inputs(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        return batch[self.text], batch[f"{self.text}_length"]
+
 
 class ClassProbabilities(nn.Module):
     """From tokens and lengths to the probability of each class.
