@@ -40,7 +40,7 @@ def small_loader(plan: Plan, data: ShardSet) -> TrainingLoader:
     opinion = np.log(np.linspace(1, 10, 10, dtype=np.float32) / 55)
     more = {"teacher": np.tile(opinion, (split.num_samples, 1))} if plan.teacher else {}
     chosen = choose(split, settings, plan.seed, more)
-    return TrainingLoader(chosen, settings.batch_size, settings.block_steps, plan.seed)
+    return TrainingLoader(chosen, settings.batch_size, settings.block_steps, plan.seed, order=settings.order)
 
 
 def small_plan(recipe: str, *overrides: str, data: str = "fashion_mnist") -> Plan:
