@@ -69,6 +69,7 @@ def _evaluate(
     from modules.evaluation.evaluator import evaluate, expected_score
     from modules.registry.outcome import Provenance, file_hash, split_hashes, write_outcome
     from modules.registry.stored_weights import load_weights
+    from modules.registry.vocabulary_check import check_vocabularies
     from modules.sources.replacement import replaced_folder
     from modules.tasks.build_task import build_task
 
@@ -76,6 +77,8 @@ def _evaluate(
     task = build_task(plan.model, plan.task)
     load_weights(task.model, trained / "weights.pt")
     shards = ShardSet.open(data / settings.name, settings)
+    known = {field: one.sha256() for field, one in shards.vocabularies.items()}
+    check_vocabularies(summary.get("vocabularies", {}), known, f"{trained}/weights.pt")
     findings = evaluate(task, shards, plan)
     expected_score(findings.metrics, plan)
     served, examples = task.served(settings, shards.vocabularies), {}

@@ -1,6 +1,7 @@
 """Classifiers of texts beside what needs no network: the majority class, and logistic regression on word
 counts."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -24,11 +25,10 @@ class TextClassificationEvaluator:
 
     Logistic regression takes how often each token of the vocabulary comes in a text, as the logarithm of
     one more; it is fitted on the training split, and how strongly it is regularised is chosen on the
-    validation split.
+    validation split. Accuracies are told apart by every further field with classes.
 
     Args:
         batch_size: texts at a time.
-        by: a field with classes, by which the accuracies are told apart as well; None = not.
     """
 
     metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
@@ -36,9 +36,8 @@ class TextClassificationEvaluator:
         "word_count_accuracy": "max",
     }
 
-    def __init__(self, batch_size: int = 500, by: str | None = None) -> None:
+    def __init__(self, batch_size: int = 500) -> None:
         self.batch_size = batch_size
-        self.by = by
 
     def evaluate(self, task: TextClassification, data: ShardSet, plan: Plan) -> Findings:
         """Accuracies of the network, of the majority class of the training split, and of word counts."""
@@ -55,24 +54,35 @@ class TextClassificationEvaluator:
         }
         metrics = {name: float(values.mean()) for name, values in right.items() if name != "accuracy"}
         tables: list[Exhibit] = [_examples(found, task, data, plan)]
-        if self.by is not None:
-            groups = data.split("test").read(np.arange(found.num_samples))[self.by]
-            rows = []
-            for number, group in enumerate(classes_of(plan.data.fields, self.by)):
-                if not (groups == number).any():
-                    continue
-                means = {name: float(values[groups == number].mean()) for name, values in right.items()}
-                metrics |= {f"{name}_{group}": mean for name, mean in means.items()}
-                rows.append(
-                    [group, str(int((groups == number).sum())), *(f"{m:.3f}" for m in means.values())]
-                )
-            rows.append(
-                ["all", str(found.num_samples), *(f"{values.mean():.3f}" for values in right.values())]
-            )
-            headings = [self.by, "texts", "network", "majority class", "word counts"]
-            caption = "Share of the test split's texts that are named right, by where they come from."
-            tables.insert(0, TextTable(f"by_{self.by}", f"Accuracy by {self.by}", caption, headings, rows))
+        for field, settings in plan.data.fields.items():
+            if settings.classes and field != task.label:
+                more, table = _by_group(field, right, data, settings.classes)
+                metrics |= more
+                tables.insert(0, table)
         return Findings(metrics, exhibits=tables)
+
+
+def _by_group(
+    field: str, right: dict[str, np.ndarray], data: ShardSet, groups: Sequence[str]
+) -> tuple[dict[str, float], TextTable]:
+    """The accuracies told apart by a further field with classes, such as where a text comes from."""
+    split = data.split("test")
+    of_text = split.read(np.arange(split.num_samples))[field]
+    metrics: dict[str, float] = {}
+    rows = []
+    for number, group in enumerate(groups):
+        if (mine := of_text == number).any():
+            means = {name: float(values[mine].mean()) for name, values in right.items()}
+            metrics |= {f"{name}_{group}": mean for name, mean in means.items()}
+            rows.append(_row(group, int(mine.sum()), means.values()))
+    rows.append(_row("all", split.num_samples, (float(values.mean()) for values in right.values())))
+    headings = [field, "texts", "network", "majority class", "word counts"]
+    caption = f"Share of the test split's texts that are named right, by {field}."
+    return metrics, TextTable(f"by_{field}", f"Accuracy by {field}", caption, headings, rows)
+
+
+def _row(group: str, num_texts: int, accuracies: Iterable[float]) -> list[str]:
+    return [group, str(num_texts), *(f"{accuracy:.3f}" for accuracy in accuracies)]
 
 
 def _word_counts(split: ShardSplit, task: TextClassification, vocab_size: int) -> tuple[Any, np.ndarray]:

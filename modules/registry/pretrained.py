@@ -32,6 +32,7 @@ from modules.registry.export import load_program
 from modules.registry.outcome import file_hash
 from modules.registry.stored_weights import load_weights, version_weights
 from modules.registry.versions import PROGRAM, Registry, Version
+from modules.registry.vocabulary_check import check_initial_weights
 from modules.tasks.build_task import build_task
 from modules.tasks.optional_methods import NamesClasses
 from modules.tasks.task import Task
@@ -62,6 +63,10 @@ def find_pretrained(config: dict[str, Any], shards: Path) -> Pretrained:
     """The files that a configuration begins from, and their hashes; see `with_pretrained`."""
     kept = shards.parents[2].absolute() / "pretrained"
     weights = _weights(config["init_from"], config, kept) if config["init_from"] else None
+    if weights is not None:
+        reference = config["init_from"]
+        tags = _registered(reference, config)[1].tags if is_registered(reference) else None
+        check_initial_weights(reference, weights, tags, shards)
     answers, digest = _soft_targets(config, shards, kept) if config["teacher"] else (None, "")
     return Pretrained(weights, file_hash(weights) if weights else "", answers, digest)
 

@@ -16,6 +16,8 @@ from modules.configuration.plans.run_plan import Plan
 from modules.configuration.static_analysis.definitions import ROOT
 
 WITHOUT_EFFECT = ("runtime", "sweep", "tracking", "allowed_targets", "evaluation", "expected")
+VOCABULARY = "vocabulary."
+"""Before a field's name in `shard_hashes`."""
 _BY_CONTENT = ("phases", "init_from", "teacher")
 
 
@@ -84,7 +86,7 @@ def shard_hashes(folder: Path) -> dict[str, list[str]]:
             for split, entry in found["splits"].items()
         }
         words = found.get("vocabularies", {}).items()
-        return hashes | {f"vocabulary.{field}": [str(entry["sha256"])] for field, entry in words}
+        return hashes | {f"{VOCABULARY}{field}": [str(entry["sha256"])] for field, entry in words}
     except FileNotFoundError:
         hint = f"Make them: python -m pipelines.shard plan=build/plan/datasets/{folder.name}.yaml"
         raise UserError(f"{path} is not there", hint) from None

@@ -106,7 +106,9 @@ def train(
             task, curves, figures = fit(
                 plan, training, validation, folder.checkpoint, tracker, console, callbacks, interruption
             )
-            summary = write_results(folder, plan, identity, task, curves, {**figures, **facts})
+            summary = write_results(
+                folder, plan, identity, task, curves, {**figures, **facts, **_vocabularies(data)}
+            )
         tracker.artifact(folder.path / "summary.json")
     except BaseException as error:
         if isinstance(error, Interrupted):
@@ -127,6 +129,11 @@ def _check_shares(batch_size: int, data: ShardSet) -> None:
         )
     if "validation" in data.splits and data.split("validation").num_samples < world_size():
         raise UserError(f"the validation split has fewer samples than the {world_size()} processes")
+
+
+def _vocabularies(data: ShardSet) -> dict[str, Any]:
+    found = {field: one.sha256() for field, one in data.vocabularies.items()}
+    return {"vocabularies": found} if found else {}
 
 
 def _soft_targets(plan: Plan) -> dict[str, numpy.ndarray]:

@@ -1,0 +1,57 @@
+"""Weights that learned the tokens of one vocabulary mean nothing to another, even one of the same size."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from modules.configuration.errors import UserError
+from modules.configuration.plans.identity import VOCABULARY, shard_hashes
+from modules.registry.outcome import split_hashes
+
+
+def check_vocabularies(learned: Mapping[str, str], data: Mapping[str, str], what: str) -> None:
+    """Refuses weights whose vocabulary is not the data's.
+
+    Args:
+        learned: sha256 of the vocabularies that the weights were trained with, by field.
+        data: sha256 of today's, by field; fields that only one of them has are left to the check of shapes.
+        what: the weights, for the message.
+
+    Raises:
+        UserError: a field has another vocabulary.
+    """
+    for field in learned.keys() & data.keys():
+        if learned[field] != data[field]:
+            raise UserError(
+                f"{what} was trained with another vocabulary of the field {field!r} than the data have now",
+                "Train it again, or write the shards again as they were (dvc checkout)",
+            )
+
+
+def check_initial_weights(
+    reference: str, weights: Path, tags: Mapping[str, str] | None, shards: Path
+) -> None:
+    """Refuses initial weights whose vocabulary is known not to be the data's.
+
+    Args:
+        reference: what `init_from` names.
+        weights: the file behind it.
+        tags: of a registered version; None of a file, which may lie beside its run's summary.json.
+        shards: the folder of the dataset's shards.
+
+    Raises:
+        UserError: a field has another vocabulary.
+    """
+    hashes = {name: found for name, found in shard_hashes(shards).items() if name.startswith(VOCABULARY)}
+    if tags is not None:
+        data = {name.removeprefix(VOCABULARY): found for name, found in split_hashes(hashes).items()}
+        known = {field: tags.get(f"data.{VOCABULARY}{field}") for field in data}
+        check_vocabularies({field: found for field, found in known.items() if found}, data, reference)
+        return
+    try:
+        summary = json.loads((weights.parent / "summary.json").read_text(encoding="utf-8"))
+        learned = dict(summary["vocabularies"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # weights from elsewhere, or of no text
+    data = {name.removeprefix(VOCABULARY): sha256 for name, (sha256,) in hashes.items()}
+    check_vocabularies(learned, data, reference)
