@@ -1,21 +1,22 @@
 """One's own images: a folder for each class, any size, any format that Pillow reads."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
+from modules.datamodules.class_folders import ClassFolderSamples
 from modules.datamodules.encodings import MODES
-from modules.datamodules.image_file import read_image
+from modules.datamodules.image_file import read_image, read_whole_image
 from modules.datamodules.samples import Samples, raw_path
 
 _ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 
 
 class ImageFolderReader:
-    """Images sorted into one folder a class, brought to the size and channels of the field `image`.
+    """Images sorted into one folder a class, brought to the size and channels of the field `image`; where its
+    height and width are names, each keeps its own.
 
     Args:
         folder: where the class folders lie beneath the source; empty for its top.
@@ -34,33 +35,16 @@ class ImageFolderReader:
                 f"fields.image is {image.dtype} {image.shape}",
                 "Images are uint8 [1, 3 or 4, height, width]",
             )
-        top = raw_path(raw, self.folder)
-        files: list[Path] = []
-        labels: list[int] = []
-        for number, name in enumerate(label.classes or []):
-            images = sorted(
-                path for path in raw_path(top, name).rglob("*") if path.suffix.lower() in _ENDINGS
-            )
-            if not images:
-                raise UserError(f"{top / name} holds no image", "Put some there, or leave the class out")
-            files += images
-            labels += [number] * len(images)
-        return {
-            self.split: _ImageSamples(
-                top, files, np.array(labels, label.dtype), [int(size) for size in image.shape]
-            )
-        }
+        top, channels = raw_path(raw, self.folder), int(image.shape[0])
+        sizes = image.shape[1:]
 
+        def read(path: Path) -> np.ndarray:
+            match sizes:
+                case [int(height), int(width)]:
+                    return read_image(path, channels, height, width)
+            return read_whole_image(path, channels)
 
-class _ImageSamples:
-    """Images decoded when they are asked for."""
-
-    def __init__(self, top: Path, files: Sequence[Path], labels: np.ndarray, shape: list[int]) -> None:
-        self.keys = [file.relative_to(top).as_posix() for file in files]
-        self._files = files
-        self._labels = labels
-        self._shape = shape
-
-    def read(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
-        images = [read_image(self._files[number], *self._shape) for number in numbers]
-        return {"image": np.stack(images), "label": self._labels[numbers]}
+        if len(image.symbols) == 1:
+            hint = "Name both, to keep each image as it is, or neither, to fit it"
+            raise UserError(f"fields.image.shape {image.shape} names one size", hint)
+        return {self.split: ClassFolderSamples(top, label, "image", "image", _ENDINGS, read)}

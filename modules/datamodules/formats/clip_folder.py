@@ -1,0 +1,69 @@
+"""One's own clips: a folder for each class, animated GIF, WebP or PNG."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, ImageSequence
+
+from modules.configuration.errors import UserError
+from modules.configuration.schema.data_settings import FieldSettings
+from modules.datamodules.class_folders import ClassFolderSamples
+from modules.datamodules.encodings import MODES
+from modules.datamodules.image_file import eight_bits
+from modules.datamodules.samples import Samples, raw_path
+
+ENDINGS = {".gif", ".webp", ".png", ".apng"}
+
+
+class ClipFolderReader:
+    """Clips sorted into one folder a class, for the field `clip`: uint8 [frames, channels, height, width].
+
+    Each frame is fitted to the field's size as an image is; there are as many as the file has.
+
+    Args:
+        folder: where the class folders lie beneath the source; empty for its top.
+        split: the name of the one split that they make.
+    """
+
+    def __init__(self, folder: str = "", split: str = "train") -> None:
+        self.folder = folder
+        self.split = split
+
+    def samples(self, raw: Path, fields: dict[str, FieldSettings]) -> dict[str, Samples]:
+        """The one split; a sample's key is its path beneath the folder."""
+        match fields["clip"]:
+            case FieldSettings(dtype="uint8", shape=[str(), channels, int(height), int(width)]) if (
+                channels in MODES
+            ):
+                pass
+            case other:
+                raise UserError(
+                    f"fields.clip is {other.dtype} {other.shape}",
+                    "Clips are uint8 [frames, 1, 3 or 4, height, width]",
+                )
+        top = raw_path(raw, self.folder)
+        read = ClassFolderSamples(
+            top,
+            fields["label"],
+            "clip",
+            "clip",
+            ENDINGS,
+            lambda path: read_clip(path, channels, height, width),
+        )
+        return {self.split: read}
+
+
+def read_clip(path: Path, channels: int, height: int, width: int) -> np.ndarray:
+    """The frames of an animated image as uint8 [frames, channels, height, width].
+
+    Raises:
+        UserError: it is no image that can be read.
+    """
+    try:
+        with Image.open(path) as opened:
+            frames = [eight_bits(frame, channels) for frame in ImageSequence.Iterator(opened)]
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path} is no clip that can be read ({error})", "Repair or remove it") from error
+    fitted = [ImageOps.fit(frame, (width, height), Image.Resampling.BILINEAR) for frame in frames]
+    pixels = np.stack([np.asarray(frame) for frame in fitted])
+    return pixels.reshape(len(frames), height, width, channels).transpose(0, 3, 1, 2)
