@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
+from modules.evaluation.findings import Chart, Series
 from modules.report import numbers
 from modules.report.axes import axes, end_labels
+from modules.report.charts import plot
 from modules.report.results import Curve, Recipe
 from modules.report.svg import Scale, element, figure, path
 
@@ -40,9 +42,33 @@ def _of_one(recipe: Recipe) -> list[tuple[str, Markup]]:
     logged = [name.partition("/")[2] for name in history if name.startswith("validation/")]
     # Of a task of several steps, the loss of each.
     losses = [name.removeprefix("train/") for name in history if re.fullmatch(r"train/\w+/loss", name)]
-    quantities = list(dict.fromkeys(["loss", recipe.metric, *logged, *losses]))[:MOST_CHARTS]
-    charts = [(quantity, quantity_curves(recipe, quantity)) for quantity in quantities]
-    return [(quantity, chart) for quantity, chart in charts if chart]
+    together = _by_kind(logged)
+    alone = [name for name in ["loss", recipe.metric, *logged, *losses] if _kind(name) not in together]
+    charts = [(kind, _of_several(recipe, kind, names)) for kind, names in together.items()]
+    charts += [(quantity, quantity_curves(recipe, quantity)) for quantity in dict.fromkeys(alone)]
+    return [(quantity, chart) for quantity, chart in charts[:MOST_CHARTS] if chart]
+
+
+def _kind(quantity: str) -> str:
+    """What is left of a quantity's name without whose it is: error_bits of bob_error_bits."""
+    return quantity.partition("_")[2]
+
+
+def _by_kind(quantities: list[str]) -> dict[str, list[str]]:
+    """Quantities of several that are of one kind and unit, by the kind: those belong into one chart."""
+    kinds = [_kind(name) for name in quantities if "_" in _kind(name)]
+    return {
+        kind: [name for name in quantities if _kind(name) == kind] for kind in kinds if kinds.count(kind) > 1
+    }
+
+
+def _of_several(recipe: Recipe, kind: str, quantities: list[str]) -> Markup | None:
+    """Quantities of one kind on the validation split against steps, such as the errors of adversaries."""
+    series = [
+        Series(name.removesuffix(f"_{kind}"), list(_curve(recipe, "validation", name))) for name in quantities
+    ]
+    title = numbers.spoken(kind)
+    return plot(Chart(kind, title, "", "lines", "steps", title, series))
 
 
 def quantity_curves(recipe: Recipe, quantity: str) -> Markup | None:

@@ -158,6 +158,17 @@ def test_each_step_of_a_task_has_a_curve_of_its_loss(recipes: list[Recipe]) -> N
     assert [quantity for quantity, _ in learning_curves(taken)] == ["eve/loss", "alice_and_bob/loss"]
 
 
+def test_quantities_of_one_kind_share_a_chart(recipes: list[Recipe]) -> None:
+    training = recipes[0].training
+    assert training is not None
+    points = [(1, 4.0), (2, 3.0)]
+    names = ("validation/bob_error_bits", "validation/eve_error_bits", "validation/loss")
+    taken = replace(recipes[0], training=replace(training, history=dict.fromkeys(names, points)))
+    charts = dict(learning_curves(taken))
+    assert list(charts) == ["error_bits", "loss"]
+    assert all(name in charts["error_bits"] for name in (">bob", ">eve", "error bits"))
+
+
 def test_confusions(recipes: list[Recipe]) -> None:
     evaluation = recipes[0].evaluation
     assert evaluation
