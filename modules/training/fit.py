@@ -126,6 +126,7 @@ def fit(
             num_steps=num_steps,
             block_steps=settings.block_steps,
             gradient_clip_norm=settings.gradient_clip_norm,
+            micro_batches=settings.micro_batches,
         ),
     )
     curves = Curves(sink, lambda: module.global_step)

@@ -60,6 +60,38 @@ def take_step(optimizer: Optimizer, step: Callable[..., Any], evaluate: Callable
     return losses[0]
 
 
+def in_micro_batches(
+    module: "TrainingModule", turn: int, batch: dict[str, Tensor], backward: Callable[[Tensor], None]
+) -> Mean:
+    """Leaves the gradient of a batch's loss, computed part by part: totals add up, and so do counts.
+
+    Args:
+        module: whose step it is.
+        turn: number of the step.
+        batch: raw fields.
+        backward: adds to the gradients those of a number.
+
+    Returns:
+        The loss of the whole batch, without its graph.
+    """
+    step, num_samples = module.steps[turn], len(next(iter(batch.values())))
+    num_parts = min(module.optimisation.micro_batches, num_samples)
+    parts = {name: values.tensor_split(num_parts) for name, values in batch.items()}
+    whole: Mean | None = None
+    for number in range(num_parts):
+        loss = step.loss({name: some[number] for name, some in parts.items()})
+        backward(loss.total / num_samples)
+        found = Mean(loss.total.detach(), loss.count)
+        whole = found if whole is None else whole + found
+    assert whole is not None
+    whole = with_shared_count(whole)
+    if not isinstance(whole.count, int) or whole.count != num_samples:
+        for parameter in step.learned:
+            if parameter.grad is not None:
+                parameter.grad *= num_samples / whole.count
+    return whole
+
+
 class ShortWay:
     """Takes the steps of a training module by itself.
 
@@ -97,7 +129,9 @@ class ShortWay:
         progress = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
         progress.increment_ready()
         # The task's own step, where it has one and nothing comes between gradient and weights.
-        alone = not distributed.is_initialized() and self.module.optimisation.gradient_clip_norm is None
+        optimisation = self.module.optimisation
+        alone = not distributed.is_initialized() and optimisation.gradient_clip_norm is None
+        alone = alone and optimisation.micro_batches == 1
         if alone and isinstance(task, OwnGradientStep) and not needs_closure(optimizer):
             loss = task.gradient_step(batch, optimizer)
         else:
@@ -107,9 +141,15 @@ class ShortWay:
 
     def _evaluate(self, turn: int, batch: dict[str, Tensor], optimizer: Optimizer) -> Mean:
         module = self.module
+        inputs = gradients_of(module.steps, module.steps[turn])
+        if module.optimisation.micro_batches > 1:
+            optimizer.zero_grad()
+            loss = in_micro_batches(module, turn, batch, lambda scaled: scaled.backward(inputs=inputs))
+            module.trainer.strategy.post_backward(loss.total)
+            module.on_before_optimizer_step(optimizer)
+            return loss
         loss = with_shared_count(module.steps[turn].loss(batch))
         optimizer.zero_grad()
-        inputs = gradients_of(module.steps, module.steps[turn])
         if inputs != []:
             loss.total.backward(self._inverse_count(loss), inputs=inputs)
         module.trainer.strategy.post_backward(loss.total)

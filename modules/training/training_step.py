@@ -29,7 +29,7 @@ from modules.tasks.optional_methods import OwnParameterGroups, OwnState
 from modules.tasks.step import Step, check_steps, gradients_of, turns
 from modules.tasks.task import Task
 from modules.training.data_parallel import DataParallelStrategy, figures_of_all_workers, with_shared_count
-from modules.training.short_way import ShortWay, needs_closure, take_step
+from modules.training.short_way import ShortWay, in_micro_batches, needs_closure, take_step
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Optimisation:
         schedule: factor of the learning rate at a progress of 0..1 through the training.
         num_steps: optimiser steps of the whole training.
         block_steps: optimiser steps in one call of `training_step`.
+        micro_batches: parts that a batch is computed in; their gradients add up.
         gradient_clip_norm: longest allowed gradient over all parameters (Euclidean norm); None = as it comes.
     """
 
@@ -49,6 +50,7 @@ class Optimisation:
     num_steps: int
     block_steps: int = 1
     gradient_clip_norm: float | None = None
+    micro_batches: int = 1
 
 
 class TrainingModule(LightningModule):
@@ -68,7 +70,13 @@ class TrainingModule(LightningModule):
         self.steps = task.steps()
         check_steps(task.model, self.steps)
         self.turns = turns(self.steps)
-        self.automatic_optimization = optimisation.block_steps == 1 and len(self.steps) == 1
+        in_parts = optimisation.micro_batches > 1
+        self.automatic_optimization = optimisation.block_steps == 1 and len(self.steps) == 1 and not in_parts
+        if in_parts and isinstance(task, OwnState):
+            raise UserError(
+                f"trainer.micro_batches cuts batches, and {type(task).__name__} carries a state between them"
+                "Set it to 1, and trainer.batch_size lower if memory is short",
+            )
         self._way = ShortWay(self)
         self._means: dict[str, Mean] = {}
 
@@ -132,6 +140,11 @@ class TrainingModule(LightningModule):
         restricted = {} if inputs is None else {"inputs": inputs}
 
         def evaluate() -> Mean:
+            if self.optimisation.micro_batches > 1:
+                optimizer.zero_grad()
+                return in_micro_batches(
+                    self, turn, batch, lambda scaled: self.manual_backward(scaled, **restricted)
+                )
             loss = with_shared_count(self.steps[turn].loss(batch))
             optimizer.zero_grad()
             if inputs != []:

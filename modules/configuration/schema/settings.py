@@ -61,6 +61,8 @@ class TrainerSettings:
         max_validation_batches: batches of one validation; null takes the whole split.
         overfit_batches: learn so many batches by heart, without dropout and augmentation; null learns all.
         order: in which the samples come.
+        micro_batches: parts that a batch is computed in, one after another: less memory for the same step
+            (but for layers that mix the samples of a batch).
     """
 
     max_epochs: int
@@ -78,11 +80,13 @@ class TrainerSettings:
     max_validation_batches: int | None
     overfit_batches: int | None
     order: OrderSettings = field(default_factory=OrderSettings)
+    micro_batches: int = 1
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "batch_size", "block_steps", "checkpoint_every_steps", "log_every_steps"):
             at_least(1, name, getattr(self, name))
-        at_least(1, "min_steps_per_epoch", self.min_steps_per_epoch)
+        for name in ("min_steps_per_epoch", "micro_batches"):
+            at_least(1, name, getattr(self, name))
         for name in ("samples_per_class", "max_steps", "max_validation_batches", "overfit_batches"):
             if getattr(self, name) is not None:
                 at_least(1, name, getattr(self, name))
