@@ -21,7 +21,10 @@ def check(config: dict[str, Any], conf: Path = ROOT / "conf") -> Settings:
     check_targets("", config)
     phases = config.get("phases", {})
     # What a phase sets is judged where it is merged: alone it is no configuration.
-    settings = read(Settings, config | ({"phases": {}} if isinstance(phases, dict) else {}))
+    try:
+        settings = read(Settings, config | ({"phases": {}} if isinstance(phases, dict) else {}))
+    except ConfigError as fault:
+        raise _of_ragged_data(fault, config) from None
     if settings.allowed_targets != own_allowed_targets(conf / "config.yaml"):
         hint = "Edit that file if you trust the code"
         raise ConfigError("allowed_targets", "may be set in conf/config.yaml alone", hint)
@@ -51,6 +54,16 @@ def _check_expected(settings: Settings) -> None:
         raise ConfigError(
             f"expected.{key}", f"of {expected.metric} the {better} value is the better one", hint
         )
+
+
+def _of_ragged_data(fault: ConfigError, config: dict[str, Any]) -> ConfigError:
+    """A fault with the hint that a size differs from sample to sample, where that is what is at fault."""
+    sizes = config.get("data", {}).get("typical_sizes") or {}
+    name = next((size for size in sizes if fault.found.startswith(f"{size!r} (str) where int")), None)
+    if name is None or not fault.key.startswith("model."):
+        return fault
+    hint = f"The data's {name} differs from sample to sample: take a model of any size, or data of one size"
+    return ConfigError(fault.key, f"{name!r} where a fixed size is expected", hint)
 
 
 def _check_phases(config: dict[str, Any]) -> None:
