@@ -94,7 +94,12 @@ def test_nothing_left_to_learn_is_said_by_the_plan() -> None:
 
 
 def test_a_frozen_part_that_alone_would_learn_is_said_by_the_plan() -> None:
-    task = ("task=contrastive_divergence", "~task.augmentation", "phases=null")
+    task = (
+        "task=contrastive_divergence",
+        "~task.augmentation",
+        "phases=null",
+        "expected.metric=log_likelihood",
+    )
     check_shapes(small_plan("dbn_digits", *task, "task.layer=1", "fine_tuning.frozen_parts=1").configuration)
     with pytest.raises(UserError, match="frozen_parts=1: no part of DeepBeliefNet above them would"):
         check_shapes(small_plan("dbn_digits", *task, "fine_tuning.frozen_parts=1").configuration)
