@@ -162,7 +162,7 @@ def stylise(
         watch: is called at each evaluation with its number, the image and its losses.
 
     Returns:
-        The image in 0..1: what the optimisation left outside is cut off.
+        The image in 0..1.
 
     Raises:
         ValueError: the backbone has no such layer.
@@ -180,14 +180,15 @@ def stylise(
 
     def evaluate() -> Tensor:
         optimizer.zero_grad()
-        losses = style_losses(backbone, image, targets, objective)
+        pixels = image.sigmoid()
+        losses = style_losses(backbone, pixels, targets, objective)
         losses.total.sum().backward(inputs=[image])
         if watch is not None:
-            watch(next(number), image.detach().clone(), losses)
+            watch(next(number), pixels.detach(), losses)
         return losses.total.sum().detach()
 
     optimizer.step(evaluate)
-    return image.detach().clamp(0, 1)
+    return image.detach().sigmoid()
 
 
 def _style_loss(

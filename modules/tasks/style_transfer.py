@@ -81,7 +81,7 @@ class StyleTransfer(Task):
         self, batch: dict[str, Tensor], image: Float[Tensor, "3 height width"] | None = None
     ) -> StyleLosses:
         """The losses of the image that learns, or of another one, against each pair of a batch."""
-        image = self.model.image if image is None else image
+        image = self.model() if image is None else image
         return style_losses(self.model.backbone, image, self.targets(batch), self.objective)
 
     def targets(self, batch: dict[str, Tensor]) -> StyleTargets:

@@ -13,7 +13,8 @@ from modules.models.convolutional.vgg16 import Vgg16
 
 
 class StylisedImage(nn.Module):
-    """White noise to begin with: grey of 0.5, with normal noise of 0.02.
+    """White noise to begin with: grey of 0.5, with normal noise of 0.02. What learns are the pixels before a
+    sigmoid, so that no pixel leaves 0..1.
 
     Args:
         image_shape: (3, height, width) of the image.
@@ -33,12 +34,12 @@ class StylisedImage(nn.Module):
         self.image = nn.Parameter(white_noise(image_shape))
 
     def forward(self) -> Float[Tensor, "3 height width"]:
-        """The image in 0..1: what the optimisation left outside is cut off."""
-        return self.image.clamp(0, 1)
+        """The image in 0..1."""
+        return self.image.sigmoid()
 
 
 def white_noise(
     image_shape: Sequence[int], generator: torch.Generator | None = None
 ) -> Float[Tensor, "channels height width"]:
-    """Grey of 0.5, with normal noise of 0.02; of `generator`, or torch's own."""
-    return 0.5 + 0.02 * torch.randn(*image_shape, generator=generator)
+    """Grey of 0.5, with normal noise of 0.02, before the sigmoid; of `generator`, or torch's own."""
+    return 0.08 * torch.randn(*image_shape, generator=generator)

@@ -7,6 +7,8 @@ are the maps. Average pooling in the place of the maximum after Gatys, Ecker & B
 `modules.weights.hed_vgg16` brings trained weights under the names used here.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -44,19 +46,20 @@ class Vgg16(nn.Module):
             raise ValueError(f"last={last!r} is none of {', '.join(LAYERS)}")
         self.standardise = Standardisation(_MEAN, 1 / 255)
         layers: list[nn.Module] = []
-        self.feature_info: list[FeatureInfo] = []
+        feature_info: list[FeatureInfo] = []
         self._kept_after: dict[int, str] = {}
         channels = 3
         for name, (block, num_filters) in zip(LAYERS, _convolutions(), strict=True):
             if name.endswith("_1") and block > 0:
                 layers.append(PoolingLayer(pooling))
             self._kept_after[len(layers)] = name
-            self.feature_info.append(FeatureInfo(name, num_filters, 2**block))
+            feature_info.append(FeatureInfo(name, num_filters, 2**block))
             layers.append(ConvolutionLayer(channels, num_filters, 3, padding=1, activation="relu"))
             channels = num_filters
             if name == last:
                 break
         self.features = nn.Sequential(*layers)
+        self.feature_info: Sequence[FeatureInfo] = feature_info
 
     def forward(
         self, images: Float[Tensor, "batch channels height width"]
