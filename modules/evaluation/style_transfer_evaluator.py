@@ -69,7 +69,7 @@ class StyleTransferEvaluator:
         result = (task.model().detach() * 255).round() / 255
         with torch.no_grad():
             made = task.losses(batch, result)
-            noise = task.losses(batch, white_noise(result.shape, generator))
+            noise = task.losses(batch, white_noise(result.shape, generator).sigmoid())
             photograph = task.losses(batch, content[0])
         style_loss = float(made.style.mean())
         metrics = {

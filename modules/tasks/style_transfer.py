@@ -4,7 +4,7 @@ Gatys, Ecker & Bethge (2015), *A neural algorithm of artistic style*, arXiv 1508
 `modules.generation.image_optimisation`.
 """
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -59,7 +59,7 @@ class StyleTransfer(Task):
         if unknown := [name for name in [*content_weights, *style_weights] if name not in known]:
             raise ValueError(f"the model gives no maps {unknown[0]!r}, only {', '.join(known)}")
         self.objective = StyleObjective(content_weights, style_weights, variation_weight)
-        self._latest: tuple[dict[str, Tensor], list[object], StyleTargets] | None = None
+        self._latest: tuple[dict[str, Tensor], list[Any], StyleTargets] | None = None
 
     def inputs(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch 3 height width"]:
         """The photographs in 0..1."""
@@ -81,8 +81,8 @@ class StyleTransfer(Task):
         self, batch: dict[str, Tensor], image: Float[Tensor, "3 height width"] | None = None
     ) -> StyleLosses:
         """The losses of the image that learns, or of another one, against each pair of a batch."""
-        image = self.model() if image is None else image
-        return style_losses(self.model.backbone, image, self.targets(batch), self.objective)
+        shown: Tensor = self.model() if image is None else image
+        return style_losses(self.model.backbone, shown, self.targets(batch), self.objective)
 
     def targets(self, batch: dict[str, Tensor]) -> StyleTargets:
         """What the image is to be like; remembered, as each step's batch holds the pairs of the one before.

@@ -9,6 +9,7 @@ order. HDF5 holds arrays alone; nothing of it can be run.
 from pathlib import Path
 
 import h5py
+import numpy
 import torch
 from torch import Tensor
 
@@ -44,7 +45,8 @@ class HedVgg16Weights:
                     place += block > 1  # a pooling
                     for number in range(num_layers):
                         layer = f"block{block}/layers/conv2d{f'_{number}' if number else ''}/vars"
-                        kernel, bias = (torch.from_numpy(opened[f"{layer}/{one}"][()]) for one in (0, 1))
+                        found = [opened[f"{layer}/{one}"] for one in (0, 1)]
+                        kernel, bias = (torch.from_numpy(numpy.asarray(one)) for one in found)
                         name = f"{self.prefix}features.{place}.convolution"
                         kernel = kernel.permute(3, 2, 0, 1)
                         weights[f"{name}.weight"] = (kernel if weights else kernel.flip(1)).contiguous()

@@ -50,7 +50,7 @@ def test_a_gram_matrix_is_all_inner_products() -> None:
 
 def test_losses_are_the_papers(backbone: Vgg16) -> None:
     content, style = images(4).split(2)
-    image = white_noise((3, 16, 16), seeded(2))
+    image = white_noise((3, 16, 16), seeded(2)).sigmoid()
     found = style_losses(backbone, image, style_targets(backbone, content, style, OBJECTIVE), OBJECTIVE)
     own, of_content, of_style = (backbone.feature_maps(one) for one in (image[None], content, style))
     for sample in range(2):
@@ -95,7 +95,7 @@ def test_stylise_makes_the_loss_small_and_tells_of_each_evaluation(backbone: Vgg
     found = stylise(content, style, backbone, objective, 40, seeded(3), watch)
     assert 40 <= len(seen) < 60 and [number for number, _, _ in seen] == list(range(len(seen)))
     assert seen[-1][2].total.item() < 0.05 * seen[0][2].total.item()
-    torch.testing.assert_close(seen[0][1], white_noise((3, 16, 16), seeded(3)))
+    torch.testing.assert_close(seen[0][1], white_noise((3, 16, 16), seeded(3)).sigmoid())
     assert found.shape == content.shape and found.min() >= 0 and found.max() <= 1
     assert torch.equal(found, stylise(content, style, backbone, objective, 40, seeded(3)))
     assert all(weight.grad is None for weight in backbone.parameters())

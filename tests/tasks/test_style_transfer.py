@@ -34,7 +34,7 @@ def test_the_image_alone_learns() -> None:
 
 def test_the_loss_of_a_batch_is_the_mean_of_its_pairs() -> None:
     task, batch = made(), pairs(3)
-    backbone, image = task.model.backbone, task.model.image
+    backbone, image = task.model.backbone, task.model()
     totals = []
     for number in range(3):
         one = {name: values[number : number + 1] / 255 for name, values in batch.items()}
@@ -66,12 +66,12 @@ def test_targets_are_remembered_and_never_another_batchs_or_other_weights() -> N
     assert found == pytest.approx(again.loss(batch).value) and found != pytest.approx(fresh)
 
 
-def test_the_image_is_shown_cut_off() -> None:
+def test_no_pixel_leaves_the_range_of_an_image() -> None:
     task = made()
-    task.model.image.data[0, 0, 0], task.model.image.data[0, 0, 1] = -1.0, 2.0
-    shown = task.model()
-    assert shown[0, 0, 0] == 0 and shown[0, 0, 1] == 1
-    assert torch.equal(shown[1], task.model.image[1])
+    assert 0.01 < task.model().std() < 0.03 and abs(task.model().mean() - 0.5) < 0.01
+    task.model.image.data[0, 0, 0], task.model.image.data[0, 0, 1] = -20.0, 20.0
+    assert torch.equal(task.model()[0, 0, :2].round(), torch.tensor([0.0, 1.0]))
+    assert task.model().min() > 0 and task.model().max() <= 1
 
 
 def test_nothing_is_served() -> None:
