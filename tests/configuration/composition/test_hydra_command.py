@@ -135,7 +135,7 @@ def test_bash_completes_a_line_as_a_user_types_it() -> None:
     program = f"""
         cd {ROOT}; PATH={Path(sys.executable).parent}:$PATH
         eval "$(python -m pipelines.train -sc install=bash)"
-        COMP_LINE='python -m pipelines.train recipe=neu'; COMP_POINT=${{#COMP_LINE}}
+        COMP_LINE='python -m pipelines.train recipe=neuro'; COMP_POINT=${{#COMP_LINE}}
         COMP_WORDS=(python -m pipelines.train recipe = neu); COMP_CWORD=5
         _trainyard_complete; echo "<${{COMPREPLY[*]}}>"
         COMP_LINE='python -m pipelines.train recipe=neuron model.num_c'; COMP_POINT=${{#COMP_LINE}}
