@@ -47,7 +47,7 @@ _SYMBOLIC = {
     *("Symbol", "Integer", "Float", "Rational", "Add", "Mul", "Max", "Min", "Mod", "Equality", "Unequality"),
     *("FloorDiv", "ModularIndexing", "Where", "PythonMod", "CleanDiv", "CeilDiv", "CeilToInt", "FloorToInt"),
     *("FloatTrueDiv", "IntTrueDiv", "TruncToFloat", "TruncToInt", "RoundToInt", "ToFloat", "Identity"),
-    *("GreaterThan", "LessThan", "StrictGreaterThan", "StrictLessThan", "L", "s", "u"),
+    *("GreaterThan", "LessThan", "StrictGreaterThan", "StrictLessThan", "max", "min", "L", "s", "u"),
 }
 _ARITHMETIC = (
     *(ast.Expression, ast.Call, ast.keyword, ast.Name, ast.Load, ast.Constant, ast.Compare, ast.BoolOp),

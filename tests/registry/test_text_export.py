@@ -1,0 +1,51 @@
+"""Tasks of text as exported programs: the same answers for texts of any length, from a vetted file."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from modules.configuration.schema.data_settings import FieldSettings
+from modules.datamodules.vocabulary import SPECIAL, Vocabulary
+from modules.models.convolutional.text_convolution import TextConvolution
+from modules.models.recurrent.bidirectional_classifier import BidirectionalClassifier
+from modules.models.recurrent.recurrent_language_model import RecurrentLanguageModel
+from modules.registry.export import Description, export_program, load_program, save_program
+from modules.tasks.language_modelling import LanguageModelling
+from modules.tasks.task import Task
+from modules.tasks.text_classification import TextClassification
+from tests.datamodules.ragged_data import ragged_settings
+
+VOCABULARY = Vocabulary("words", (*SPECIAL, *"abcdef"))
+
+
+def tasks() -> dict[str, Task]:
+    torch.manual_seed(0)
+    size = len(VOCABULARY)
+    models: dict[str, nn.Module] = {
+        cell: BidirectionalClassifier(size, 3, 4, 5, cell=cell)  # pyright: ignore[reportArgumentType]
+        for cell in ("elman", "gru", "lstm")
+    }
+    models["convolution"] = TextConvolution(size, 3, 4, 5)
+    classifiers: dict[str, Task] = {name: TextClassification(model, 3) for name, model in models.items()}
+    return classifiers | {"language": LanguageModelling(RecurrentLanguageModel(size, 4, 6, num_layers=2))}
+
+
+@pytest.mark.parametrize("name", ["elman", "gru", "lstm", "convolution", "language"])
+def test_a_program_answers_texts_of_any_length_as_its_task(tmp_path: Path, name: str) -> None:
+    data = ragged_settings("label")
+    text = FieldSettings("int64", ["time"], ["time"], "token")
+    data.fields["text"] = text
+    served = tasks()[name].eval().served(data, {"text": VOCABULARY})
+    assert served is not None
+    examples = [torch.randint(4, 10, (3, 8)), torch.tensor([8, 5, 3])]
+    program = export_program(served, examples)
+    file = tmp_path / "program.pt2"
+    save_program(program, Description(name, "0" * 64, served.inputs, served.outputs), file)
+    loaded, description = load_program(file)
+    assert description.inputs == served.inputs
+    for batch, time in ((1, 3), (4, 20), (2, 8)):
+        given = torch.randint(4, 10, (batch, time)), torch.randint(3, time + 1, (batch,))
+        with torch.no_grad():
+            torch.testing.assert_close(loaded(*given), served.module(*given))
