@@ -114,7 +114,7 @@ class StreamBlocks(Dataset):
     """Blocks of windows of long samples, for truncated backpropagation through time; see `StreamOrder`.
 
     A batch has each window as `<field>` [batch, window + 1, ...], its steps as `<field>_length`, and
-    `<field>_begins`, bool [batch]: where the state begins anew.
+    `<field>_begins`, bool [batch]: where the state is reset.
 
     Args:
         split: where the samples are.

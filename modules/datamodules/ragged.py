@@ -24,7 +24,7 @@ def length_of(field: str) -> str:
 
 
 def begins_of(field: str) -> str:
-    """The name under which a batch of a stream says where the state begins anew, bool [batch]."""
+    """The name under which a batch of a stream says where the state is reset, bool [batch]."""
     return f"{field}_begins"
 
 

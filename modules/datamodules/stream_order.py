@@ -5,8 +5,8 @@ The documents of an epoch, in its shuffled order, are laid end to end as windows
 of windows is cut into as many strands of equal length as a batch has samples. A batch takes the next window
 of every strand, so that the state after one batch is where the same place of the next one goes on (Williams
 & Peng 1990, *An efficient gradient-based algorithm for on-line training of recurrent network trajectories*;
-Graves 2013, section 2, arXiv 1308.0850). No window holds two documents: where one begins, the state begins
-anew.
+Graves 2013, section 2, arXiv 1308.0850). No window holds two documents: where one begins, the state is
+reset.
 
 A window has one step more than it is long: the first of the next window, which the last of this one is to
 predict.
@@ -26,7 +26,7 @@ class Windows:
     Attributes:
         documents: the number of the sample that each lies in.
         offsets: where in it each begins.
-        begins: whether the state begins anew there.
+        begins: whether the state is reset there.
     """
 
     documents: np.ndarray
