@@ -136,7 +136,7 @@ REFUSED = [
     (["sweep=optuna", "sweep.num_trials=null", "seed=1,2"], "sweep.num_trials is null"),
     (["sweep=asah", "seed=1,2"], "Did you mean asha?"),
     (["sweep.metric=accuracy", "seed=1,2"], "Did you mean validation/accuracy?"),
-    (["expected.metric=f1", "seed=1,2"], "Classification logs no 'validation/f1'"),
+    (["expected.metric=f1", "seed=1,2"], "no evaluator measures 'f1'"),
     (["sweep.seed=1,2"], "sweep.seed changes no result"),
     (["runtime.num_threads=1,2"], "runtime.num_threads changes no result"),
     (["sweep=asha", "trainer.max_epochs=1", LR], "leaves asha nothing to stop early"),

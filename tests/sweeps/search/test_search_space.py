@@ -6,6 +6,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modules.configuration.composition.catalogue import names
 from modules.configuration.errors import UserError
 from modules.sweeps.search.search_space import Axis, Space, from_points, overrides_of, parse
 
@@ -19,7 +20,7 @@ from modules.sweeps.search.search_space import Axis, Space, from_points, overrid
         ("+task.label_smoothing=choice(0,0.1)", Axis("+task.label_smoothing", ("0", "0.1"))),
         ("model.num_filters=[8,16],[16,32]", Axis("model.num_filters", ("[8,16]", "[16,32]"))),
         ("model.pooling='a,b',c", Axis("model.pooling", ("'a,b'", "c"))),
-        ("optimizer=glob(*)", Axis("optimizer", ("adamw", "sgd"))),
+        ("optimizer=glob(*)", Axis("optimizer", tuple(names("optimizer")))),
         ("model.dropout=interval(0,1)", Axis("model.dropout", None, 0.0, 1.0)),
         ("optimizer.lr=tag(log,interval(1e-4,1e-1))", Axis("optimizer.lr", None, 1e-4, 1e-1, log=True)),
         ("model.kernel_size=int(interval(3,7))", Axis("model.kernel_size", None, 3, 7, integer=True)),
