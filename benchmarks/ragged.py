@@ -10,10 +10,8 @@ process, one thread.
 """
 
 import json
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 
+from benchmarks.side_by_side import medians_in_turn
 from modules.configuration.schema.data_settings import DataSettings
 from modules.configuration.schema.settings import OrderSettings, read
 from modules.datamodules.bucketed_order import BucketedOrder
@@ -78,7 +77,9 @@ def main() -> None:
         order = BucketedOrder(EpochOrder(NUM_SAMPLES, 1000, 0, 0), lengths, BATCH_SIZE, 0, 0)
         batches = order.numbers(0, NUM_SAMPLES // BATCH_SIZE * BATCH_SIZE).reshape(-1, BATCH_SIZE).tolist()
         others = DataLoader(in_memory, batch_sampler=batches, collate_fn=_padded)  # pyright: ignore
-        ours, theirs = _alternate(lambda: _count_blocks(loader), lambda: sum(len(text) for text, _ in others))
+        ours, theirs = medians_in_turn(
+            lambda: _count_blocks(loader), lambda: sum(len(text) for text, _ in others), ROUNDS
+        )
         steps = _Steps(split)
         share = steps.loader_share()
     print("| what | measured | expected |\n|---|---:|---:|")
@@ -126,18 +127,6 @@ def _count_blocks(loader: TrainingLoader) -> int:
 
 def _padding(lengths: np.ndarray) -> float:
     return 1 - lengths.sum() / (lengths.max(axis=1).sum() * lengths.shape[1])
-
-
-def _alternate(first: Callable[[], int], second: Callable[[], int]) -> tuple[float, float]:
-    """Median samples a second of two readers that take turns."""
-    speeds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(ROUNDS + 1):
-        for reader, measured in zip((first, second), speeds, strict=True):
-            start = time.perf_counter()
-            num_samples = reader()
-            measured.append(num_samples / (time.perf_counter() - start))
-    # The first round opens and checks files.
-    return statistics.median(speeds[0][1:]), statistics.median(speeds[1][1:])
 
 
 def _shards(folder: Path) -> ShardSet:

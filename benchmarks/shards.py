@@ -9,11 +9,8 @@ image of uint8 1x28x28 and an int64 label. One process, one thread; the files ar
 """
 
 import gzip
-import statistics
 import tarfile
 import tempfile
-import time
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ import numpy as np
 import torch
 from webdataset.compat import WebDataset
 
+from benchmarks.side_by_side import medians_in_turn
 from modules.configuration.schema.data_settings import DataSettings
 from modules.configuration.schema.settings import read
 from modules.datamodules.encodings import encode
@@ -77,30 +75,21 @@ def main() -> None:
         mapped_labels = np.memmap(folder / "labels.npy", np.int64, "w+", shape=labels.shape)
         mapped[:], mapped_labels[:] = images, labels
 
-        shards, memory_map = _alternate(
+        shards, memory_map = medians_in_turn(
             lambda: sum(block["label"].numel() for block in loader),
             lambda: _read_memory_map(mapped, mapped_labels),
+            ROUNDS,
         )
-        shards_again, plain = _alternate(
-            lambda: sum(block["label"].numel() for block in loader), lambda: _read_plain(folder / "plain.tar")
+        shards_again, plain = medians_in_turn(
+            lambda: sum(block["label"].numel() for block in loader),
+            lambda: _read_plain(folder / "plain.tar"),
+            ROUNDS,
         )
     print("| shuffled reading | samples/s | beside it | samples/s | ratio | expected |")
     print("|---|---:|---|---:|---:|---:|")
     print(f"| shards | {shards:,.0f} | memory map | {memory_map:,.0f} | {shards / memory_map:.2f} | >= 0.5 |")
     ratio = shards_again / plain
     print(f"| shards | {shards_again:,.0f} | plain webdataset | {plain:,.0f} | {ratio:.0f} | >= 50 |")
-
-
-def _alternate(first: Callable[[], int], second: Callable[[], int]) -> tuple[float, float]:
-    """Median samples a second of two readers that take turns."""
-    speeds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(ROUNDS + 1):
-        for reader, measured in zip((first, second), speeds, strict=True):
-            start = time.perf_counter()
-            num_samples = reader()
-            measured.append(num_samples / (time.perf_counter() - start))
-    # The first round warms up: it verifies hashes and fills the page cache.
-    return statistics.median(speeds[0][1:]), statistics.median(speeds[1][1:])
 
 
 def _read_memory_map(images: np.ndarray, labels: np.ndarray) -> int:

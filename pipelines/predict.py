@@ -34,7 +34,7 @@ class Arguments:
         model: name@champion, name@version or the path of a .pt2 file.
         input: a file, a folder of files, a text, or - for standard input.
         output: table for people, json for machines, request = what to send to `mlflow models serve`.
-        out: folder for the images that a model gives: masks, boxes drawn over the input, images.
+        out: folder for the images that a model gives: masks, boxes over the input, images.
         top: how many classes to name; a model that gives values shows all of them.
         tracking: where the registry is: a file of conf/tracking or an MLflow URI.
     """
