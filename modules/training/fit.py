@@ -33,7 +33,7 @@ from modules.training.initial_weights import begin_from
 from modules.training.monitoring.curves import Curves, LossCurve, MetricSink
 from modules.training.monitoring.gradient_norms import GradientNorms
 from modules.training.monitoring.progress import ProgressDisplay
-from modules.training.overfitting import without_regularisation
+from modules.training.overfitting import without_regularisation, without_weight_decay
 from modules.training.random_state import RandomState, seed_all
 from modules.training.ray_workers.communication import Communication
 from modules.training.runs.checkpoint import AtomicCheckpointIO, CheckpointSaver
@@ -121,7 +121,7 @@ def fit(
     module = TrainingModule(
         task,
         Optimisation(
-            build_optimizer=_optimizer_builder(task, plan.optimizer, fine_tuning.lr_decay),
+            build_optimizer=_optimizer_builder(task, plan),
             schedule=build(plan.schedule),
             num_steps=num_steps,
             block_steps=settings.block_steps,
@@ -213,17 +213,20 @@ def _begin(task: Task, plan: Plan, console: Console) -> dict[str, Any]:
     return {"file": str(file), **asdict(fit)}
 
 
-def _optimizer_builder(task: Task, node: dict[str, Any], lr_decay: float) -> Callable[[Step], Optimizer]:
+def _optimizer_builder(task: Task, plan: Plan) -> Callable[[Step], Optimizer]:
     steps = task.steps()
-    nodes = dict(zip([step.name for step in steps], optimizer_nodes(steps, node), strict=True))
-    if lr_decay == 1.0:
-        return lambda step: build(nodes[step.name], params=step.learned)
-    if any("lr" not in node for node in nodes.values()):
+    nodes = dict(zip([step.name for step in steps], optimizer_nodes(steps, plan.optimizer), strict=True))
+    lr_decay = plan.fine_tuning.lr_decay
+    if lr_decay != 1.0 and any("lr" not in node for node in nodes.values()):
         raise UserError(f"fine_tuning.lr_decay={lr_decay} needs optimizer.lr, which is not set")
-    return lambda step: build(
-        nodes[step.name],
-        params=parameter_groups(task.model, step.learned, nodes[step.name]["lr"], lr_decay),
-    )
+
+    def build_optimizer(step: Step) -> Optimizer:
+        node, learned = nodes[step.name], step.learned
+        params = learned if lr_decay == 1.0 else parameter_groups(task.model, learned, node["lr"], lr_decay)
+        optimizer = build(node, params=params)
+        return optimizer if plan.trainer.overfit_batches is None else without_weight_decay(optimizer)
+
+    return build_optimizer
 
 
 @contextmanager

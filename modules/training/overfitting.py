@@ -1,6 +1,7 @@
 """Learning a few batches by heart: a check that a network and its task can learn at all."""
 
 from torch import nn
+from torch.optim import Optimizer
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
@@ -12,3 +13,11 @@ def without_regularisation(task: nn.Module) -> None:
             module.p = 0.0
     if isinstance(getattr(task, "augmentation", None), nn.Module):
         task.augmentation = nn.Identity()
+
+
+def without_weight_decay(optimizer: Optimizer) -> Optimizer:
+    """Takes away an optimizer's weight decay, of every group of parameters, where it has any."""
+    for group in optimizer.param_groups:
+        if "weight_decay" in group:
+            group["weight_decay"] = 0.0
+    return optimizer

@@ -46,9 +46,10 @@ def summaries(folder: Path) -> dict[str, dict]:
 
 @pytest.mark.parametrize("recipe", ["lenet_digits", "perceptron", "neuron"])
 def test_overfit_learns_one_batch_by_heart(recipe: str, tmp_path: Path, yard: Path) -> None:
-    """Augmentation and dropout, which the first two recipes have, would keep them from it."""
+    """Weight decay, and the augmentation and dropout of the first two recipes, would keep them from it."""
     (tmp_path / "data").symlink_to(yard / "data")
-    status, out, err = run("pipelines.train", f"recipe={recipe}", "debug=overfit", *SMALL, folder=tmp_path)
+    chosen = [f"recipe={recipe}", "debug=overfit", *SMALL, "optimizer.weight_decay=10"]
+    status, out, err = run("pipelines.train", *chosen, folder=tmp_path)
     assert status == 0, err
     assert f"{recipe}: 500 steps" in out
     (history,) = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/history.json")]

@@ -59,7 +59,8 @@ class TrainerSettings:
         min_steps_per_epoch: an epoch goes over the samples as often as so many steps take.
         max_steps: most optimiser steps to take, in whole epochs or a shorter one; null takes all.
         max_validation_batches: batches of one validation; null takes the whole split.
-        overfit_batches: learn so many batches by heart, without dropout and augmentation; null learns all.
+        overfit_batches: learn so many batches by heart, without dropout, augmentation and weight decay; null
+            learns all.
         order: in which the samples come.
         micro_batches: parts that a batch is computed in, one after another: less memory for the same step
             (but for layers that mix the samples of a batch).
