@@ -82,6 +82,8 @@ def _evaluate(
     findings = evaluate(task, shards, plan)
     expected_score(findings.metrics, plan)
     served, examples = task.served(settings, shards.vocabularies), {}
+    if served is not None and not served.exported:
+        served = None
     if served is not None:
         split = shards.split("test")
         first = split.read(numpy.arange(min(NUM_EXAMPLES, split.num_samples)))

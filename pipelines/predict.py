@@ -1,10 +1,11 @@
-"""Says what a registered model or an exported program makes of an image, a text, a sound, a clip or numbers.
+"""Says what a trained model makes of an image, a text, a sound, a clip or numbers.
 
 python -m pipelines.predict model=lenet@champion input=image.png
 python -m pipelines.predict model=lenet@3 input=images/ output=json
 python -m pipelines.predict model=tweets input="what a day"
 echo "what a day" | python -m pipelines.predict model=tweets input=-
 python -m pipelines.predict model=program.pt2 input=word.wav
+python -m pipelines.predict model=runs/0123456789abcdef input=photograph.jpg,painting.jpg out=made
 python -m pipelines.predict model=lenet input=image.png output=request |
     curl -d @- -H 'Content-Type: application/json' http://127.0.0.1:5001/invocations
 
@@ -31,7 +32,7 @@ BATCH_SIZE = 64
 class Arguments:
     """
     Args:
-        model: name@champion, name@version or the path of a .pt2 file.
+        model: name@champion, name@version, the path of a .pt2 file or a run's folder.
         input: a file, a folder of files, a text, or - for standard input.
         output: table for people, json for machines, request = what to send to `mlflow models serve`.
         out: folder for the images that a model gives: masks, boxes over the input, images.
@@ -50,6 +51,8 @@ class Arguments:
 def main(argv: list[str]) -> None:
     """Predicts one sample or a folder of them."""
     chosen = arguments(argv, Arguments, __doc__ or "")
+    from rich.console import Console
+
     from modules.configuration.errors import UserError
 
     if chosen.top < 1:
@@ -63,8 +66,9 @@ def main(argv: list[str]) -> None:
     # Samples of several sizes are padded to the largest of a batch; of images and clips none may be padded.
     padded = all(one.kind in ("text", "sound") or not one.symbols for one in description.inputs)
     size = BATCH_SIZE if padded else 1
-    for start in range(0, len(rows), size):
-        results += _answers(program, description, rows[start : start + size])
+    with Console(stderr=True).status(f"{description.name} on {len(rows)} samples"):
+        for start in range(0, len(rows), size):
+            results += _answers(program, description, rows[start : start + size])
     for result in results:
         if "classes" in result:
             result["classes"] = result["classes"][: chosen.top]
@@ -138,6 +142,10 @@ def _load(model: str, tracking: str) -> tuple[Any, Any]:
     from modules.registry.versions import PROGRAM, Registry
 
     with ExitStack() as stack:
+        if "/" in model and Path(model).is_dir():
+            from modules.registry.trained_run import load_run
+
+            return load_run(Path(model))
         if model.endswith(".pt2") or "/" in model:
             file = Path(model)
         else:

@@ -94,7 +94,7 @@ def _nothing_served(plan: Plan) -> Exception:
 
     task = plan.task["_target_"].rpartition(".")[2]
     return UserError(
-        f"{plan.name} serves nothing: the task {task} has no `served`", "There is nothing to promote."
+        f"{plan.name} serves nothing: the task {task} exports no model", "There is nothing to promote."
     )
 
 

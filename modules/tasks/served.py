@@ -110,11 +110,14 @@ class Served:
         module: shares the model's weights.
         inputs: what it takes, in order.
         outputs: what it gives, in order.
+        exported: whether torch can export the module. If not, as where an answer is an optimisation, it is
+            neither registered nor served, and `predict` answers from the run alone.
     """
 
     module: "nn.Module"
     inputs: tuple[ServedInput, ...]
     outputs: tuple[ServedOutput, ...]
+    exported: bool = True
 
     @property
     def arguments(self) -> tuple[str, ...]:

@@ -4,8 +4,9 @@ Gatys, Ecker & Bethge (2015), *A neural algorithm of artistic style*, arXiv 1508
 `modules.generation.image_optimisation`.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -15,11 +16,47 @@ from modules.generation.image_optimisation import (
     StyleTargets,
     style_losses,
     style_targets,
+    stylise,
 )
 from modules.metrics.mean import Mean
 from modules.models.convolutional.stylised_image import StylisedImage
+from modules.models.features import Backbone
 from modules.tasks.image_inputs import image_inputs
+from modules.tasks.served import Served, ServedInput, ServedOutput
 from modules.tasks.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from modules.configuration.schema.data_settings import DataSettings
+    from modules.datamodules.vocabulary import Vocabulary
+
+
+class Stylising(nn.Module):
+    """Other photographs in the manner of other paintings: an optimisation for each pair.
+
+    Args:
+        backbone: gives maps.
+        objective: layers and weights.
+        num_evaluations: of the losses, for an image.
+    """
+
+    def __init__(self, backbone: Backbone, objective: StyleObjective, num_evaluations: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.objective = objective
+        self.num_evaluations = num_evaluations
+
+    def forward(
+        self, content: Float[Tensor, "batch 3 height width"], style: Float[Tensor, "batch 3 _ _"]
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Images in 0..1; each begins with the same noise."""
+        with torch.enable_grad():
+            made = [
+                stylise(one, other, self.backbone, self.objective, self.num_evaluations, _noise())
+                for one, other in zip(content, style, strict=True)
+            ]
+        return torch.stack(made)
 
 
 class StyleTransfer(Task):
@@ -33,6 +70,7 @@ class StyleTransfer(Task):
         content_weights: of each layer's content loss.
         style_weights: of each layer's style loss.
         variation_weight: of the differences between neighbouring pixels.
+        num_evaluations: of the losses, for an image that `predict` makes of another pair.
 
     Raises:
         ValueError: the model has no image, or no layer of that name, or the weights demand nothing.
@@ -51,6 +89,7 @@ class StyleTransfer(Task):
         content_weights: dict[str, float],
         style_weights: dict[str, float],
         variation_weight: float = 0.0,
+        num_evaluations: int = 300,
     ) -> None:
         super().__init__(model)
         if not isinstance(model, StylisedImage):
@@ -58,7 +97,10 @@ class StyleTransfer(Task):
         known = [info.name for info in model.backbone.feature_info]
         if unknown := [name for name in [*content_weights, *style_weights] if name not in known]:
             raise ValueError(f"the model gives no maps {unknown[0]!r}, only {', '.join(known)}")
+        if num_evaluations < 1:
+            raise ValueError(f"num_evaluations={num_evaluations} is below 1: the noise would stay as it is")
         self.objective = StyleObjective(content_weights, style_weights, variation_weight)
+        self.num_evaluations = num_evaluations
         self._latest: tuple[dict[str, Tensor], list[Any], StyleTargets] | None = None
 
     def inputs(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch 3 height width"]:
@@ -99,6 +141,23 @@ class StyleTransfer(Task):
         targets = style_targets(backbone, self.inputs(batch), image_inputs(batch["style"]), self.objective)
         self._latest = {name: pair.clone() for name, pair in pairs.items()}, weights, targets
         return targets
+
+    def served(self, data: "DataSettings", vocabularies: "Mapping[str, Vocabulary]") -> Served:
+        """From a photograph and a painting to an image: an optimisation, which torch cannot export."""
+        shapes = {name: tuple(data.fields[name].shape) for name in ("content", "style")}
+        return Served(
+            Stylising(self.model.backbone, self.objective, self.num_evaluations),
+            tuple(ServedInput(name, "image", shape) for name, shape in shapes.items()),
+            (ServedOutput("stylised", "image", shapes["content"]),),
+            exported=False,
+        )
+
+    def served_inputs(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        return self.inputs(batch), image_inputs(batch["style"])
+
+
+def _noise() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:

@@ -28,7 +28,7 @@ class Task(nn.Module):
 
     Attributes:
         validation_metrics: what validation measures, and whether more or less of it is better.
-        serves: whether `served` gives anything; read from source where torch is not imported.
+        serves: whether `served` gives what can be exported; read from source where torch is not imported.
     """
 
     validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {}
@@ -66,7 +66,7 @@ class Task(nn.Module):
         return {}
 
     def served(self, data: "DataSettings", vocabularies: "Mapping[str, Vocabulary]") -> "Served | None":
-        """What is exported and served; None where there is nothing to serve, and then `serves` is false.
+        """What is exported and served; None where there is nothing to serve.
 
         Args:
             data: the dataset's settings: its fields with their classes.

@@ -70,6 +70,15 @@ def eager(yard: Yard, image: Path) -> list[float]:
         return model.eval()(pixels).softmax(dim=1)[0].tolist()
 
 
+@pytest.fixture
+def run_folder(yard: Yard, tmp_path: Path) -> Path:
+    """What a finished training leaves in runs/."""
+    for file in (yard.weights, yard.weights.with_name("summary.json")):
+        shutil.copy(file, tmp_path)
+    shutil.copy(yard.plan_file, tmp_path / "plan.yaml")
+    return tmp_path
+
+
 def predicted(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
     capsys.readouterr()
     predict.main([*arguments, "output=json"])
@@ -79,6 +88,28 @@ def predicted(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[
 def by_class(result: dict[str, Any]) -> list[float]:
     found = {entry["class"]: entry["probability"] for entry in result["classes"]}
     return [found[name] for name in CLASSES]
+
+
+def test_a_run_answers_as_its_weights_do(
+    run_folder: Path, yard: Yard, images: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (result,) = predicted(capsys, f"model={run_folder}", f"input={images[0]}")
+    assert by_class(result) == pytest.approx(eager(yard, images[0]), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("summary.json", "holds no finished run"),
+        ("plan.yaml", r"plan\.yaml"),
+        ("weights.pt", r"weights\.pt"),
+    ],
+)
+def test_a_run_that_is_not_whole(broken: str, said: str, run_folder: Path, images: list[Path]) -> None:
+    for spoil in (lambda file: file.write_bytes(b"\0{"), Path.unlink):
+        spoil(run_folder / broken)
+        with pytest.raises(UserError, match=said):
+            predict.main([f"model={run_folder}", f"input={images[0]}"])
 
 
 @pytest.mark.parametrize("reference", [f"{RECIPE}@champion", f"{RECIPE}@1", RECIPE])

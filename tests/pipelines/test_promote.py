@@ -314,7 +314,7 @@ def test_where_nothing_is_served_there_is_nothing_to_promote(yard: Yard) -> None
     provenance = json.loads((yard.evaluation / "provenance.json").read_text())
     write_json(provenance | {"inputs": [], "outputs": []}, yard.evaluation / "provenance.json")
     (yard.evaluation / "examples.npz").unlink()
-    with pytest.raises(UserError, match="stripes serves nothing: the task Classification has no `served`"):
+    with pytest.raises(UserError, match="stripes serves nothing: the task Classification exports no model"):
         promote.main(COMMAND)
     assert not yard.promotion.exists()
 

@@ -21,8 +21,8 @@ def test_the_source_says_whether_a_task_serves(recipe: str) -> None:
             tokens = (*SPECIAL, *(f"token{number}" for number in range(settings.size - len(SPECIAL))))
             vocabularies[name] = Vocabulary(settings.kind, tokens, settings.lower_case)
     served = task.served(plan.data, vocabularies)
-    assert (served is not None) == serves(plan.task["_target_"])
-    if served is None:
+    assert (served is not None and served.exported) == serves(plan.task["_target_"])
+    if served is None or not served.exported:
         return
     sizes = {symbol: 5 for one in served.inputs for symbol in one.symbols}
     arguments = []

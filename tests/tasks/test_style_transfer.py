@@ -5,9 +5,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from modules.configuration.composition.compose import compose
 from modules.generation.image_optimisation import style_losses, style_targets
-from modules.models.convolutional.stylised_image import StylisedImage
+from modules.models.convolutional.stylised_image import StylisedImage, white_noise
 from modules.tasks.style_transfer import StyleTransfer
+from tests.plans import plan_of
 
 WEIGHTS = {"content_weights": {"conv2_1": 0.5}, "style_weights": {"conv1_1": 1.0}, "variation_weight": 0.1}
 
@@ -74,8 +76,22 @@ def test_no_pixel_leaves_the_range_of_an_image() -> None:
     assert task.model().min() > 0 and task.model().max() <= 1
 
 
-def test_nothing_is_served() -> None:
+def test_another_pair_is_an_optimisation_of_its_own() -> None:
+    """Nothing is exported; a run alone can be asked, and answers the same each time."""
     assert StyleTransfer.serves is False
+    task, batch = made(), pairs(2)
+    task.num_evaluations = 30
+    served = task.served(plan_of(compose(["recipe=style_optimised"])).data, {})
+    assert not served.exported and [one.name for one in served.inputs] == ["content", "style"]
+    arguments = task.served_inputs(batch)
+    with torch.no_grad():
+        images = served.module(*arguments)
+    assert images.shape == (2, 3, 16, 16) and torch.equal(images, served.module(*arguments))
+    noise = white_noise((3, 16, 16), torch.Generator().manual_seed(0)).sigmoid()
+    for number, image in enumerate(images):
+        one = {name: values[number : number + 1] for name, values in batch.items()}
+        begun, ended = (task.losses(one, shown).total.item() for shown in (noise, image))
+        assert ended < begun / 10
 
 
 @pytest.mark.parametrize(
