@@ -9,17 +9,24 @@ from modules.configuration.errors import UserError
 from modules.datamodules.encodings import MODES
 
 
-def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray:
+def read_image(path: Path, channels: int, height: int, width: int, margin: float = 0.0) -> np.ndarray:
     """An image as uint8 [channel, height, width].
 
     Turned upright by its EXIF mark; laid on white where it is transparent and the model takes no alpha; made
     grey or colour; its middle cut to the wanted proportions and resized. Never inverted: a model that learned
     white on black must be shown white on black.
 
+    Args:
+        path: of the image.
+        channels: wanted: 1, 3 or 4.
+        height: in pixels.
+        width: in pixels.
+        margin: the share of the image that is cut off at each side first, such as a painting's frame.
+
     Raises:
         UserError: if the file is no image.
     """
-    fitted = ImageOps.fit(_opened(path, channels), (width, height), Image.Resampling.BILINEAR)
+    fitted = ImageOps.fit(_opened(path, channels), (width, height), Image.Resampling.BILINEAR, margin)
     return np.asarray(fitted).reshape(height, width, channels).transpose(2, 0, 1)
 
 

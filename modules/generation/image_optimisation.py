@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from modules.models.convolutional.stylised_image import white_noise
 from modules.models.features import Backbone
 
-_MEMORY = 20
+_MEMORY = 100
 """Iterations that L-BFGS remembers."""
 
 

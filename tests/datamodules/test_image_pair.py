@@ -38,6 +38,21 @@ def test_each_split_holds_the_one_sample_cut_and_resized(tmp_path: Path) -> None
         assert (sample["style"] == 90).all() and sample["style"].shape == (1, 3, 4, 4)
 
 
+def test_a_frame_is_cut_off(tmp_path: Path) -> None:
+    write(tmp_path)
+    framed = np.zeros((10, 20), np.uint8)
+    framed[1:9, 2:18] = 90  # a tenth at each side is black
+    Image.fromarray(framed).save(tmp_path / "painting.png")
+    for margins, seen in (({"style": 0.1}, {90}), (None, {0, 90})):
+        reader = ImagePairReader(FILES, ["train"], margins)
+        fields = FIELDS | {"style": FieldSettings("uint8", [3, 8, 16], AXES, "level")}
+        found = reader.samples(tmp_path, fields)["train"].read(np.array([0]))["style"]
+        assert {int(found.min()), int(found.max())} == seen
+    for margins in ({"style": 0.5}, {"style": -0.1}, {"frame": 0.1}):
+        with pytest.raises(ValueError, match="margins: "):
+            ImagePairReader(FILES, ["train"], margins)
+
+
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     write(tmp_path)
     with pytest.raises(UserError, match="names \\['content'\\]"):

@@ -18,11 +18,21 @@ class ImagePairReader:
         files: of each field, beneath the source; of any size: the middle of an image is cut to the field's
             proportions and resized.
         splits: names of the splits that hold it.
+        margins: shares of an image that are cut off at each side before, such as a painting's frame.
+
+    Raises:
+        ValueError: a margin is of no field, or leaves nothing of the image.
     """
 
-    def __init__(self, files: dict[str, str], splits: list[str]) -> None:
+    def __init__(
+        self, files: dict[str, str], splits: list[str], margins: dict[str, float] | None = None
+    ) -> None:
         self.files = files
         self.splits = splits
+        self.margins = margins or {}
+        for name, margin in self.margins.items():
+            if name not in files or not 0 <= margin < 0.5:
+                raise ValueError(f"margins: {name}={margin} is of no file, or not in 0 to below 0.5")
 
     def samples(self, raw: Path, fields: dict[str, FieldSettings]) -> dict[str, Samples]:
         """The splits; the sample's key is 0.
@@ -44,5 +54,7 @@ class ImagePairReader:
                     "Images are uint8 [1, 3 or 4, height, width]",
                 )
             channels, height, width = sizes
-            arrays[name] = read_image(raw_path(raw, self.files[name]), channels, height, width)[None]
+            arrays[name] = read_image(
+                raw_path(raw, self.files[name]), channels, height, width, self.margins.get(name, 0.0)
+            )[None]
         return {split: ArraySamples(["0"], arrays) for split in self.splits}
