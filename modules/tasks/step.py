@@ -61,10 +61,10 @@ def optimizer_nodes(steps: Sequence[Step], node: Mapping[str, Any]) -> list[dict
         return [dict(node)] * len(steps)
     names = [step.name for step in steps]
     if unknown := [name for name in node if name not in names]:
-        hint = suggest(unknown[0], names) or f"The task's steps are {', '.join(names)}"
+        hint = suggest(unknown[0], names) or f"Its steps are {', '.join(names)}"
         raise ConfigError(f"optimizer.{unknown[0]}", f"the task has no step {unknown[0]!r}", hint)
     if missing := [name for name in names if name not in node]:
-        hint = f"Name each of {', '.join(names)}, or give one node for all"
+        hint = f"Give each of {', '.join(names)} a node with _target_, or one node to all"
         raise ConfigError("optimizer", f"has no optimizer for the step {missing[0]!r}", hint)
     return [dict(node[name]) for name in names]
 

@@ -36,7 +36,7 @@ def test_one_optimizer_for_all_or_one_each() -> None:
 @pytest.mark.parametrize(
     ("node", "problem", "hint"),
     [
-        ({"one": SGD}, "optimizer: has no optimizer for the step 'two'", "Name each of one, two"),
+        ({"one": SGD}, "optimizer: has no optimizer for the step 'two'", "each of one, two a node"),
         ({"one": SGD, "tow": SGD, "two": SGD}, "optimizer.tow: the task has no step 'tow'", "mean two"),
     ],
 )

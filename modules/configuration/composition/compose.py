@@ -55,7 +55,8 @@ def resolve(config: DictConfig, overrides: list[str], conf: Path = CONF) -> dict
 def _placed(fault: ConfigError, overrides: list[str], conf: Path) -> UserError:
     place = key_locations(overrides, conf).of(fault.key)
     section = fault.key.partition(".")[0]
-    if "recipe/" in place and any(override.startswith(f"{section}=") for override in overrides):
+    is_chosen = fault.key != section and any(override.startswith(f"{section}=") for override in overrides)
+    if "recipe/" in place and is_chosen:
         hint = f"The recipe sets it for another {section}: take it away with ~{fault.key}"
         return UserError(f"{place}: {fault.problem}", hint)
     return fault.at(place)

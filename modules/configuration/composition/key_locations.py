@@ -46,6 +46,9 @@ class KeyLocations:
                 line = line_of(layer, parts[:count])
                 if line is not None:
                     return f"{shown(layer.path)}:{line}"
+            for override in reversed(self.overrides) if count == len(parts) else ():
+                if _sets_within(override, parts):
+                    return f"{COMMAND_LINE} ({override})"
         return shown(self.layers[-1].path) if self.layers else COMMAND_LINE
 
     def override_of(self, key: str) -> str:
@@ -71,6 +74,12 @@ def _sets(override: str, key: tuple[str, ...]) -> bool:
         return False  # another key, or the choice of a file: what lies in that section was set there
     # A mapping is merged into what is there, anything else replaces it.
     return key == parts or not value.startswith("{") or key[len(parts)] in value
+
+
+def _sets_within(override: str, key: tuple[str, ...]) -> bool:
+    """Whether an override makes a mapping of a key that nobody else sets, by setting a key in it."""
+    name = tuple(override.lstrip("+").partition("=")[0].split("."))
+    return len(name) > len(key) and name[: len(key)] == key
 
 
 def line_of(layer: Layer, key: tuple[str, ...]) -> int | None:

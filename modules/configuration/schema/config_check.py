@@ -5,6 +5,7 @@ from typing import Any
 
 from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.names import check_name, suggest
+from modules.configuration.schema.optimizer_settings import of_one_node
 from modules.configuration.schema.phases import SETTABLE, named_phases
 from modules.configuration.schema.settings import Settings, read
 from modules.configuration.static_analysis.class_attributes import evaluator_metrics
@@ -24,7 +25,7 @@ def check(config: dict[str, Any], conf: Path = ROOT / "conf") -> Settings:
     try:
         settings = read(Settings, config | ({"phases": {}} if isinstance(phases, dict) else {}))
     except ConfigError as fault:
-        raise _of_ragged_data(fault, config) from None
+        raise of_one_node(_of_ragged_data(fault, config), config) from None
     if settings.allowed_targets != own_allowed_targets(conf / "config.yaml"):
         hint = "Edit that file if you trust the code"
         raise ConfigError("allowed_targets", "may be set in conf/config.yaml alone", hint)

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_h
 from modules.configuration.errors import ConfigError
 from modules.configuration.schema.data_settings import DataSettings, Node
 from modules.configuration.schema.execution_settings import RuntimeSettings, SweepSettings
+from modules.configuration.schema.optimizer_settings import check_optimizer
 from modules.configuration.schema.ranges import at_least, named
 from modules.configuration.static_analysis.node_check import check_node
 
@@ -228,7 +229,7 @@ class Settings:
         for section in ("model", "task", "schedule"):
             if "_target_" not in getattr(self, section):
                 raise ConfigError(section, "has no _target_", "Name the class to build")
-        _check_optimizer(self.optimizer)
+        check_optimizer(self.optimizer)
         for number, evaluator in enumerate(self.evaluation):
             if "_target_" not in evaluator:
                 raise ConfigError(f"evaluation[{number}]", "has no _target_", "Name the class to build")
@@ -241,18 +242,6 @@ class Settings:
             )
         if not 0 <= self.seed < 2**32:
             raise ConfigError("seed", f"{self.seed} is not between 0 and {2**32 - 1}")
-
-
-def _check_optimizer(optimizer: dict[str, Any]) -> None:
-    """Refuses what is neither one node nor a mapping of nodes; whose they are, the task says."""
-    if "_target_" in optimizer:
-        return
-    if not optimizer:
-        raise ConfigError("optimizer", "has no _target_", "Name the class to build, or one for each step")
-    for name, node in optimizer.items():
-        if not isinstance(node, dict) or "_target_" not in node:
-            hint = "Name the class to build; a mapping by steps has a node with _target_ for each"
-            raise ConfigError(f"optimizer.{name}", "has no _target_", hint)
 
 
 def read(section: type[Section], values: dict[str, Any], key: str = "") -> Section:

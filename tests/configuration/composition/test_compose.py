@@ -163,8 +163,13 @@ BY_STEP = ["recipe=neural_cryptography", "optimizer=by_step", "~optimizer.lr", "
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        ([], "optimizer: has no _target_"),
-        (["+optimizer.eve.lr=0.1"], "optimizer.eve: has no _target_"),
+        ([], "optimizer: has no _target_. Choose a file, such as optimizer=adamw, or write a node for each"),
+        (
+            ["+optimizer.eve.lr=0.1"],
+            "command line (+optimizer.eve.lr=0.1): optimizer.eve: has no _target_."
+            " Add its class: +optimizer.eve._target_=torch.optim.AdamW",
+        ),
+        (["+optimizer.eve=0.1"], "the optimizer is a mapping by steps, and 0.1 is no step's node. A step's"),
         (["+optimizer.eve._target_=torch.optim.Adm"], "Did you mean torch.optim.Adam?"),
         (
             ["+optimizer.eve._target_=torch.optim.Adam", "+optimizer.eve.lrr=1"],
@@ -177,6 +182,20 @@ def test_an_optimizer_for_each_step_is_checked_as_one_for_all(overrides: list[st
         compose(BY_STEP + overrides)
     nodes = [f"+optimizer.{step}._target_=torch.optim.SGD" for step in ("eve", "alice_and_bob")]
     assert set(compose(BY_STEP + nodes)["optimizer"]) == {"eve", "alice_and_bob"}
+
+
+@pytest.mark.parametrize("override", ["+optimizer.eve.lr=0.1", "+optimizer.eve._target_=torch.optim.SGD"])
+def test_a_step_of_one_optimizer_for_all_is_told_of_a_mapping(override: str) -> None:
+    with pytest.raises(UserError) as refused:
+        compose(["recipe=neural_cryptography", override])
+    assert str(refused.value) == (
+        f"command line ({override}): optimizer.eve: the optimizer is one AdamW for all steps of the task. One"
+        " for each step is optimizer=by_step with +optimizer.eve._target_=torch.optim.AdamW and so on"
+    )
+    with pytest.raises(
+        UserError, match=r"optimizer\.foreachh: AdamW has no 'foreachh'\. Did you mean foreach"
+    ):
+        compose(["recipe=neural_cryptography", "+optimizer.foreachh=true"])
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ def test_the_last_file_that_sets_a_key(key: str, file: str, text: str) -> None:
         ("model.kernel_size=3", "model.kernel_size", True),
         ("model.num_filters=[1,2]", "model.num_filters[0]", True),
         ("+model.new=3", "model.new", True),
+        ("+model.new.size=3", "model.new", True),
         ("~model.dropout", "model.dropout", True),
         ("data.fields.image={units: x}", "data.fields.image.units", True),
         ("data.fields.image={units: x}", "data.fields.image.shape", False),

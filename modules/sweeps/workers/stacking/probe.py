@@ -41,6 +41,8 @@ def why_alone(plan: Plan, other: Plan) -> str:
 def _try(plans: list[Plan]) -> None:
     settings = plans[0].trainer
     _check_settings(settings, plans[0].runtime)
+    if any(isinstance(size, str) for field in plans[0].data.fields.values() for size in field.shape):
+        raise Unstackable("samples differ in size")
     alone = [initial_task(plan).train() for plan in plans]
     tasks = [initial_task(plan).train() for plan in plans]
     for task in [*alone, *tasks]:

@@ -13,6 +13,7 @@ from modules.models.feedforward.perceptron import Perceptron
 from modules.sweeps.workers.stacking import groups, probe, stack_groups, stack_size
 from modules.tasks.classification import Classification
 from tests.sweeps.workers.stacking.trials import plan
+from tests.training.small import small_plan
 
 RANDOM_SHIFT = "{_target_: modules.bricks.augmentation.RandomShift, max_shift_px: 1}"
 
@@ -62,6 +63,42 @@ def test_refuses_an_optimizer_that_asks_for_losses() -> None:
     optimizer = {"_target_": "torch.optim.LBFGS", "lr": 0.1}
     plans = [plan().changed(optimizer={**optimizer, "lr": lr}) for lr in (0.1, 0.2)]
     assert "closure" in probe.why_alone(plans[0], plans[1])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "data", "overrides", "reason"),
+    [
+        ("neural_cryptography", "random_messages", [], "the task has its own steps"),
+        ("char_lstm", "king_james_bible", [], "takes its samples shuffled"),
+        ("tweets", "rated_snippets", [], "takes its samples shuffled"),
+        ("tweets", "rated_snippets", ["trainer.order.kind=shuffled"], "samples differ in size"),
+    ],
+)
+def test_refuses_several_steps_and_samples_of_many_sizes(
+    recipe: str, data: str, overrides: list[str], reason: str
+) -> None:
+    plans = [small_plan(recipe, *overrides, f"seed={seed}", data=data) for seed in (0, 1)]
+    assert reason in probe.why_alone(plans[0], plans[1])
+    assert stack_groups(plans) == [[0], [1]]
+
+
+def test_refuses_one_optimizer_for_each_step() -> None:
+    nodes = [f"+optimizer.{step}._target_=torch.optim.Adam" for step in ("alice_and_bob", "eve")]
+    rates = [f"+optimizer.{step}.lr={{}}" for step in ("alice_and_bob", "eve")]
+    plans = [
+        small_plan(
+            "neural_cryptography",
+            "optimizer=by_step",
+            "~optimizer.lr",
+            "~optimizer.weight_decay",
+            *nodes,
+            *(rate.format(lr) for rate in rates),
+            data="random_messages",
+        )
+        for lr in (0.1, 0.2)
+    ]
+    assert probe.why_alone(plans[0], plans[1]) == "Unstackable: the task has its own steps"
+    assert stack_groups(plans) == [[0], [1]]
 
 
 def test_refuses_convolutions() -> None:
