@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from modules.configuration.errors import UserError
 from modules.datamodules.ragged import begins_of, length_of
@@ -35,7 +35,7 @@ def run(config: dict[str, Any], sizes: Sizes | None = None) -> Trace:
     num_tokens = {name: field["vocabulary"]["size"] for name, field in fields.items() if _is_text(field)}
     with default_dtype(config):
         task = symbolic_task(config)
-        _freeze(task.get_submodule("model"), config["fine_tuning"])
+        _freeze(task, config)
         check_steps(task.model, task.steps())
         trace = Trace(task, symbolic_batch(config, sizes), num_classes | num_tokens, sizes).run()
     # What counts classes beside the loss, such as a metric, must agree with the data too.
@@ -77,15 +77,27 @@ def symbolic_task(config: dict[str, Any]) -> Task:
         raise failure_in_constructor(cause) from error
 
 
-def _freeze(model: nn.Module, fine_tuning: dict[str, Any]) -> None:
-    """Leaves to learn what learns at some time; where nothing does, which is a fault of its own, all."""
-    if fine_tuning.get("unfreeze_every_epochs") is not None:
-        return
-    found, num_frozen = parts(model), fine_tuning["frozen_parts"]
+def _freeze(task: Task, config: dict[str, Any]) -> None:
+    """Leaves to learn what learns at some time; where nothing does, which is a fault of its own, all.
+
+    Raises:
+        UserError: of several steps, one would never learn.
+    """
+    fine_tuning, found = config["fine_tuning"], parts(task.model)
+    every_epochs, num_frozen = fine_tuning.get("unfreeze_every_epochs"), fine_tuning["frozen_parts"]
+    if every_epochs is not None:
+        num_frozen = max(0, num_frozen - (config["trainer"]["max_epochs"] - 1) // every_epochs)
     frozen, above = found[:num_frozen], found[num_frozen:]
-    if any(weight.requires_grad for part in above for weight in part.parameters()):
-        for part in frozen:
-            part.requires_grad_(False)
+    if not any(weight.requires_grad for part in above for weight in part.parameters()):
+        return
+    for part in frozen:
+        part.requires_grad_(False)
+    idle = [step.name for step in task.steps() if not step.learned]
+    if frozen and idle:
+        raise UserError(
+            f"fine_tuning.frozen_parts={fine_tuning['frozen_parts']}: the step {idle[0]} would never learn",
+            "Freeze fewer, or let them learn in time: fine_tuning.unfreeze_every_epochs",
+        )
 
 
 def _is_text(field: dict[str, Any]) -> bool:

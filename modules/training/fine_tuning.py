@@ -5,7 +5,6 @@ learning rates after Howard & Ruder 2018, sections 3.2 and 3.3 (arXiv 1801.06146
 that of the layer above divided by 2.6, which is `lr_decay` = 0.38 here.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -13,16 +12,21 @@ from torch import nn
 
 from modules.configuration.schema.settings import FineTuningSettings
 from modules.models.parts import parts
+from modules.tasks.step import Step
 
 
-def parameter_groups(
-    model: nn.Module, learned: Iterable[nn.Parameter], lr: float, lr_decay: float
-) -> list[dict[str, Any]]:
-    """The learned parameters by part, each group with its learning rate; the highest part's is `lr`."""
+def parameter_groups(model: nn.Module, step: Step, lr: float, lr_decay: float) -> list[dict[str, Any]]:
+    """What a step learns by part, each group with its learning rate; that of the step's highest part is `lr`.
+
+    Parts that belong to other steps of the task do not count: whatever lies above them, the highest layer of
+    each adversary learns at the full rate of its own optimiser.
+    """
     groups: list[dict[str, Any]] = []
-    left = {id(parameter) for parameter in learned}
+    of_step, left = set(map(id, step.parameters)), set(map(id, step.learned))
     # From the top down: a parameter that several parts share learns with the highest of them.
-    for height, part in enumerate([model.parameters(recurse=False), *_from_top(model)]):
+    parameters_by_part = [list(part.parameters()) for part in reversed(parts(model))]
+    heights = [part for part in parameters_by_part if any(id(one) in of_step for one in part)]
+    for height, part in enumerate([list(model.parameters(recurse=False)), *heights]):
         own = [one for one in part if id(one) in left]
         left.difference_update(map(id, own))
         if own:
@@ -30,14 +34,11 @@ def parameter_groups(
     return groups
 
 
-def _from_top(model: nn.Module) -> list[Any]:
-    return [part.parameters() for part in reversed(parts(model))]
-
-
 class Freezing(Callback):
     """Keeps the lowest parts of a model from learning, and lets them begin one by one.
 
-    A frozen part is in evaluation mode: neither its weights nor its running statistics change.
+    A frozen part is in evaluation mode: neither its weights nor its running statistics change. A step of the
+    task whose parts are all frozen keeps its turns, in which nothing changes.
 
     Args:
         model: whose parts they are; more than are frozen.

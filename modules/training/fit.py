@@ -217,12 +217,11 @@ def _optimizer_builder(task: Task, plan: Plan) -> Callable[[Step], Optimizer]:
     steps = task.steps()
     nodes = dict(zip([step.name for step in steps], optimizer_nodes(steps, plan.optimizer), strict=True))
     lr_decay = plan.fine_tuning.lr_decay
-    if lr_decay != 1.0 and any("lr" not in node for node in nodes.values()):
-        raise UserError(f"fine_tuning.lr_decay={lr_decay} needs optimizer.lr, which is not set")
 
     def build_optimizer(step: Step) -> Optimizer:
-        node, learned = nodes[step.name], step.learned
-        params = learned if lr_decay == 1.0 else parameter_groups(task.model, learned, node["lr"], lr_decay)
+        node, params = nodes[step.name], step.learned
+        if lr_decay != 1.0:
+            params = parameter_groups(task.model, step, node["lr"], lr_decay)
         optimizer = build(node, params=params)
         return optimizer if plan.trainer.overfit_batches is None else without_weight_decay(optimizer)
 

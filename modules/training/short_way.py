@@ -4,7 +4,7 @@ It leads where Lightning's `manual_backward` and `optimizer.step` lead, in a ten
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +13,7 @@ from pytorch_lightning.plugins.precision import DoublePrecision, HalfPrecision, 
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import Strategy
 from pytorch_lightning.utilities.model_helpers import is_overridden
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 
 from modules.metrics.mean import Mean
@@ -92,6 +92,11 @@ def in_micro_batches(
     return whole
 
 
+def _backward(scaled: Tensor, inputs: Sequence[nn.Parameter] | None) -> None:
+    if inputs != []:  # else all that would learn is frozen
+        scaled.backward(inputs=inputs)
+
+
 class ShortWay:
     """Takes the steps of a training module by itself.
 
@@ -144,7 +149,7 @@ class ShortWay:
         inputs = gradients_of(module.steps, module.steps[turn])
         if module.optimisation.micro_batches > 1:
             optimizer.zero_grad()
-            loss = in_micro_batches(module, turn, batch, lambda scaled: scaled.backward(inputs=inputs))
+            loss = in_micro_batches(module, turn, batch, lambda scaled: _backward(scaled, inputs))
             module.trainer.strategy.post_backward(loss.total)
             module.on_before_optimizer_step(optimizer)
             return loss

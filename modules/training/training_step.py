@@ -139,16 +139,16 @@ class TrainingModule(LightningModule):
         inputs = gradients_of(self.steps, self.steps[turn])
         restricted = {} if inputs is None else {"inputs": inputs}
 
+        def backward(loss: Tensor) -> None:
+            if inputs != []:  # else all that would learn is frozen
+                self.manual_backward(loss, **restricted)
+
         def evaluate() -> Mean:
-            if self.optimisation.micro_batches > 1:
-                optimizer.zero_grad()
-                return in_micro_batches(
-                    self, turn, batch, lambda scaled: self.manual_backward(scaled, **restricted)
-                )
-            loss = with_shared_count(self.steps[turn].loss(batch))
             optimizer.zero_grad()
-            if inputs != []:
-                self.manual_backward(loss.quotient, **restricted)
+            if self.optimisation.micro_batches > 1:
+                return in_micro_batches(self, turn, batch, backward)
+            loss = with_shared_count(self.steps[turn].loss(batch))
+            backward(loss.quotient)
             return loss
 
         return take_step(self.trainer.optimizers[turn], optimizer.step, evaluate)

@@ -12,12 +12,20 @@ from modules.configuration.errors import UserError
 from modules.configuration.schema.settings import FineTuningSettings
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
+from modules.metrics.mean import Mean
+from modules.models.adversarial.neural_cryptography import NeuralCryptography
 from modules.models.feedforward.perceptron import Perceptron
 from modules.models.parts import parts
 from modules.shapes.shape_check import check_shapes
+from modules.tasks.encryption import Encryption
+from modules.tasks.step import Step
 from modules.training.fine_tuning import Freezing, parameter_groups
 from modules.training.fit import fit, initial_task
 from tests.training.small import small_loader, small_plan
+
+
+def no_loss(batch: dict[str, torch.Tensor]) -> Mean:
+    raise NotImplementedError
 
 
 def test_parts_from_the_input_upwards() -> None:
@@ -28,11 +36,20 @@ def test_parts_from_the_input_upwards() -> None:
 def test_rates_by_part() -> None:
     model = Perceptron([1, 2, 2], 3, [4, 5])
     model.hidden[1].requires_grad_(False)
-    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = parameter_groups(model, learned, lr=0.1, lr_decay=0.5)
+    step = Step("train", list(model.parameters()), no_loss)
+    groups = parameter_groups(model, step, lr=0.1, lr_decay=0.5)
     assert [group["lr"] for group in groups] == [0.1, pytest.approx(0.025)]
     assert groups[0]["params"] == list(model.output.parameters())
     assert groups[1]["params"] == list(model.hidden[0].parameters())
+
+
+def test_each_steps_highest_part_learns_at_its_full_rate() -> None:
+    model = NeuralCryptography(4)
+    pair, eve = Encryption(model).steps()
+    rates = {id(group["params"][0]): group["lr"] for group in parameter_groups(model, pair, 0.1, 0.5)}
+    assert rates == {id(model.bob.mix.weight): 0.1, id(model.alice.mix.weight): 0.05}
+    (group,) = parameter_groups(model, eve, 0.3, 0.5)
+    assert group == {"params": list(model.eve.parameters()), "lr": 0.3}
 
 
 def test_unfreezing_from_the_top() -> None:
@@ -84,6 +101,67 @@ def test_what_learns_when(lr_decay: float, small_shards: Path, tmp_path: Path) -
         for before, after in pairwise(states)
     ]
     assert learned == [{"output"}, {"hidden.1", "output"}, {"hidden.0", "hidden.1", "output"}]
+
+
+WAYS = {
+    "short": [],
+    "Lightning's": ["trainer.log_gradient_norms=true"],  # which listens to each step
+    "in micro-batches": ["trainer.micro_batches=2"],
+    "Lightning's, in micro-batches": ["trainer.log_gradient_norms=true", "trainer.micro_batches=2"],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_learns_when_of_several_steps(way: str, small_messages: Path, tmp_path: Path) -> None:
+    """Where all parts of a step are frozen, its turns change nothing."""
+    data = ShardSet.open(small_messages)
+
+    def trained(num_epochs: int) -> dict[str, torch.Tensor]:
+        plan = small_plan(
+            "neural_cryptography",
+            f"trainer.max_epochs={num_epochs}",
+            "schedule=constant",
+            "fine_tuning.frozen_parts=2",
+            "fine_tuning.unfreeze_every_epochs=1",
+            "fine_tuning.lr_decay=0.5",
+            *WAYS[way],
+            data="random_messages",
+        )
+        checkpoint = tmp_path / "last.ckpt"
+        task, _, _ = fit(plan, small_loader(plan, data), None, checkpoint, console=Console(quiet=True))
+        return {name: value.clone() for name, value in task.model.state_dict().items()}
+
+    plan = small_plan("neural_cryptography", data="random_messages")
+    states = [initial_task(plan).model.state_dict(), *map(trained, (1, 2, 3))]
+    learned = [
+        {name.partition(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
+        for before, after in pairwise(states)
+    ]
+    assert learned == [{"eve"}, {"bob", "eve"}, {"alice", "bob", "eve"}]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            ["fine_tuning.frozen_parts=2"],
+            "the step alice_and_bob would never learn. Freeze fewer, or let them",
+        ),
+        (
+            ["fine_tuning.frozen_parts=2", "fine_tuning.unfreeze_every_epochs=2"],  # of two epochs
+            "the step alice_and_bob would never learn. Freeze fewer, or let them",
+        ),
+        (["fine_tuning.frozen_parts=2", "fine_tuning.unfreeze_every_epochs=1"], ""),
+        (["fine_tuning.frozen_parts=1"], ""),
+    ],
+)
+def test_a_step_that_would_never_learn_is_said_by_the_plan(overrides: list[str], said: str) -> None:
+    configuration = small_plan("neural_cryptography", *overrides, data="random_messages").configuration
+    if not said:
+        check_shapes(configuration)
+        return
+    with pytest.raises(UserError, match=said):
+        check_shapes(configuration)
 
 
 def test_nothing_left_to_learn_is_said_by_the_plan() -> None:

@@ -21,7 +21,7 @@ from modules.tasks.encryption import Encryption, bits_apart
 from modules.tasks.step import Step
 from modules.tasks.task import Task
 from modules.training.training_step import Optimisation, TrainingModule
-from tests.training.small import small_plan, write_small_messages
+from tests.training.small import small_plan
 from tests.training.test_resume import assert_same, at, result, run
 from tests.training.together import train_together
 
@@ -188,13 +188,6 @@ BY_STEP = (
     "~optimizer.lr",
     "~optimizer.weight_decay",
 )
-
-
-@pytest.fixture(scope="module")
-def small_messages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    shards = tmp_path_factory.mktemp("messages")
-    write_small_messages(shards)
-    return shards
 
 
 @pytest.mark.parametrize("overrides", [(), BY_STEP])

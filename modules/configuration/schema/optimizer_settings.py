@@ -8,13 +8,14 @@ from typing import Any
 from modules.configuration.errors import ConfigError
 
 
-def check_optimizer(optimizer: dict[str, Any]) -> None:
-    """Refuses what is neither one node nor a mapping of nodes.
+def check_optimizer(optimizer: dict[str, Any], lr_decay: float) -> None:
+    """Refuses what is neither one node nor a mapping of nodes, or has no rates by part where they are wanted.
 
     Raises:
-        ConfigError: nothing is to be built, or a step's node names no class.
+        ConfigError: there is no node, a step's names no class, or `lr_decay` has nothing to act on.
     """
     if "_target_" in optimizer:
+        _check_rates("optimizer", optimizer, lr_decay)
         return
     if not optimizer:
         hint = "Choose a file, such as optimizer=adamw, or write a node for each of the task's steps"
@@ -25,6 +26,7 @@ def check_optimizer(optimizer: dict[str, Any]) -> None:
             raise ConfigError(f"optimizer.{name}", found, f"A step's node has a class: {_example(name)}")
         if "_target_" not in node:
             raise ConfigError(f"optimizer.{name}", "has no _target_", f"Add its class: {_example(name)}")
+        _check_rates(f"optimizer.{name}", node, lr_decay)
 
 
 def of_one_node(fault: ConfigError, config: dict[str, Any]) -> ConfigError:
@@ -40,6 +42,19 @@ def of_one_node(fault: ConfigError, config: dict[str, Any]) -> ConfigError:
         f"the optimizer is one {optimizer['_target_'].rpartition('.')[2]} for all steps of the task",
         f"One for each step is optimizer=by_step with {_example(name)} and so on",
     )
+
+
+def _check_rates(key: str, node: dict[str, Any], lr_decay: float) -> None:
+    if lr_decay == 1.0:
+        return
+    if node["_target_"].endswith(".LBFGS"):
+        found = f"LBFGS has one rate for all, and fine_tuning.lr_decay={lr_decay} asks for one for each part"
+        raise ConfigError(
+            f"{key}._target_", found, "Set fine_tuning.lr_decay to 1, or take another optimizer"
+        )
+    if "lr" not in node:
+        found = f"it is not set, and fine_tuning.lr_decay={lr_decay} is a factor of it"
+        raise ConfigError(f"{key}.lr", found, f"Set it: +{key}.lr=0.001, for example")
 
 
 def _example(name: str) -> str:

@@ -229,7 +229,7 @@ class Settings:
         for section in ("model", "task", "schedule"):
             if "_target_" not in getattr(self, section):
                 raise ConfigError(section, "has no _target_", "Name the class to build")
-        check_optimizer(self.optimizer)
+        check_optimizer(self.optimizer, self.fine_tuning.lr_decay)
         for number, evaluator in enumerate(self.evaluation):
             if "_target_" not in evaluator:
                 raise ConfigError(f"evaluation[{number}]", "has no _target_", "Name the class to build")
