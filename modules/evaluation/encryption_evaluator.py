@@ -34,6 +34,9 @@ class EncryptionEvaluator:
         num_steps: that each of them learns.
         batch_size: messages in a step.
         lr: of their Adam (Kingma & Ba 2015, arXiv 1412.6980).
+
+    Raises:
+        ValueError: nobody would listen, or to nothing.
     """
 
     metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
@@ -46,8 +49,9 @@ class EncryptionEvaluator:
     def __init__(
         self, num_eves: int = 5, num_steps: int = 3000, batch_size: int = 512, lr: float = 0.002
     ) -> None:
-        if num_eves < 1 or num_steps < 1:
-            raise ValueError(f"num_eves={num_eves}, num_steps={num_steps}: nobody would listen")
+        if num_eves < 1 or num_steps < 1 or batch_size < 1:
+            sizes = f"num_eves={num_eves}, num_steps={num_steps}, batch_size={batch_size}"
+            raise ValueError(f"{sizes}: nobody would listen")
         self.num_eves = num_eves
         self.num_steps = num_steps
         self.batch_size = batch_size
@@ -84,7 +88,8 @@ class EncryptionEvaluator:
         optimizer = torch.optim.Adam(eve.parameters(), lr=self.lr)
         loader = TrainingLoader(train, min(self.batch_size, train.num_samples), block_steps=1, seed=seed)
         points: list[tuple[float, float]] = []
-        total, step, epoch = 0.0, 0, 0
+        losses: list[float] = []
+        step, epoch = 0, 0
         while step < self.num_steps:
             loader.set_epoch(epoch)
             for block in loader:
@@ -97,10 +102,10 @@ class EncryptionEvaluator:
                 loss.backward()
                 optimizer.step()
                 step += 1
-                total += loss.item()
-                if step % _EVERY_STEPS == 0:
-                    points.append((float(step), total / _EVERY_STEPS))
-                    total = 0.0
+                losses.append(loss.item())
+                if step % _EVERY_STEPS == 0 or step == self.num_steps:
+                    points.append((float(step), sum(losses) / len(losses)))
+                    losses.clear()
                 if step == self.num_steps:
                     break
             epoch += 1
