@@ -112,8 +112,8 @@ class FineTuningSettings:
         frozen_parts: so many of the lowest parts do not learn.
         unfreeze_every_epochs: epochs after which the highest frozen part begins to learn, and again the next
             one (gradual unfreezing: Howard & Ruder 2018, section 3.3, arXiv 1801.06146); null never.
-        lr_decay: learning rate of a part, as a factor of that of the part above it (discriminative
-            fine-tuning, section 3.2 there).
+        lr_decay: learning rate of a part, as a factor of that of the part above it that the same step of the
+            task learns (discriminative fine-tuning, section 3.2 there).
     """
 
     adapter: Node | None = None
