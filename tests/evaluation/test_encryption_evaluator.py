@@ -127,7 +127,7 @@ def test_eve_reads_what_is_not_encrypted(data: ShardSet) -> None:
     """And nothing of what is, by a key of as many bits that is used once (Shannon 1949)."""
     plain = found(task(Cipher(with_key=False)), data, num_steps=400, lr=0.02)["fresh_eve_error_bits"]
     secret = found(task(Cipher()), data, num_steps=400, lr=0.02)["fresh_eve_error_bits"]
-    assert plain < 6.5 < 7.7 < secret < 8.5
+    assert plain < 6.5 < 7.2 < secret < 8.8  # of so few messages, chance is about 8 +- 0.3
 
 
 @pytest.mark.parametrize(("num_steps", "steps"), [(250, [100, 200, 250]), (30, [30])])

@@ -18,6 +18,10 @@ class MixTransform(nn.Module):
     Their windows are 4, 2, 1, 1, their strides 1, 2, 1, 1, their depths 2, 4, 4, 1. The nonlinearities are
     sigmoids, the last one a hyperbolic tangent, so that what comes out lies where bits lie.
 
+    Initial weights: the dense layer's are orthogonal (Saxe et al. 2014, arXiv 1312.6120), so that all bits
+    are equally loud; those before the inner sigmoids are 4 times those of Glorot & Bengio (2010), as a
+    sigmoid's slope is at most 1/4, and otherwise hardly anything gets through for thousands of steps.
+
     Args:
         num_inputs: bits that go in.
         num_bits: bits that come out.
@@ -31,8 +35,11 @@ class MixTransform(nn.Module):
         self.pairs = nn.Linear(2 * 2, 4)
         self.within = nn.Linear(4, 4)
         self.out = nn.Linear(4, 1)
+        nn.init.orthogonal_(self.mix.weight)
+        for layer in (self.windows, self.pairs, self.within):
+            nn.init.xavier_uniform_(layer.weight, gain=4.0)
+        nn.init.xavier_uniform_(self.out.weight)
         for layer in (self.mix, self.windows, self.pairs, self.within, self.out):
-            nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
 
     def forward(self, bits: Float[Tensor, "batch num_inputs"]) -> Float[Tensor, "batch num_bits"]:

@@ -25,6 +25,24 @@ def test_mix_and_transform_is_a_dense_layer_and_four_convolutions() -> None:
     torch.testing.assert_close(network(bits), hidden.squeeze(1))
 
 
+def test_bits_get_through_the_initial_sigmoids() -> None:
+    """All are equally loud in the mix, and guesses differ more between messages than by Glorot's rule."""
+    wide, narrow = 0.0, 0.0
+    for seed in range(4):
+        torch.manual_seed(seed)
+        network = MixTransform(32, 16)
+        torch.testing.assert_close(
+            network.mix.weight.T @ network.mix.weight, torch.eye(32), atol=1e-5, rtol=0
+        )
+        bits = 2.0 * torch.randint(0, 2, (500, 32)) - 1
+        with torch.no_grad():
+            wide += float(network(bits).std(0).mean())
+            for layer in (network.windows, network.pairs, network.within):
+                torch.nn.init.xavier_uniform_(layer.weight)
+            narrow += float(network(bits).std(0).mean())
+    assert wide > 4 * narrow
+
+
 def test_only_bob_has_the_key() -> None:
     torch.manual_seed(0)
     model = NeuralCryptography(4)
