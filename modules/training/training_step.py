@@ -74,7 +74,7 @@ class TrainingModule(LightningModule):
         self.automatic_optimization = optimisation.block_steps == 1 and len(self.steps) == 1 and not in_parts
         if in_parts and isinstance(task, OwnState):
             raise UserError(
-                f"trainer.micro_batches cuts batches, and {type(task).__name__} carries a state between them"
+                f"trainer.micro_batches cuts batches, and {type(task).__name__} carries a state between them",
                 "Set it to 1, and trainer.batch_size lower if memory is short",
             )
         self._way = ShortWay(self)

@@ -86,5 +86,6 @@ def test_a_state_that_is_carried_cannot_be_cut() -> None:
     optimisation = Optimisation(
         lambda step: torch.optim.SGD(step.learned), lambda progress: 1.0, 1, 1, None, 2
     )
-    with pytest.raises(UserError, match="LanguageModelling carries a state between them"):
+    with pytest.raises(UserError, match="carries a state between them") as caught:
         TrainingModule(LanguageModelling(nn.Linear(1, 1)), optimisation)
+    assert caught.value.hint.startswith("Set it to 1")
