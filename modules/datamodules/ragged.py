@@ -5,6 +5,7 @@ each (`<field>.sizes.npy`, int64 [samples, symbols], in the order of the shape's
 alone in its record keeps its own shape.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -139,6 +140,7 @@ class RaggedRows:
         self._starts = np.concatenate(
             [file.starts + first - lowest for file, first in zip(files, firsts, strict=True)]
         )
+        self._windows = functools.lru_cache(1024)(self._rows_of)
 
     def gather(
         self, numbers: np.ndarray, lengths: np.ndarray, longest: np.ndarray, offsets: np.ndarray | int = 0
@@ -153,12 +155,13 @@ class RaggedRows:
         """
         starts = self._starts[numbers] + offsets * self._row
         widths = longest * self._row
-        inside = starts + widths[:, None] <= self._ends[self._ends.searchsorted(starts, side="right")]
+        ends = self._ends[self._ends.searchsorted(starts, side="right")]
+        inside = np.all(starts + widths[:, None] <= ends, axis=1)
         out = np.empty(int(widths.sum()) * numbers.shape[1], self._dtype)
         stop = 0
         for step, width in enumerate(widths.tolist()):
             start, stop = stop, stop + width * numbers.shape[1]
-            if inside[step].all():
+            if inside[step]:
                 out[start:stop] = self._windows(width)[starts[step]].view(self._dtype)
             else:
                 rows = out[start:stop].reshape(-1, width)
@@ -168,7 +171,7 @@ class RaggedRows:
         _clear_ends(out.reshape(-1, self._row), lengths.ravel(), longest.repeat(numbers.shape[1]))
         return out
 
-    def _windows(self, width: int) -> np.ndarray:
+    def _rows_of(self, width: int) -> np.ndarray:
         """The rows of so many values that start at each value, as one item each."""
         step = self._dtype.itemsize
         num_rows = len(self._memory) - width + 1

@@ -79,10 +79,13 @@ class ShardSplit:
                     *numbers.shape, *full_shape(field, ())
                 )
                 continue
-            of_steps = np.stack([padded[symbol] for symbol in field.symbols], axis=1)
-            shapes = [(numbers.shape[1], *full_shape(field, step)) for step in of_steps.tolist()]
+            axes = [
+                padded[size].tolist() if isinstance(size, str) else [size] * len(numbers)
+                for size in field.shape
+            ]
+            shapes = list(zip([numbers.shape[1]] * len(numbers), *axes, strict=True))
             if is_sequence(field):
-                values = self._rows[name].gather(numbers, sizes[name][:, :, 0], of_steps[:, 0])
+                values = self._rows[name].gather(numbers, sizes[name][:, :, 0], padded[field.symbols[0]])
                 out[name] = EndToEnd(values, shapes)
             else:
                 out[name] = pad_each(self._samples(name, numbers.ravel()), field.dtype, shapes)
