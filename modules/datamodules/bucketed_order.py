@@ -29,7 +29,8 @@ class BucketedOrder:
         self, order: EpochOrder, lengths: np.ndarray, batch_size: int, seed: int, epoch: int
     ) -> None:
         self._order = order
-        self._lengths = lengths
+        # As narrow as they may be: NumPy sorts 16 bits or fewer by their digits, several times as fast.
+        self._lengths = lengths.astype(np.min_scalar_type(lengths.max(initial=0)))
         self._batch_size = batch_size
         self._seed = (seed, epoch, _STREAM)
         self._pool_size = POOL_BATCHES * batch_size

@@ -8,7 +8,8 @@ import numpy as np
 from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.configuration.schema.settings import TrainerSettings
-from modules.datamodules.shard_set import ShardSplit
+from modules.datamodules.ragged import EndToEnd
+from modules.datamodules.shard_split import ShardSplit
 
 _READ_AT_ONCE = 10_000
 _STREAM = 7919
@@ -49,10 +50,10 @@ class ChosenSamples:
         """Chosen ones lie anywhere: only where all are chosen do neighbours lie side by side."""
         return self.split.samples_per_record if self.num_samples == self.split.num_samples else 1
 
-    def read(self, numbers: np.ndarray, *, index: bool = True) -> dict[str, np.ndarray]:
-        """The fields of the samples with these numbers, as `ShardSplit.read` gives them."""
+    def read_block(self, numbers: np.ndarray) -> dict[str, np.ndarray | EndToEnd]:
+        """As `ShardSplit.read_block`."""
         chosen = self.numbers[numbers % len(self.numbers)]
-        return self.split.read(chosen, index=index) | {name: rows[chosen] for name, rows in self.more.items()}
+        return self.split.read_block(chosen) | {name: rows[chosen] for name, rows in self.more.items()}
 
     def read_windows(
         self, name: str, numbers: np.ndarray, offsets: np.ndarray, length: int

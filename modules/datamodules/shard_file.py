@@ -5,7 +5,7 @@ import hashlib
 import math
 import mmap
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -15,7 +15,7 @@ import numpy as np
 from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.encodings import decode_image, npy_header, read_npy_header
-from modules.datamodules.ragged import SIZES, RaggedValues, full_shape, num_values
+from modules.datamodules.ragged import SIZES, FileValues, full_shape, num_values
 
 FORMAT = 1
 """Of shards.json and the files it names."""
@@ -47,28 +47,35 @@ class Shard:
     samples_per_record: int
     fields: Mapping[str, FieldSettings]
 
-    def gather(self, name: str, numbers: np.ndarray, sizes: Sequence[int] = ()) -> np.ndarray:
-        """One field of the samples with these numbers in this shard, copied out in one go.
-
-        Args:
-            name: of the field.
-            numbers: of the samples in this shard.
-            sizes: that the symbols of a ragged field's shape are padded to.
+    def gather(self, name: str, numbers: np.ndarray) -> np.ndarray:
+        """A field of one size of the samples with these numbers in this shard, copied out in one go.
 
         Raises:
             UserError: if the file is missing, damaged, or not what shards.json says.
         """
-        return self._columns[name].gather(numbers, sizes)
+        column = self._columns[name]
+        assert not isinstance(column, FileValues)
+        return column.gather(numbers)
 
-    def gather_windows(self, name: str, numbers: np.ndarray, offsets: np.ndarray, length: int) -> np.ndarray:
-        """Windows of a field whose first axis alone is ragged, padded with zeros, [windows, length, ...].
+    def sample(self, name: str, number: int) -> np.ndarray:
+        """A ragged field of one sample, in its own shape.
 
         Raises:
             UserError: as `gather`.
         """
         column = self._columns[name]
-        assert isinstance(column, RaggedValues)
-        return column.gather(numbers, [length], offsets)
+        assert not isinstance(column, _Rows)
+        return column.sample(number)
+
+    def values(self, name: str) -> FileValues:
+        """Where the samples of a ragged field that is not encoded lie.
+
+        Raises:
+            UserError: as `gather`.
+        """
+        column = self._columns[name]
+        assert isinstance(column, FileValues)
+        return column
 
     def sizes(self, name: str) -> np.ndarray:
         """The sizes of a ragged field's samples, int64 [samples, symbols].
@@ -76,25 +83,27 @@ class Shard:
         Raises:
             UserError: as `gather`.
         """
-        return self._columns[f"{name}.{SIZES}"].gather(np.arange(self.num_samples), ())
+        return self.gather(f"{name}.{SIZES}", np.arange(self.num_samples))
 
     @functools.cached_property
-    def _columns(self) -> dict[str, "_Rows | _Images | RaggedValues"]:
+    def _columns(self) -> dict[str, "_Rows | _Images | FileValues"]:
         content = self._verified()
         num_records = -(-self.num_samples // self.samples_per_record)
         spans = self._spans(content)
-        columns: dict[str, _Rows | _Images | RaggedValues] = {}
+        columns: dict[str, _Rows | _Images | FileValues] = {}
         for name, field in self._members.items():
             if len(spans.get(name, ())) != num_records:
                 self._refuse(
                     f"has {len(spans.get(name, ()))} records of the field {name!r}, not {num_records}"
                 )
-            sizes = (
-                columns[f"{name}.{SIZES}"].gather(np.arange(self.num_samples), ()) if field.symbols else None
-            )
+            sizes = np.empty((self.num_samples, 0), np.int64)
+            if field.symbols:
+                of_records = columns[f"{name}.{SIZES}"]
+                assert isinstance(of_records, _Rows)
+                sizes = of_records.gather(np.arange(self.num_samples))
             if field.encoding != "npy":
                 columns[name] = _Images(self.path, content, field, spans[name], sizes)
-            elif sizes is not None:
+            elif field.symbols:
                 columns[name] = self._ragged(content, name, field, spans[name], sizes)
             else:
                 columns[name] = self._rows(content, name, field, spans[name])
@@ -181,7 +190,7 @@ class Shard:
         field: FieldSettings,
         spans: list[tuple[int, int]],
         sizes: np.ndarray,
-    ) -> RaggedValues:
+    ) -> FileValues:
         if (sizes < 0).any() or (sizes > len(content)).any():
             self._refuse(f"holds sizes of the field {name!r} that cannot be")
         dtype, counts = np.dtype(field.dtype), num_values(field, sizes)
@@ -194,7 +203,8 @@ class Shard:
                 expected = full_shape(field, sizes[record])
             first = self._values_start(content, name, span, dtype, expected)
             starts[mine] = first + dtype.itemsize * (ends - counts[mine])
-        return RaggedValues(content, field, starts, sizes)
+        values = np.ndarray((len(content) // dtype.itemsize,), dtype, buffer=content)
+        return FileValues(field, values, starts // dtype.itemsize, sizes)
 
     def _values_start(
         self,
@@ -220,8 +230,12 @@ class Shard:
         raise UserError(f"{self.path} {problem}", f"Run `dvc repro -f shard@{self.path.parent.name}`")
 
     def __getstate__(self) -> dict[str, object]:
-        # A process that gets this shard opens and checks the file for itself.
-        return {key: value for key, value in self.__dict__.items() if not key.startswith("_")}
+        return without_opened(self)
+
+
+def without_opened(described: object) -> dict[str, object]:
+    """What travels of a shard or split: a process that gets it opens and checks the files for itself."""
+    return {key: value for key, value in vars(described).items() if not key.startswith("_")}
 
 
 class _Rows:
@@ -249,7 +263,7 @@ class _Rows:
         num_rows = (len(content) - row_bytes) // step + 1
         self._rows = np.ndarray((num_rows,), f"V{row_bytes}", buffer=content, strides=(step,))
 
-    def gather(self, numbers: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+    def gather(self, numbers: np.ndarray) -> np.ndarray:
         return self._rows[self._starts[numbers]].view(self._dtype).reshape(len(numbers), *self._shape)
 
 
@@ -262,22 +276,24 @@ class _Images:
         content: mmap.mmap,
         field: FieldSettings,
         spans: list[tuple[int, int]],
-        sizes: np.ndarray | None,
+        sizes: np.ndarray,
     ) -> None:
         self._path = path
         self._content = content
         self._field = field
         self._spans = spans
-        self._sizes = np.empty((len(spans), 0), np.int64) if sizes is None else sizes
+        self._sizes = sizes
 
-    def gather(self, numbers: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
-        out = np.zeros((len(numbers), *full_shape(self._field, sizes)), np.uint8)
+    def gather(self, numbers: np.ndarray) -> np.ndarray:
+        out = np.empty((len(numbers), *full_shape(self._field, ())), np.uint8)
         for place, number in enumerate(numbers):
-            start, size = self._spans[number]
-            shape = full_shape(self._field, self._sizes[number])
-            try:
-                pixels = decode_image(self._content[start : start + size], shape, self._field.encoding)
-                out[(place, *map(slice, shape))] = pixels
-            except ValueError as error:
-                raise UserError(f"{self._path} holds an image that is refused: {error}") from error
+            out[place] = self.sample(number)
         return out
+
+    def sample(self, number: int) -> np.ndarray:
+        start, size = self._spans[number]
+        shape = full_shape(self._field, self._sizes[number])
+        try:
+            return decode_image(self._content[start : start + size], shape, self._field.encoding)
+        except ValueError as error:
+            raise UserError(f"{self._path} holds an image that is refused: {error}") from error

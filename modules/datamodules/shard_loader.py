@@ -10,7 +10,6 @@ blocks changes what comes or when.
 import functools
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +18,9 @@ from torch.utils.data import DataLoader
 
 from modules.configuration.errors import UserError
 from modules.configuration.schema.settings import OrderSettings
-from modules.datamodules.blocks import Block, SampleBlocks, Share, Span, StreamBlocks, unpacked
+from modules.datamodules.blocks import Block, Packed, SampleBlocks, Share, Span, StreamBlocks, unpacked
 from modules.datamodules.chosen_samples import ChosenSamples
-from modules.datamodules.shard_set import ShardSplit
+from modules.datamodules.shard_split import ShardSplit
 
 SHUFFLED = OrderSettings()
 MAX_PADDED = 2**17
@@ -129,7 +128,7 @@ class TrainingLoader:
             for start in starts
         ]
 
-    def _read_ahead(self, spans: list[Span]) -> Iterator[dict[str, Any]]:
+    def _read_ahead(self, spans: list[Span]) -> Iterator[Packed]:
         # A generator of its own: torch's loader would otherwise sample from the run's and change its course.
         return iter(
             DataLoader(

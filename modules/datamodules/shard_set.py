@@ -1,11 +1,9 @@
-"""Read shards in any order, a sample at a time or thousands, without copying what isn't asked for.
+"""A dataset on disk: its splits, fields and vocabularies as shards.json describes them.
 
-The tar files are mapped into memory and never unpacked. What comes from a file is not trusted: shards.json is
-checked key by key, a shard's size and sha256 before its first sample is given, every tar header, and every
-array's type and shape against the schema.
+What comes from a file is not trusted: shards.json is checked key by key, a shard's size and sha256 before
+its first sample is given, every tar header, and every array's type and shape against the schema.
 """
 
-import functools
 import json
 import math
 import re
@@ -14,116 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from modules.configuration.errors import UserError
 from modules.configuration.names import check_name
 from modules.configuration.schema.data_settings import DataSettings, FieldSettings, VocabularySettings
 from modules.configuration.schema.settings import read
 from modules.datamodules.encodings import check_encoding
-from modules.datamodules.ragged import full_shape, length_of, longest
 from modules.datamodules.shard_file import FORMAT, INDEX, Shard
+from modules.datamodules.shard_split import ShardSplit
 from modules.datamodules.vocabulary import Vocabulary
 
 _INDEX_FIELD = FieldSettings(dtype="int64", shape=[], axes=[], units="number in the source")
-
-
-@dataclass(frozen=True)
-class ShardSplit:
-    """The samples of one split, numbered in the order in which they lie in the shards.
-
-    Attributes:
-        name: of the split.
-        num_samples: how many there are.
-        samples_per_record: how many lie side by side in one record; the last record may hold fewer.
-        fields: what each sample holds, with `index`, its number in the source.
-        shards: the files.
-    """
-
-    name: str
-    num_samples: int
-    samples_per_record: int
-    fields: Mapping[str, FieldSettings]
-    shards: tuple[Shard, ...]
-
-    def read(self, numbers: np.ndarray, *, index: bool = True) -> dict[str, np.ndarray]:
-        """The fields of the samples with these numbers, as new arrays whose leading axis counts the samples.
-
-        A ragged field is padded with zeros to the longest of them; `<field>_length` says how long each is.
-
-        Args:
-            numbers: any numbers below `num_samples`, in any order.
-            index: whether to give the field `index` as well.
-
-        Raises:
-            UserError: if a shard isn't what shards.json says.
-        """
-        names = [name for name in self.fields if index or name != INDEX]
-        sizes = {name: self.sizes(name)[numbers] for name in names if self.fields[name].symbols}
-        padded = longest(self.fields, sizes)
-        out: dict[str, np.ndarray] = {}
-        for name in names:
-            symbols = self.fields[name].symbols
-            out[name] = self._gather(name, numbers, [padded[symbol] for symbol in symbols])
-            if symbols:
-                out[length_of(name)] = sizes[name][:, 0] if len(symbols) == 1 else sizes[name]
-        return out
-
-    def read_windows(
-        self, name: str, numbers: np.ndarray, offsets: np.ndarray, length: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Windows of the samples of a field whose first axis alone is ragged.
-
-        Args:
-            name: of the field.
-            numbers: of the sample that each window lies in.
-            offsets: where in it each begins.
-            length: of the windows.
-
-        Returns:
-            The windows, [windows, length, ...], padded with zeros, and how much of each is there.
-
-        Raises:
-            UserError: if a shard isn't what shards.json says.
-        """
-        owner = self._firsts.searchsorted(numbers, side="right") - 1
-        field = self.fields[name]
-        out = np.empty((len(numbers), *full_shape(field, [length])), field.dtype)
-        for chosen in np.unique(owner):
-            mine = np.flatnonzero(owner == chosen)
-            first, shard = self._firsts[chosen], self.shards[chosen]
-            out[mine] = shard.gather_windows(name, numbers[mine] - first, offsets[mine], length)
-        return out, np.minimum(self.sizes(name)[numbers, 0] - offsets, length)
-
-    def sizes(self, name: str) -> np.ndarray:
-        """The sizes of a ragged field's samples, int64 [samples, symbols of its shape].
-
-        Raises:
-            UserError: if a shard isn't what shards.json says.
-        """
-        return self._sizes[name]
-
-    @functools.cached_property
-    def _sizes(self) -> dict[str, np.ndarray]:
-        ragged = [name for name, field in self.fields.items() if field.symbols]
-        return {name: np.concatenate([shard.sizes(name) for shard in self.shards]) for name in ragged}
-
-    def _gather(self, name: str, numbers: np.ndarray, sizes: list[int]) -> np.ndarray:
-        if len(self.shards) == 1:
-            return self.shards[0].gather(name, numbers, sizes)
-        owner = self._firsts.searchsorted(numbers, side="right") - 1
-        field = self.fields[name]
-        out = np.empty((len(numbers), *full_shape(field, sizes)), field.dtype)
-        for chosen in range(int(owner.min()), int(owner.max()) + 1):
-            if (mine := (owner == chosen).nonzero()[0]).size:
-                shard = self.shards[chosen]
-                out[mine] = shard.gather(name, numbers[mine] - self._firsts[chosen], sizes)
-        return out
-
-    @functools.cached_property
-    def _firsts(self) -> np.ndarray:
-        """The number of each shard's first sample."""
-        return np.cumsum([0] + [shard.num_samples for shard in self.shards[:-1]])
 
 
 @dataclass(frozen=True)

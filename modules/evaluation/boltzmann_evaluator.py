@@ -14,7 +14,8 @@ from torch import Tensor
 from modules.bricks.gibbs_sampling import gibbs_step, sample_hidden
 from modules.configuration.plans.run_plan import Plan
 from modules.datamodules.shard_loader import EvaluationLoader
-from modules.datamodules.shard_set import ShardSet, ShardSplit
+from modules.datamodules.shard_set import ShardSet
+from modules.datamodules.shard_split import ShardSplit
 from modules.evaluation.findings import Findings, ReportImage
 from modules.evaluation.image_tiles import tiles
 from modules.metrics.partition_function import log_partition

@@ -16,7 +16,8 @@ from torch import nn
 
 from modules.configuration.plans.run_plan import Plan
 from modules.datamodules.shard_loader import EvaluationLoader, TrainingLoader
-from modules.datamodules.shard_set import ShardSet, ShardSplit
+from modules.datamodules.shard_set import ShardSet
+from modules.datamodules.shard_split import ShardSplit
 from modules.evaluation.findings import Chart, Findings, Series
 from modules.metrics.mean import Mean, add_up
 from modules.models.adversarial.neural_cryptography import MixTransform

@@ -23,7 +23,8 @@ from torch import Tensor
 
 from modules.configuration.plans.run_plan import Plan
 from modules.datamodules.shard_loader import EvaluationLoader
-from modules.datamodules.shard_set import ShardSet, ShardSplit
+from modules.datamodules.shard_set import ShardSet
+from modules.datamodules.shard_split import ShardSplit
 from modules.evaluation.findings import Chart, Findings, ReportImage, Series
 from modules.evaluation.image_tiles import tiles
 from modules.metrics.nearest_neighbours import nearest_neighbour_classes

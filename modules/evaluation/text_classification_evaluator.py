@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from modules.configuration.plans.run_plan import Plan
-from modules.datamodules.shard_set import ShardSet, ShardSplit
+from modules.datamodules.shard_set import ShardSet
+from modules.datamodules.shard_split import ShardSplit
 from modules.evaluation.classification_evaluator import classes_of, predictions_of_test
 from modules.evaluation.exhibits import Exhibit, TextTable
 from modules.evaluation.findings import Findings

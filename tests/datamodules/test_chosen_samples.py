@@ -8,7 +8,8 @@ import pytest
 from modules.configuration.errors import UserError
 from modules.datamodules.chosen_samples import ChosenSamples, choose
 from modules.datamodules.shard_loader import TrainingLoader
-from modules.datamodules.shard_set import ShardSet, ShardSplit
+from modules.datamodules.shard_set import ShardSet
+from modules.datamodules.shard_split import ShardSplit
 from tests.training.small import small_plan, write_small_shards
 
 SETTINGS = small_plan("neuron", "trainer.batch_size=10").trainer

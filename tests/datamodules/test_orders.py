@@ -13,7 +13,7 @@ from modules.datamodules.blocks import Block
 from modules.datamodules.bucketed_order import BucketedOrder
 from modules.datamodules.epoch_order import EpochOrder
 from modules.datamodules.shard_loader import TrainingLoader
-from modules.datamodules.shard_set import ShardSplit
+from modules.datamodules.shard_split import ShardSplit
 from modules.datamodules.vocabulary import BEGIN, END
 from tests.datamodules.ragged_data import write_text
 

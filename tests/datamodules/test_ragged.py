@@ -1,5 +1,6 @@
 """Fields whose size differs from sample to sample: in shards, in batches, for plain webdataset."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,31 @@ def test_a_batch_holds_every_sample_padded_with_its_length(
             inside = tuple(slice(size) for size in row[name].shape)
             np.testing.assert_array_equal(padded[inside], row[name])
             assert padded.sum(dtype=np.float64) == pytest.approx(row[name].sum(dtype=np.float64), rel=1e-5)
+
+
+def test_a_row_ends_with_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Padded, the short samples are longer than the files that they lie in.
+    long = {"sound": np.arange(30_000, dtype=np.float32)}
+    data = ragged_settings("sound", samples_per_record=1)
+    split = written(tmp_path, data, MadeReader(6, {2: long}), monkeypatch, 4096).split("train")
+    assert len(split.shards) > 2 and min(shard.num_bytes for shard in split.shards) < 30_000 * 4
+    batch = split.read(np.arange(6))
+    for padded, index in zip(batch["sound"], batch["index"], strict=True):
+        own = (sample(int(index)) | (long if index == 2 else {}))["sound"]
+        assert padded.shape == (30_000,)
+        assert np.array_equal(padded[: len(own)], own) and not padded[len(own) :].any()
+
+
+def test_a_copy_of_a_split_opens_the_files_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = written(tmp_path, ragged_settings("sound"), MadeReader(6), monkeypatch).split("train")
+    split.read(np.arange(6))
+    copied = copy.deepcopy(split)  # as pickle does, by what its state is
+    split.shards[0].path.unlink()
+    with pytest.raises(UserError, match="can't be read"):
+        copied.read(np.arange(6))
+    split.read(np.arange(6))
 
 
 def test_encoded_images_may_be_of_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from modules.datamodules.shard_loader import EvaluationLoader
-from modules.datamodules.shard_set import ShardSet, ShardSplit
+from modules.datamodules.shard_set import ShardSet
+from modules.datamodules.shard_split import ShardSplit
 from modules.evaluation import boltzmann_evaluator
 from modules.evaluation.evaluator import evaluate
 from modules.evaluation.findings import Findings
