@@ -108,7 +108,14 @@ class StyleTransferEvaluator:
             losses["style"].append((float(step), found.style.item()))
 
         last = stylise(
-            content, style, task.model.backbone, task.objective, self.course_evaluations, generator, watch
+            content,
+            style,
+            task.model.backbone,
+            task.objective,
+            self.course_evaluations,
+            "noise",
+            generator,
+            watch,
         )
         caption = (
             f"Another optimisation of the same pair, of at most {self.course_px} pixels to a side, from other"

@@ -50,10 +50,10 @@ class Stylising(nn.Module):
     def forward(
         self, content: Float[Tensor, "batch 3 height width"], style: Float[Tensor, "batch 3 _ _"]
     ) -> Float[Tensor, "batch 3 height width"]:
-        """Images in 0..1; each begins with the same noise."""
+        """Images in 0..1; each begins with its photograph."""
         with torch.enable_grad():
             made = [
-                stylise(one, other, self.backbone, self.objective, self.num_evaluations, _noise())
+                stylise(one, other, self.backbone, self.objective, self.num_evaluations, "photograph")
                 for one, other in zip(content, style, strict=True)
             ]
         return torch.stack(made)
@@ -89,7 +89,7 @@ class StyleTransfer(Task):
         content_weights: dict[str, float],
         style_weights: dict[str, float],
         variation_weight: float = 0.0,
-        num_evaluations: int = 300,
+        num_evaluations: int = 150,
     ) -> None:
         super().__init__(model)
         if not isinstance(model, StylisedImage):
@@ -98,7 +98,9 @@ class StyleTransfer(Task):
         if unknown := [name for name in [*content_weights, *style_weights] if name not in known]:
             raise ValueError(f"the model gives no maps {unknown[0]!r}, only {', '.join(known)}")
         if num_evaluations < 1:
-            raise ValueError(f"num_evaluations={num_evaluations} is below 1: the noise would stay as it is")
+            raise ValueError(
+                f"num_evaluations={num_evaluations} is below 1: the photograph would stay as it is"
+            )
         self.objective = StyleObjective(content_weights, style_weights, variation_weight)
         self.num_evaluations = num_evaluations
         self._latest: tuple[dict[str, Tensor], list[Any], StyleTargets] | None = None
@@ -154,10 +156,6 @@ class StyleTransfer(Task):
 
     def served_inputs(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
         return self.inputs(batch), image_inputs(batch["style"])
-
-
-def _noise() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:

@@ -92,13 +92,16 @@ def test_stylise_makes_the_loss_small_and_tells_of_each_evaluation(backbone: Vgg
     seen: list[tuple[int, Tensor, StyleLosses]] = []
     watch: Callable[[int, Tensor, StyleLosses], None] = lambda *step: seen.append(step)  # noqa: E731
     objective = StyleObjective({"conv2_2": 0.01}, {"conv1_1": 1.0, "conv2_1": 1.0})
-    found = stylise(content, style, backbone, objective, 40, seeded(3), watch)
+    found = stylise(content, style, backbone, objective, 40, "noise", seeded(3), watch)
     assert 40 <= len(seen) < 60 and [number for number, _, _ in seen] == list(range(len(seen)))
     assert seen[-1][2].total.item() < 0.05 * seen[0][2].total.item()
     torch.testing.assert_close(seen[0][1], white_noise((3, 16, 16), seeded(3)).sigmoid())
     assert found.shape == content.shape and found.min() >= 0 and found.max() <= 1
-    assert torch.equal(found, stylise(content, style, backbone, objective, 40, seeded(3)))
+    assert torch.equal(found, stylise(content, style, backbone, objective, 40, "noise", seeded(3)))
     assert all(weight.grad is None for weight in backbone.parameters())
+    seen.clear()
+    stylise(content, style, backbone, objective, 1, "photograph", None, watch)
+    torch.testing.assert_close(seen[0][1], content.clamp(1 / 255, 254 / 255))
 
 
 @pytest.mark.parametrize(
