@@ -183,6 +183,7 @@ def fit(
                 ckpt_path=checkpoint if checkpoint.exists() else None,
                 weights_only=True,
             )
+            losses.means.finish(trainer.global_step)
         except MisconfigurationException as error:
             raise UserError(" ".join(str(error).split())) from error
         except RuntimeError:

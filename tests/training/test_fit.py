@@ -2,6 +2,7 @@
 
 import io
 import random
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def test_curves_hold_what_was_trained(small_shards: Path, tmp_path: Path) -> Non
         small_plan("lenet"), small_shards, tmp_path / "last.ckpt", sink=sink, console=Console(file=text)
     )
     steps = figures["steps"]
-    assert [step for step, _ in curves.history["train/loss"]] == list(range(5, steps + 1, 5))
+    assert [step for step, _ in curves.history["train/loss"]] == [*range(5, steps, 5), steps]
     assert [step for step, _ in curves.history["validation/accuracy"]] == [steps // 2, steps]
     assert curves.history["train/loss"][-1][1] < curves.history["train/loss"][0][1]
     assert curves.history["validation/accuracy"][-1][1] > 0.9
@@ -66,6 +67,22 @@ def test_curves_hold_what_was_trained(small_shards: Path, tmp_path: Path) -> Non
     assert len(lines) == 2  # no terminal: one line for each epoch
     assert "epoch 2/2" in lines[1]
     assert "validation/accuracy" in lines[1]
+
+
+def test_every_step_is_in_a_point_of_the_loss(small_shards: Path, tmp_path: Path) -> None:
+    """The last point is the mean of the steps that are left, of a short training of all."""
+
+    def points(every_steps: int) -> list[list[float]]:
+        plan = small_plan("perceptron", f"trainer.log_every_steps={every_steps}")
+        return train(plan, small_shards, tmp_path / f"{every_steps}.ckpt")[1].history["train/loss"]
+
+    losses = [loss for _, loss in points(1)]
+    for every_steps in (7, 10_000):
+        ends = [*range(every_steps, len(losses), every_steps), len(losses)]
+        means = [np.mean(losses[first:stop]) for first, stop in pairwise([0, *ends])]
+        found = points(every_steps)
+        assert [step for step, _ in found] == ends
+        assert [loss for _, loss in found] == pytest.approx(means)
 
 
 @pytest.mark.parametrize("recipe", recipes_of_every_task())

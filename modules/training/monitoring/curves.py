@@ -118,10 +118,15 @@ class MeanLosses:
             total, number = self._sums.get(name, (0.0, 0.0))
             self._sums[name] = [total + loss * weight, number + weight]
             if step % self.every_steps == 0:
-                self._write(step)
+                self._write(step, min(len(self.names), self.every_steps))
 
-    def _write(self, step: int) -> None:
-        for back in range(min(len(self.names), self.every_steps)):
+    def finish(self, last_step: int) -> None:
+        """Writes the mean of the steps after the last point, at the training's end."""
+        if self._sums:
+            self._write(last_step, len(self.names))
+
+    def _write(self, step: int, num_names: int) -> None:
+        for back in range(num_names):
             name = self.names[(step - 1 - back) % len(self.names)]
             if name in self._sums:
                 total, count = self._sums.pop(name)

@@ -132,6 +132,8 @@ class Member:
         """FINISHED or STOPPED, with all results."""
         for parameter in self.task.model.parameters():
             parameter.data = parameter.data.clone()  # a slice would be saved with the whole stack behind it
+        if status == "FINISHED":
+            self.means.finish(figures["steps"])
         figures = {"seconds_total": self._seconds_before + figures["seconds"], **figures}
         try:
             write_results(
