@@ -184,6 +184,7 @@ def fit(
                 weights_only=True,
             )
             losses.means.finish(trainer.global_step)
+            curves.flush()
         except MisconfigurationException as error:
             raise UserError(" ".join(str(error).split())) from error
         except RuntimeError:

@@ -225,7 +225,11 @@ def test_workers_average_the_gradients_of_the_step_whose_turn_it_is(
 
     monkeypatch.setattr(Encryption, "loss", bobs_error)  # the square of a mean is not the mean of squares
     plan = small_plan(
-        "neural_cryptography", "trainer.gradient_clip_norm=1.0", *BY_STEP, data="random_messages"
+        "neural_cryptography",
+        "task.eve_steps=2",
+        "trainer.gradient_clip_norm=1.0",
+        *BY_STEP,
+        data="random_messages",
     )
     assert train_together(plan, small_messages, tmp_path / "1", 1) == [0]
     assert train_together(plan, small_messages, tmp_path / "2", 2) == [0, 0]
