@@ -35,7 +35,9 @@ class Arguments:
 
 
 def main(argv: list[str]) -> None:
-    """Trains what the command line asks for."""
+    """Trains what the command line asks for; nothing where it asks for nothing."""
+    if not argv:
+        argv = ["--help"]
     if any(argument.startswith("plan=") for argument in argv):
         from modules.configuration.plans.plan_files import read_plan
 
@@ -50,9 +52,14 @@ def _train_overrides(argv: list[str]) -> None:
     from modules.configuration.composition.hydra_command import compose_and_run, job_key_locations
 
     def job(config: dict[str, Any]) -> None:
-        from modules.shapes.make_plan import make_plan
+        from modules.shapes.make_plan import make_plan, plan_without_costs
 
-        _train(make_plan(config, job_key_locations()))
+        plan = plan_without_costs(config)
+        # Who asks again for what is there need not wait for torch.
+        if _is_trained(plan):
+            _train(plan, shapes_checked=False)
+        else:
+            _train(make_plan(config, job_key_locations()))
 
     def check(config: dict[str, Any], overrides: list[str]) -> None:
         from modules.configuration.composition.hydra_loader import key_locations
@@ -62,6 +69,19 @@ def _train_overrides(argv: list[str]) -> None:
         check_all_shapes(config, key_locations(overrides, CONF))
 
     compose_and_run(job, argv, __doc__ or "", check)
+
+
+def _is_trained(plan: "Plan") -> bool:
+    """Whether a run of this plan, which begins from nothing else, lies there as today's code gives it."""
+    from modules.configuration.plans.code_rings import carrying_code
+    from modules.configuration.plans.identity import identity
+    from modules.training.runs.replay import is_current
+    from modules.training.runs.run_folder import RunFolder
+
+    if plan.init_from or plan.teacher or not (plan.shards / "shards.json").is_file():
+        return False
+    folder = RunFolder(plan.storage / "runs" / identity(plan, plan.shards)[:16])
+    return folder.finished() and is_current(folder, carrying_code())
 
 
 def _train(plan: "Plan", publish: Path | None = None, shapes_checked: bool = True) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from modules.configuration.plans.code_rings import deciding_code
 from modules.configuration.plans.run_plan import Code, Plan, make_plan_of
+from modules.configuration.plans.training_cost import Cost
 from modules.configuration.schema.phases import named_phases
 
 if TYPE_CHECKING:
@@ -28,6 +29,16 @@ def make_plan(config: dict[str, Any], locations: "KeyLocations | None" = None) -
     from modules.shapes.shape_check import check_phases, check_shapes
 
     return with_costs(config, check_shapes(config, locations), check_phases(config, locations))
+
+
+def plan_without_costs(config: dict[str, Any]) -> Plan:
+    """The plan of a configuration whose shapes are not checked: enough for its identity. Imports no torch."""
+    unknown = Cost(0, 0, 0, 0, 0, 0, None, 0, 0)
+    before = {
+        name: make_plan_of(phase, training_code(phase), unknown)
+        for name, phase in named_phases(config).items()
+    }
+    return make_plan_of(config, training_code(config), unknown, before)
 
 
 def with_costs(

@@ -120,6 +120,19 @@ def test_plan_is_trained_once_and_published(yard: Path) -> None:
     assert (published / "weights.pt").read_bytes() == (folder / "weights.pt").read_bytes()
 
 
+def test_what_is_trained_already_is_told_without_torch(yard: Path) -> None:
+    arguments = ["recipe=neuron", *SMALL]
+    status, _, err = train(yard, *arguments)
+    assert status == 0, err
+    code = (
+        "import sys; from pipelines.train import main; main(sys.argv[1:]); assert 'torch' not in sys.modules"
+    )
+    again = [sys.executable, "-c", code, *arguments]
+    told = subprocess.run(again, cwd=yard, env=environment(), capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    assert "neuron: already trained, nothing to do" in told.stdout
+
+
 def test_signals_end_it_saved_and_the_same_command_goes_on(yard: Path, tmp_path: Path) -> None:
     arguments = ["recipe=perceptron", "trainer.max_epochs=16", *LONG]
     for number, expected in ((signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)):
