@@ -7,6 +7,7 @@ only what makes the whole network fit is offered.
 
 import importlib
 import inspect
+import re
 import time
 from collections.abc import Iterator
 from copy import deepcopy
@@ -17,6 +18,7 @@ from typing import Any
 
 from modules.configuration.composition.key_locations import COMMAND_LINE, KeyLocations
 from modules.configuration.errors import UserError
+from modules.configuration.names import nearest
 from modules.shapes.shape_failure import FAULTS, Failure
 from modules.shapes.symbolic import run
 
@@ -82,6 +84,10 @@ def explain(config: dict[str, Any], failure: Failure, locations: KeyLocations | 
         failure: where and how.
         locations: the files and overrides it was composed of, to name the place of a key.
     """
+    if choice := re.fullmatch(r"\w+='(.*)' is none of (.+)", failure.message):
+        # A word, and no size would help.
+        near = nearest(choice[1], choice[2].split(", "))
+        return ShapeError(str(failure), f"Did you mean {near}?" if near else "Name one of these")
     trials = list(_trials(config, failure, locations))
     fitting = [trial for trial in trials if trial.failure is None]
     if fitting:

@@ -106,6 +106,7 @@ def check_shapes(config: dict[str, Any], locations: KeyLocations | None = None) 
         optimizer_nodes(first.steps, config["optimizer"])
     except Failure as failure:
         raise explain(config, failure, locations) from failure
+    _check_not_empty(probe)
     _check_gradients(probe)
     _check_parts(config, probe.task.get_submodule("model"))
     rows = tuple(_rows(_Shapes(probe, others), first, second))
@@ -244,6 +245,18 @@ def _check_parts(config: dict[str, Any], model: nn.Module) -> None:
             f"fine_tuning.frozen_parts={frozen}: no part of {type(model).__name__} above them would learn",
             "Freeze fewer",
         )
+
+
+def _check_not_empty(trace: Trace) -> None:
+    for path, parameter in trace.task.named_parameters():
+        if parameter.numel() == 0:
+            owner, _, name = path.rpartition(".")
+            brick = type(trace.task.get_submodule(owner)).__name__
+            size = shape_text(tuple(parameter.shape), {})
+            raise ShapeError(
+                f"{owner} ({brick}): its parameter {name!r} of {size} holds nothing",
+                "Give it a size of 1 or more",
+            )
 
 
 def _check_gradients(trace: Trace) -> None:

@@ -1,5 +1,6 @@
 """Builds a configuration's task on the meta device and runs one batch of its data's schema through it."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -67,7 +68,9 @@ def symbolic_task(config: dict[str, Any]) -> Task:
         UserError: a target may not be built.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), warnings.catch_warnings():
+            # An empty layer is an error of its own.
+            warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
             return build_task(config["model"], config["task"]).train()
     except (UserError, *FAULTS) as error:
         # `build` says in a UserError what a constructor raised.

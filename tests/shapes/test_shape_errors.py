@@ -90,6 +90,18 @@ def test_the_size_of_flattened_maps(configure):
     assert "`in_features: 1152`" in error.hint
 
 
+def test_a_layer_of_no_neurons() -> None:
+    """Torch would only warn of it, and a training divides by nothing."""
+    error = fault(compose(["recipe=perceptron", "model.hidden_sizes=[0]"]))
+    assert "model.hidden.0.linear (Linear): its parameter 'weight' of 0×784 holds nothing" in str(error)
+
+
+def test_a_misspelt_word_is_no_matter_of_sizes() -> None:
+    error = fault(compose(["recipe=perceptron", "model.activation=rellu"]))
+    assert error.problem.startswith("DenseLayer: activation='rellu' is none of identity, sigmoid")
+    assert error.hint == "Did you mean relu?"
+
+
 def test_a_kernel_larger_than_the_maps(configure):
     layers = [
         ("Conv2d", {"in_channels": 1, "out_channels": 4, "kernel_size": 21}),

@@ -47,9 +47,18 @@ def resolve(config: DictConfig, overrides: list[str], conf: Path = CONF) -> dict
     named = {str(key): value for key, value in plain.items()}
     try:
         check(named, conf)
+        _check_name(named["name"], overrides)
     except ConfigError as fault:
         raise _placed(fault, overrides, conf) from None
     return named
+
+
+def _check_name(name: str, overrides: list[str]) -> None:
+    """A recipe's name is its file's, by which the pipeline knows it; a command line may give another."""
+    keys = dict(override.partition("=")[::2] for override in overrides)
+    stem = keys.get("recipe", "").rpartition("/")[2]
+    if stem and "name" not in keys and name != stem:
+        raise ConfigError("name", f"{name!r} in the file {stem}.yaml", f"Write name: {stem}")
 
 
 def _placed(fault: ConfigError, overrides: list[str], conf: Path) -> UserError:

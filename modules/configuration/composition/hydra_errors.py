@@ -16,10 +16,11 @@ from omegaconf.errors import (
     UnsupportedInterpolationType,
 )
 
+from modules.configuration.composition.catalogue import names
 from modules.configuration.composition.hydra_loader import before_overrides, key_locations, load
 from modules.configuration.composition.key_locations import shown
 from modules.configuration.errors import UserError
-from modules.configuration.names import nearest_key, suggest
+from modules.configuration.names import nearest, nearest_key, suggest
 from modules.configuration.renamed import hint_for_choice, hint_for_key
 
 # Hydra lets a bare ValueError through for an override such as model=null.
@@ -32,7 +33,7 @@ def explain(error: Exception, overrides: list[str], conf: Path) -> UserError:
     key = str(getattr(error, "full_key", None) or getattr(error.__cause__, "full_key", None) or "")
     match error:
         case OverrideParseException(override=override):
-            return UserError(f"override {override!r} cannot be read", _grammar_hint(override))
+            return UserError(f"override {override!r} cannot be read", _grammar_hint(override, conf))
         case MissingConfigException():
             return _missing_file(error, conf)
         case yaml.MarkedYAMLError(problem_mark=mark) if mark is not None:
@@ -70,6 +71,9 @@ def _refused_override(error: Exception, key: str, overrides: list[str], conf: Pa
     if text.startswith("Could not override"):
         if name.startswith("hydra"):
             return UserError(f"{where}Hydra has no {name!r}", "Show its keys: --cfg hydra")
+        if "@recipe." in name:
+            hint = "Its first line has to be: # @package _global_"
+            return UserError(f"{where}the recipe's keys would lie below recipe", hint)
         if hint := hint_for_key(name):
             return UserError(f"{where}there is no {name!r} to override", hint)
         keys = [*_groups(conf), *_keys(overrides, conf)]
@@ -109,7 +113,7 @@ def _missing_file(error: MissingConfigException, conf: Path) -> UserError:
         options = [path.rpartition("/")[2] for path in options]
     if not group or not options:
         return UserError(f"{where}there is no file conf/{wanted}.yaml")
-    hint = hint_for_choice(group, name) or suggest(name, options)
+    hint = hint_for_choice(group, name) or suggest(name, options) or f"There is: {', '.join(sorted(options))}"
     return UserError(f"{where}there is no {group} {name!r}", hint)
 
 
@@ -130,9 +134,15 @@ def _split_group(wanted: str, conf: Path) -> tuple[str, str]:
     return "/".join(parts[:count]), "/".join(parts[count:])
 
 
-def _grammar_hint(override: str) -> str:
+def _grammar_hint(override: str, conf: Path) -> str:
     if "=" not in override:
+        if recipe := nearest(override, names("recipe", conf)):
+            return f"Did you mean recipe={recipe}?"
         return f"Write {override}=value" if re.fullmatch(r"[\w./@-]+", override) else "Write key=value"
+    key, _, value = override.partition("=")
+    odd = re.search(r"[^\w\s/\\+.$%*@:?|,()\[\]{}'\"<>-]", value, re.ASCII)
+    if odd and "'" not in value:
+        return f"The character {odd[0]} needs quotes: \"{key}='{value}'\""
     return "Write key=value; quote a value with spaces, commas or brackets: \"key='a, b'\""
 
 

@@ -3,9 +3,18 @@
 Which steps there are, the task says: `modules.tasks.step.optimizer_nodes`.
 """
 
+from math import inf
 from typing import Any
 
 from modules.configuration.errors import ConfigError
+
+_RANGES = {
+    "lr": (0, inf, False),
+    "weight_decay": (0, inf, True),
+    "momentum": (0, 1, True),
+    "eps": (0, inf, True),
+}
+"""Of keywords of torch's optimizers: lowest value, what a value is below, whether the lowest is allowed."""
 
 
 def check_optimizer(optimizer: dict[str, Any], lr_decay: float) -> None:
@@ -16,6 +25,7 @@ def check_optimizer(optimizer: dict[str, Any], lr_decay: float) -> None:
     """
     if "_target_" in optimizer:
         _check_rates("optimizer", optimizer, lr_decay)
+        _check_ranges("optimizer", optimizer)
         return
     if not optimizer:
         hint = "Choose a file, such as optimizer=adamw, or write a node for each of the task's steps"
@@ -27,6 +37,7 @@ def check_optimizer(optimizer: dict[str, Any], lr_decay: float) -> None:
         if "_target_" not in node:
             raise ConfigError(f"optimizer.{name}", "has no _target_", f"Add its class: {_example(name)}")
         _check_rates(f"optimizer.{name}", node, lr_decay)
+        _check_ranges(f"optimizer.{name}", node)
 
 
 def of_one_node(fault: ConfigError, config: dict[str, Any]) -> ConfigError:
@@ -42,6 +53,18 @@ def of_one_node(fault: ConfigError, config: dict[str, Any]) -> ConfigError:
         f"the optimizer is one {optimizer['_target_'].rpartition('.')[2]} for all steps of the task",
         f"One for each step is optimizer=by_step with {_example(name)} and so on",
     )
+
+
+def _check_ranges(key: str, node: dict[str, Any]) -> None:
+    """What torch would refuse when the optimizer is built, or take and learn nothing."""
+    for name, (lowest, highest, included) in _RANGES.items():
+        value = node.get(name)
+        if not isinstance(value, int | float):
+            continue
+        if not (lowest <= value if included else lowest < value) or not value < highest:
+            least = f"at least {lowest}" if included else f"above {lowest}"
+            most = "" if highest == inf else f" and below {highest}"
+            raise ConfigError(f"{key}.{name}", f"{value} is not {least}{most}")
 
 
 def _check_rates(key: str, node: dict[str, Any], lr_decay: float) -> None:

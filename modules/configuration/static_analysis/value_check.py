@@ -200,6 +200,10 @@ def _require(fits: bool, key: str, value: Any, expected: str) -> None:
     hint = ""
     if isinstance(value, str) and expected in ("int", "float", "bool"):
         hint = f"Write {value} without quotes" if value.replace(".", "", 1).isdigit() else ""
+    elif value == "None" and "null" in expected:
+        hint = "Write null"
+    elif expected == "str" and isinstance(value, bool):
+        hint = "YAML reads yes, no, on, off, true and false as that: put the word in quotes"
     elif expected == "str" and isinstance(value, int | float):
         hint = f'Put it in quotes: "{value}"'
     elif expected == "int" and isinstance(value, float) and value.is_integer():

@@ -46,6 +46,10 @@ def test_one_node_or_one_for_each_step(lr_decay: float) -> None:
             0.5,
             "optimizer.two.lr: it is not set, and fine_tuning.lr_decay=0.5 is a factor of it",
         ),
+        (ADAM | {"lr": -1.0}, 1.0, "optimizer.lr: -1.0 is not above 0"),
+        (ADAM | {"lr": float("nan")}, 1.0, "optimizer.lr: nan is not above 0"),
+        ({"one": ADAM | {"weight_decay": -1}}, 1.0, "optimizer.one.weight_decay: -1 is not at least 0"),
+        (ADAM | {"momentum": 1.0}, 1.0, "optimizer.momentum: 1.0 is not at least 0 and below 1"),
         (
             {"one": ADAM, "two": LBFGS},
             0.5,
