@@ -20,7 +20,7 @@ from modules.configuration.errors import UserError
 from modules.configuration.names import check_name, suggest
 from modules.registry.gates import Score
 from modules.registry.model_signature import Signature, signature_of
-from modules.tracking.store import SQLITE, absolute_settings, find_run, open_store
+from modules.tracking.store import SQLITE, absolute_settings, as_default_tracker, find_run, open_store
 
 CHAMPION = "champion"
 PROGRAM, WEIGHTS, PLAN = "data/model.pt2", "weights.pt", "plan.yaml"
@@ -233,7 +233,8 @@ class Registry:
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            yield
+            with as_default_tracker(self.uri):
+                yield
         except (MlflowException, SQLAlchemyError, CommandError, RequestException, OSError) as error:
             reason = " ".join(str(error).split())[:160] or type(error).__name__
             raise UserError(

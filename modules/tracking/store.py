@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -100,6 +102,22 @@ def _open(settings: dict[str, Any]) -> tuple["MlflowClient", str]:
             "Restore it with `mlflow experiments restore`, or set tracking.experiment to another name.",
         )
     return client, experiment.experiment_id
+
+
+@contextmanager
+def as_default_tracker(uri: str) -> Iterator[None]:
+    """Meanwhile this is the tracker of MLflow's environment: a client looks there for the model behind a new
+    version, whatever tracker it was made for."""
+    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
+    os.environ.update(dict.fromkeys(before, uri))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 class Stores:

@@ -1,6 +1,7 @@
 """Promotion in a real MLflow: gates, champions, interruptions, registered files that were changed."""
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -80,6 +81,17 @@ def champion(yard: Yard) -> Version:
     found = registry(yard).champion(RECIPE)
     assert found is not None
     return found
+
+
+def test_the_recipes_tracker_is_the_registry_whatever_the_environment_says(
+    yard: Yard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = f"sqlite:///{tmp_path}/other.db"
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.setenv(name, other)
+    assert promoted(yard)["champion"] is True
+    assert champion(yard).number == 1
+    assert not (tmp_path / "other.db").exists() and os.environ["MLFLOW_TRACKING_URI"] == other
 
 
 def test_the_first_version_is_registered_with_all_that_is_known_of_it(
