@@ -16,6 +16,7 @@ from hydra.core.utils import JobRuntime
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from modules.configuration.composition.file_source import use_checked_files
 from modules.configuration.composition.key_locations import KeyLocations, layers_of
 from modules.configuration.composition.recipes import with_families
 
@@ -40,6 +41,7 @@ class _Loader(ConfigLoaderImpl):
         version.setbase(VERSION_BASE)
         if JobRuntime.instance().conf.get("name") is None:
             JobRuntime.instance().set("name", "trainyard")
+        use_checked_files()
         super().__init__(create_config_search_path(str(conf)))
         self.composed: tuple[list[str], list[ResultDefault]] | None = None
         self.before_overrides: Any = None
