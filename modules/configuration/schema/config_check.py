@@ -10,6 +10,7 @@ from modules.configuration.schema.phases import SETTABLE, named_phases
 from modules.configuration.schema.settings import Settings, read
 from modules.configuration.static_analysis.class_attributes import evaluator_metrics
 from modules.configuration.static_analysis.definitions import ROOT
+from modules.configuration.static_analysis.kinds import check_kinds
 from modules.configuration.static_analysis.targets import check_targets, own_allowed_targets
 
 
@@ -20,6 +21,7 @@ def check(config: dict[str, Any], conf: Path = ROOT / "conf") -> Settings:
         ConfigError: naming the key at fault.
     """
     check_targets("", config)
+    check_kinds(config)
     phases = config.get("phases", {})
     # What a phase sets is judged where it is merged: alone it is no configuration.
     try:

@@ -75,7 +75,7 @@ def check_targets(key: str, value: Any, allowed: tuple[str, ...] | None = None) 
         ConfigError: a target is not allowed, does not exist, or a mark is unknown.
     """
     prefixes = allowed_prefixes() if allowed is None else allowed
-    for place, node in _nodes(key, value):
+    for place, node in nodes(key, value):
         _definition(place, node, prefixes)
         for name in node:
             if str(name).startswith("_") and str(name).endswith("_") and name not in MARKS:
@@ -119,16 +119,16 @@ def _build(value: Any, prefixes: tuple[str, ...], extra: dict[str, Any]) -> Any:
         raise UserError(f"{value['_target_']} cannot be built: {_one_line(error)}") from error
 
 
-def _nodes(key: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def nodes(key: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every mapping with `_target_` in a value, whatever key or list it hides under."""
     if isinstance(value, dict):
         if "_target_" in value:
             yield key, value
         for name, item in value.items():
-            yield from _nodes(f"{key}.{name}" if key else str(name), item)
+            yield from nodes(f"{key}.{name}" if key else str(name), item)
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
-            yield from _nodes(f"{key}[{number}]", item)
+            yield from nodes(f"{key}[{number}]", item)
 
 
 def _definition(key: str, node: dict[str, Any], prefixes: tuple[str, ...]) -> Definition:
