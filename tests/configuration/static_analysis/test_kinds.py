@@ -61,7 +61,6 @@ def test_a_node_inside_another_is_a_module() -> None:
         f"model.layers=[{{_target_: {SPOOL}}}]",
         f"+phases.first={{model: {{_target_: {SPOOL}}}}}",
         f"fine_tuning.adapter={{_target_: {SPOOL}}}",
-        f"evaluation=[{{_target_: {SPOOL}}}]",
         f"+task.augmentation={{_target_: {SPOOL}}}",
     ):
         with pytest.raises(UserError, match=r"SpoolWriter is not an? "):
