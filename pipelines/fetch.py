@@ -110,6 +110,7 @@ def _find(folder: Path, name: str) -> Path:
 
 
 def _read_source(path: Path) -> dict[str, Any]:
+    from modules.configuration.static_analysis.kinds import KINDS, check_kind
     from modules.configuration.static_analysis.node_check import check_node
     from modules.configuration.yaml_files import read_yaml
 
@@ -119,6 +120,7 @@ def _read_source(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is no source: it has no _target_", "Name a class of modules.sources")
     try:
         check_node("", node)
+        check_kind("", node, KINDS["source"])
     except ConfigError as fault:
         raise fault.at(str(path)) from None
     return node

@@ -40,9 +40,11 @@ def main(argv: list[str]) -> None:
     values, origin = _from_plan(Path(chosen.plan)) if chosen.plan else _from_conf(chosen.dataset or "")
     from modules.configuration.schema.data_settings import DataSettings
     from modules.configuration.schema.settings import read
+    from modules.configuration.static_analysis.kinds import check_kinds
     from modules.datamodules.shard_writer import write_shards
 
     try:
+        check_kinds(values)
         data = read(DataSettings, values)
     except ConfigError as fault:
         raise fault.at(origin) from None

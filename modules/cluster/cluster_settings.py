@@ -7,11 +7,13 @@ from typing import Any, get_type_hints
 
 import yaml
 
+from modules.configuration.bounded_yaml import check_size
 from modules.configuration.composition.key_locations import CONF, shown
 from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.names import suggest
 from modules.configuration.schema.ranges import at_least
 from modules.configuration.schema.settings import read
+from modules.configuration.yaml_files import parse_yaml
 
 # A word of these settings becomes a line of a script or a name in Kubernetes.
 _WORD = re.compile(r"[A-Za-z0-9][\w.,:/@+*-]*", re.ASCII)
@@ -169,7 +171,7 @@ def read_cluster(name: str, overrides: list[str], conf: Path = CONF) -> Cluster:
     if name not in KINDS:
         raise UserError(f"cluster={name} is unknown", suggest(name, KINDS))
     path = conf / "cluster" / f"{name}.yaml"
-    values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    values = parse_yaml(path)
     hints = get_type_hints(KINDS[name])
     origin = {}
     for override in overrides:
@@ -179,6 +181,7 @@ def read_cluster(name: str, overrides: list[str], conf: Path = CONF) -> Cluster:
         try:
             # YAML would read 04:00:00 as a number.
             is_text = hints.get(key) in (str, str | None) and text != "null"
+            check_size(text, repr(override))
             values[key] = text if is_text else yaml.safe_load(text)
         except yaml.YAMLError:
             raise UserError(f"{override!r} cannot be read", "Put the value in quotes") from None

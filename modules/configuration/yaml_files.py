@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from yaml.composer import ComposerError
 
+from modules.configuration.bounded_yaml import read_bounded
 from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.static_analysis.targets import check_targets
 
@@ -28,7 +29,7 @@ def parse_yaml(path: Path) -> dict[str, Any]:
         UserError: the file is not there or is no mapping.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        content = yaml.load(read_bounded(path), Loader=_Loader)
     except FileNotFoundError:
         raise UserError(f"{path} is not there", "Write it: python -m pipelines.plan --all") from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:

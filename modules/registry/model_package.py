@@ -19,6 +19,7 @@ import yaml
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from modules.configuration.bounded_yaml import read_bounded
 from modules.configuration.plans.run_plan import Plan
 from modules.registry import answering
 from modules.registry.export import DESCRIPTION, Description, save_program
@@ -134,7 +135,7 @@ def _answer_by_script(folder: Path, signature: Any, with_example: bool) -> None:
     source = inspect.getsource(answering)
     (folder / SCRIPT).write_text(source + _MLFLOW_MODEL, encoding="utf-8")
     file = folder / "MLmodel"
-    model = yaml.safe_load(file.read_text(encoding="utf-8"))
+    model = yaml.safe_load(read_bounded(file))
     model["signature"] = signature.to_dict()
     flavour = model["flavors"]["python_function"]
     # By its name: MLflow looks for the script in the model's folder.

@@ -14,6 +14,8 @@ from modules.configuration.names import check_name, suggest
 from modules.configuration.schema.data_settings import DataSettings
 from modules.configuration.schema.execution_settings import SpaceSettings
 from modules.configuration.schema.settings import read
+from modules.configuration.static_analysis.kinds import check_kinds
+from modules.configuration.static_analysis.targets import check_targets
 from modules.configuration.yaml_files import read_yaml
 
 HEADER = (
@@ -77,6 +79,8 @@ def dataset(name: str, conf: Path = CONF) -> dict[str, Any]:
     # A group's file keeps its keys under the group's name.
     plain = found["data"] if isinstance(found, dict) else {}
     try:
+        check_targets("", plain)
+        check_kinds(plain)
         read(DataSettings, plain)
     except ConfigError as fault:
         raise fault.at(shown(path)) from None

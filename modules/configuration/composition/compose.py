@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from modules.configuration.composition.hydra_errors import HYDRA_ERRORS, explain
 from modules.configuration.composition.hydra_loader import key_locations, load
+from modules.configuration.composition.interpolations import begin
 from modules.configuration.composition.key_locations import CONF
 from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.schema.config_check import check
@@ -39,6 +40,7 @@ def resolve(config: DictConfig, overrides: list[str], conf: Path = CONF) -> dict
     Raises:
         UserError: naming the file and key at fault.
     """
+    begin()
     try:
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except HYDRA_ERRORS as error:

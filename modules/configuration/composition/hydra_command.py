@@ -102,6 +102,7 @@ def _run(
     from omegaconf import DictConfig
 
     from modules.configuration.composition.compose import resolve
+    from modules.configuration.composition.file_source import use_checked_files
     from modules.configuration.composition.hydra_errors import HYDRA_ERRORS, explain
     from modules.configuration.composition.hydra_loader import ROOT_CONFIG, VERSION_BASE
 
@@ -127,6 +128,7 @@ def _run(
     # Without it Hydra prints what it caught and exits; with it the exception comes here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     program, sys.argv = sys.argv, [sys.argv[0], *argv]
+    use_checked_files()
     start: Any = hydra.main(version_base=VERSION_BASE, config_path=str(CONF), config_name=ROOT_CONFIG)(job)
     try:
         start()
@@ -134,6 +136,14 @@ def _run(
         if full_errors or error in broken:
             raise
         raise explain(error, overrides, CONF) from error
+    except Exception as error:
+        own = [override for override in overrides if override.lstrip("+~").startswith("hydra")]
+        if full_errors or error in broken or not own:
+            raise
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"Hydra cannot run with {' '.join(own)}: {reason}", "See its keys: --cfg hydra"
+        ) from error
     finally:
         sys.argv = program
         if not full_errors:

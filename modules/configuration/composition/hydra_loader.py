@@ -2,7 +2,6 @@
 
 import functools
 import pickle
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ from hydra.core.utils import JobRuntime
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from modules.configuration.composition.file_source import use_checked_files
+from modules.configuration.composition.interpolations import begin, register
 from modules.configuration.composition.key_locations import KeyLocations, layers_of
 from modules.configuration.composition.recipes import with_families
 
@@ -23,14 +24,7 @@ VERSION_BASE = "1.3"
 ROOT_CONFIG = "config"
 
 
-def length(entries: Any) -> int:
-    """The resolver `${length:${data.fields.label.classes}}`: the number of entries of a list."""
-    if not isinstance(entries, Sequence) or isinstance(entries, str):
-        raise ValueError(f"length of {entries!r}, which is no list")
-    return len(entries)
-
-
-OmegaConf.register_new_resolver("length", length, replace=True)
+register()
 
 
 class _Loader(ConfigLoaderImpl):
@@ -40,12 +34,14 @@ class _Loader(ConfigLoaderImpl):
         version.setbase(VERSION_BASE)
         if JobRuntime.instance().conf.get("name") is None:
             JobRuntime.instance().set("name", "trainyard")
+        use_checked_files()
         super().__init__(create_config_search_path(str(conf)))
         self.composed: tuple[list[str], list[ResultDefault]] | None = None
         self.before_overrides: Any = None
 
     def compose(self, root: str, overrides: list[str]) -> DictConfig:
         self.composed = self.before_overrides = None
+        begin()
         config = self.load_configuration(root, overrides, RunMode.RUN)
         if root == ROOT_CONFIG:
             self.composed = (overrides, self._defaults)

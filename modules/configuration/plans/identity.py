@@ -4,7 +4,7 @@ It covers the resolved configuration, the shards' hashes, the fingerprint of the
 (`modules.configuration.plans.code_rings`), the pinned environment, and what the run begins from: the identity
 of the phase before it, the content of weights and teachers. Where a run happens and where it is tracked do
 not change its result, nor do its evaluation and the score expected of it; so `runtime`, `sweep`, `tracking`,
-`allowed_targets`, `evaluation` and `expected` are left out, and so is every path.
+`allowed_targets`, `allowed_environment`, `evaluation` and `expected` are left out, and so is every path.
 """
 
 import hashlib
@@ -15,7 +15,15 @@ from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.static_analysis.definitions import ROOT
 
-WITHOUT_EFFECT = ("runtime", "sweep", "tracking", "allowed_targets", "evaluation", "expected")
+WITHOUT_EFFECT = (
+    "runtime",
+    "sweep",
+    "tracking",
+    "allowed_targets",
+    "allowed_environment",
+    "evaluation",
+    "expected",
+)
 VOCABULARY = "vocabulary."
 """Before a field's name in `shard_hashes`."""
 _BY_CONTENT = ("phases", "init_from", "teacher")

@@ -5,6 +5,7 @@ from typing import Any
 
 from modules.configuration.errors import UserError
 from modules.configuration.renamed import renamed
+from modules.configuration.static_analysis.kinds import check_kinds
 from modules.configuration.static_analysis.node_check import check_node
 from modules.configuration.yaml_files import checked, parse_yaml
 
@@ -21,6 +22,7 @@ def read_trained(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is no plan: it has no {missing[0]}", "Name a run or a registered model")
     for section in ("model", "task"):
         try:
+            check_kinds({section: plan[section]})
             check_node(section, plan[section], {"task": ("model",)})
         except UserError as error:
             hint = f"It was trained by an earlier version: train {plan.get('name', 'it')} again"

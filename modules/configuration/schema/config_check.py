@@ -10,7 +10,13 @@ from modules.configuration.schema.phases import SETTABLE, named_phases
 from modules.configuration.schema.settings import Settings, read
 from modules.configuration.static_analysis.class_attributes import evaluator_metrics
 from modules.configuration.static_analysis.definitions import ROOT
-from modules.configuration.static_analysis.targets import check_targets, own_allowed_targets
+from modules.configuration.static_analysis.kinds import check_kinds
+from modules.configuration.static_analysis.targets import check_targets, own_allowed_targets, root_list
+
+_ROOT_ALONE = {
+    "allowed_targets": "Edit that file if you trust the code",
+    "allowed_environment": "Edit that file if the variable is no secret",
+}
 
 
 def check(config: dict[str, Any], conf: Path = ROOT / "conf") -> Settings:
@@ -20,15 +26,17 @@ def check(config: dict[str, Any], conf: Path = ROOT / "conf") -> Settings:
         ConfigError: naming the key at fault.
     """
     check_targets("", config)
+    check_kinds(config)
     phases = config.get("phases", {})
     # What a phase sets is judged where it is merged: alone it is no configuration.
     try:
         settings = read(Settings, config | ({"phases": {}} if isinstance(phases, dict) else {}))
     except ConfigError as fault:
         raise of_one_node(_of_ragged_data(fault, config), config) from None
-    if settings.allowed_targets != own_allowed_targets(conf / "config.yaml"):
-        hint = "Edit that file if you trust the code"
-        raise ConfigError("allowed_targets", "may be set in conf/config.yaml alone", hint)
+    own_allowed_targets(conf / "config.yaml")
+    for key, hint in _ROOT_ALONE.items():
+        if getattr(settings, key) != root_list(key, conf / "config.yaml"):
+            raise ConfigError(key, "may be set in conf/config.yaml alone", hint)
     _check_expected(settings)
     _check_phases(config)
     return settings

@@ -196,6 +196,7 @@ class Settings:
         name: of the recipe.
         seed: of all random numbers.
         allowed_targets: prefixes of `_target_` allowed besides the yard's own; set in conf/config.yaml alone.
+        allowed_environment: variables that `${oc.env:...}` may read; set in conf/config.yaml alone.
         evaluation: evaluators that measure the trained weights: see `modules.evaluation.evaluator`.
         optimizer: a node for all steps of the task, or a mapping from each step's name to its own.
         fine_tuning: how given weights go on learning.
@@ -223,6 +224,7 @@ class Settings:
     init_from: str | None
     teacher: list[str]
     sweep: SweepSettings | None = None
+    allowed_environment: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         named("name", "recipe", self.name)

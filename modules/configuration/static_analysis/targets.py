@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from modules.configuration.bounded_yaml import read_bounded
 from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.static_analysis.definitions import ROOT, Definition, define
 from modules.configuration.static_analysis.node_check import missing_target
@@ -47,20 +48,32 @@ def _allowed_prefixes(root_file: Path, _mtime_ns: int) -> tuple[str, ...]:
 
 
 def own_allowed_targets(root_file: Path = ROOT_FILE) -> list[str]:
-    """`allowed_targets` as the root file has it."""
-    return list(_own_allowed_targets(root_file, root_file.stat().st_mtime_ns)) if root_file.is_file() else []
+    """`allowed_targets` as the root file has it.
 
-
-@functools.lru_cache(maxsize=16)
-def _own_allowed_targets(root_file: Path, _mtime_ns: int) -> tuple[str, ...]:
-    prefixes = (yaml.safe_load(root_file.read_text()) or {}).get("allowed_targets") or []
-    for prefix in prefixes if isinstance(prefixes, list) else [prefixes]:
+    Raises:
+        UserError: it is no list of package names.
+    """
+    prefixes = root_list("allowed_targets", root_file)
+    for prefix in prefixes:
         if not isinstance(prefix, str) or not all(p.isidentifier() for p in prefix.rstrip(".").split(".")):
             raise UserError(
                 f"{root_file}: allowed_targets: {prefix!r} is no package name",
                 "Write a list such as [my_package.models.]",
             )
-    return tuple(prefixes)
+    return prefixes
+
+
+def root_list(key: str, root_file: Path = ROOT_FILE) -> list[Any]:
+    """A list of the root file, which decides what every other file may do; nobody else can lengthen it."""
+    if not root_file.is_file():
+        return []
+    return list(_root_list(key, root_file, root_file.stat().st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=16)
+def _root_list(key: str, root_file: Path, _mtime_ns: int) -> tuple[Any, ...]:
+    found = (yaml.safe_load(read_bounded(root_file)) or {}).get(key) or []
+    return tuple(found) if isinstance(found, list) else (found,)
 
 
 def check_targets(key: str, value: Any, allowed: tuple[str, ...] | None = None) -> None:
@@ -75,7 +88,7 @@ def check_targets(key: str, value: Any, allowed: tuple[str, ...] | None = None) 
         ConfigError: a target is not allowed, does not exist, or a mark is unknown.
     """
     prefixes = allowed_prefixes() if allowed is None else allowed
-    for place, node in _nodes(key, value):
+    for place, node in nodes(key, value):
         _definition(place, node, prefixes)
         for name in node:
             if str(name).startswith("_") and str(name).endswith("_") and name not in MARKS:
@@ -119,16 +132,16 @@ def _build(value: Any, prefixes: tuple[str, ...], extra: dict[str, Any]) -> Any:
         raise UserError(f"{value['_target_']} cannot be built: {_one_line(error)}") from error
 
 
-def _nodes(key: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+def nodes(key: str, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every mapping with `_target_` in a value, whatever key or list it hides under."""
     if isinstance(value, dict):
         if "_target_" in value:
             yield key, value
         for name, item in value.items():
-            yield from _nodes(f"{key}.{name}" if key else str(name), item)
+            yield from nodes(f"{key}.{name}" if key else str(name), item)
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
-            yield from _nodes(f"{key}[{number}]", item)
+            yield from nodes(f"{key}[{number}]", item)
 
 
 def _definition(key: str, node: dict[str, Any], prefixes: tuple[str, ...]) -> Definition:
