@@ -9,7 +9,7 @@ from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.class_folders import ClassFolderSamples
 from modules.datamodules.encodings import MODES
-from modules.datamodules.image_file import eight_bits
+from modules.datamodules.image_file import UNREADABLE, eight_bits
 from modules.datamodules.samples import Samples, raw_path
 
 ENDINGS = {".gif", ".webp", ".png", ".apng"}
@@ -62,7 +62,7 @@ def read_clip(path: Path, channels: int, height: int, width: int) -> np.ndarray:
     try:
         with Image.open(path) as opened:
             frames = [eight_bits(frame, channels) for frame in ImageSequence.Iterator(opened)]
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{path} is no clip that can be read ({error})", "Repair or remove it") from error
     fitted = [ImageOps.fit(frame, (width, height), Image.Resampling.BILINEAR) for frame in frames]
     pixels = np.stack([np.asarray(frame) for frame in fitted])
