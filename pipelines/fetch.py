@@ -19,7 +19,7 @@ from typing import Any
 from modules.configuration.command import arguments, run
 from modules.configuration.errors import ConfigError, UserError
 
-_RECORDED = ("package", "version", "url")
+_RECORDED = ("package", "version", "url", "path")
 _LICENCE_NAMES = ("copyright", "licence", "license", "copying")
 
 

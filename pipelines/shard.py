@@ -46,10 +46,17 @@ def main(argv: list[str]) -> None:
         data = read(DataSettings, values)
     except ConfigError as fault:
         raise fault.at(origin) from None
+    notes: list[str] = []
     with _progress(f"Sharding {data.name}") as progress:
         written = write_shards(
-            data, Path(chosen.raw) / data.source["name"], Path(chosen.data) / data.name, progress=progress
+            data,
+            Path(chosen.raw) / data.source["name"],
+            Path(chosen.data) / data.name,
+            progress=progress,
+            say=notes.append,
         )
+    for note in notes:
+        print(f"note: {data.name}: {note}", file=sys.stderr)
     for split, found in written["splits"].items():
         sizes = found.get("sizes", {}).items()
         num_bytes = sum(shard["num_bytes"] for shard in found["shards"])

@@ -132,4 +132,6 @@ def _opened(path: Path, channels: int) -> Image.Image:
             return eight_bits(opened, channels)
     except UNREADABLE as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        if isinstance(error, UnidentifiedImageError):
+            reason = "of no format that Pillow knows, or damaged"
         raise UserError(f"{path} is no image that can be read ({reason})", "Repair or remove it") from error

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from modules.configuration.errors import UserError
 from modules.sources.cache import checked_name
+from modules.sources.folder_files import files_beneath
 
 
 class LocalFolder:
@@ -22,7 +23,7 @@ class LocalFolder:
         self.licence = licence
 
     def fetch(self, cache: Path, folder: Path) -> None:
-        """Copy all files into `folder`; nothing is kept in `cache`.
+        """Copy all files into `folder`, those of linked folders too; nothing is kept in `cache`.
 
         Raises:
             UserError: if there is no such folder, it is empty, or it holds something that can't be copied.
@@ -32,7 +33,7 @@ class LocalFolder:
             raise UserError(
                 f"path={self.path!r} of the source {self.name!r} is no folder", "Write where the files lie"
             )
-        files = sorted(path for path in origin.rglob("*") if not path.is_dir())
+        files = files_beneath(origin)
         if not files:
             raise UserError(
                 f"path={self.path!r} of the source {self.name!r} holds no file", "Put the files there"

@@ -239,3 +239,12 @@ def test_shards_json_is_plain(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "shards.json").read_text()) == written
     assert written["fields"]["image"]["axes"] == ["channel", "height", "width"]
     assert written["splits"]["train"]["samples_per_record"] == 4
+
+
+def test_a_copied_file_is_named_as_the_user_knows_it(tmp_path: Path) -> None:
+    write_raw(tmp_path / "raw", 9)
+    (tmp_path / "raw" / "labels.idx").write_bytes(b"no idx")
+    described = {"name": "pets", "sha256": "0" * 64, "licence": "CC0", "path": "~/mine"}
+    (tmp_path / "raw" / "source.json").write_text(json.dumps(described))
+    with pytest.raises(UserError, match=r"^~/mine/labels\.idx is no idx file.*fetch source=pets$"):
+        write_shards(settings(), tmp_path / "raw", tmp_path / "out")
