@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from modules.configuration.errors import UserError
+from modules.configuration.plans.made_of import made_of
 from modules.configuration.schema.data_settings import DataSettings, SplitSettings
 from modules.configuration.static_analysis.targets import build
 from modules.datamodules.encodings import check_encoding
@@ -98,6 +99,7 @@ def write_shards(
             "title": data.title,
             "licence": source["licence"],
             "source": {key: value for key, value in source.items() if key != "files"},
+            "made_of": made_of(data),
             "fields": {name: dataclasses.asdict(field) for name, field in data.fields.items()},
             **({"vocabularies": _plain(vocabularies)} if vocabularies else {}),
             "splits": splits,
