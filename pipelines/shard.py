@@ -2,8 +2,8 @@
 
 python -m pipelines.shard dataset=fashion_mnist
 
-A source that is not there yet is fetched first. A dataset is a file of conf/data/; see
-modules/datamodules/README.md for one of your own.
+A source that is not there yet, or a folder that has changed, is fetched first. A dataset is a file of
+conf/data/; see modules/datamodules/README.md for one of your own.
 """
 
 import sys
@@ -50,7 +50,7 @@ def main(argv: list[str]) -> None:
     except ConfigError as fault:
         raise fault.at(origin) from None
     if chosen.dataset is not None:
-        _fetch_what_is_missing(data.source, Path(chosen.raw), Path(chosen.cache))
+        _fetch_what_is_new(data.source, Path(chosen.raw), Path(chosen.cache))
     notes: list[str] = []
     with _progress(f"Sharding {data.name}") as progress:
         written = write_shards(
@@ -90,12 +90,16 @@ def _from_conf(name: str) -> tuple[dict[str, Any], str]:
     return dataset(name), f"conf/data/{name}.yaml"
 
 
-def _fetch_what_is_missing(source: dict[str, Any], raw: Path, cache: Path) -> None:
+def _fetch_what_is_new(source: dict[str, Any], raw: Path, cache: Path) -> None:
     """With a plan DVC sees to that; by hand one command is enough."""
-    if (raw / source["name"] / "source.json").is_file():
-        return
+    from modules.configuration.static_analysis.targets import build
     from pipelines.fetch import fetch
 
+    folder = raw / source["name"]
+    if (folder / "source.json").is_file():
+        built = build(source)
+        if not built.changes or not built.differs_from(folder):
+            return
     print(f"fetching {source['name']} first", file=sys.stderr)
     fetch(source, raw, cache)
 

@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from modules.datamodules.shard_set import ShardSet
-from pipelines.shard import _fetch_what_is_missing
+from pipelines.shard import _fetch_what_is_new
 
 ROOT = Path(__file__).parents[2]
 
@@ -146,7 +146,11 @@ def test_a_source_that_is_not_there_is_fetched_first(
     tmp_path: Path, dataset: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = dataset["source"] | {"path": str(tmp_path / "raw/pets")}
-    _fetch_what_is_missing(source, tmp_path / "new", tmp_path / "cache")
-    _fetch_what_is_missing(source, tmp_path / "new", tmp_path / "cache")
+    _fetch_what_is_new(source, tmp_path / "new", tmp_path / "cache")
+    _fetch_what_is_new(source, tmp_path / "new", tmp_path / "cache")
     assert capsys.readouterr().err == "fetching pets first\n"
     assert len(list((tmp_path / "new/pets").rglob("*.png"))) == 40
+    (tmp_path / "raw/pets/cat/0.png").write_bytes((tmp_path / "raw/pets/dog/1.png").read_bytes())
+    _fetch_what_is_new(source, tmp_path / "new", tmp_path / "cache")
+    assert capsys.readouterr().err == "fetching pets first\n"
+    assert (tmp_path / "new/pets/cat/0.png").read_bytes() == (tmp_path / "raw/pets/dog/1.png").read_bytes()
