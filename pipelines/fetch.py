@@ -2,6 +2,7 @@
 
 python -m pipelines.fetch source=fashion_mnist
 python -m pipelines.fetch --licences
+python -m pipelines.fetch plan=build/plan/sources/pets.yaml look=build/look/pets.yaml
 
 A source is a file of conf/source/. What is in the cache with the right sha256 is not downloaded again, and a
 file that is put there by hand serves where there is no network.
@@ -19,7 +20,9 @@ from typing import Any
 from modules.configuration.command import arguments, run
 from modules.configuration.errors import ConfigError, UserError
 
-_RECORDED = ("package", "version", "url")
+_RECORDED = ("package", "version", "url", "path")
+_BESIDES = ("code", "listing")
+"""What a plan holds besides the source: the fingerprint of the code, and what files were seen."""
 _LICENCE_NAMES = ("copyright", "licence", "license", "copying")
 
 
@@ -29,6 +32,7 @@ class Arguments:
     Args:
         source: the name of a file in conf/source/.
         plan: the source's plan, build/plan/sources/<source>.yaml, instead of its name.
+        look: write here the plan with the names, sizes and times of the source's files, and fetch nothing.
         licences: show all sources with their licences, and where the texts lie.
         data: folder of the fetched sources.
         cache: folder of the downloaded files.
@@ -37,6 +41,7 @@ class Arguments:
 
     source: str | None = None
     plan: str | None = None
+    look: str | None = None
     licences: bool = False
     data: str = "data/raw"
     cache: str = "data/cache"
@@ -54,6 +59,9 @@ def main(argv: list[str]) -> None:
     node = _read_source(
         Path(chosen.plan) if chosen.plan else _find(Path(chosen.conf) / "source", chosen.source or "")
     )
+    if chosen.look is not None:
+        _look(node, Path(chosen.look))
+        return
     with _busy(f"Fetching {node['name']}"):
         found = fetch(node, Path(chosen.data), Path(chosen.cache))
     print(f"{node['name']}: {len(found['files'])} files, sha256 verified, licence {found['licence']}")
@@ -98,6 +106,18 @@ def fetch(node: dict[str, Any], data: Path, cache: Path) -> dict[str, Any]:
     return found
 
 
+def _look(node: dict[str, Any], out: Path) -> None:
+    from modules.configuration.static_analysis.targets import build
+    from modules.configuration.yaml_files import to_yaml, write_if_changed
+
+    source = build(node)
+    if not source.changes:
+        raise UserError(f"{node['name']} is pinned: there is nothing to look at", "Leave look= out")
+    listing = source.listing()
+    write_if_changed(out, to_yaml(node | {"listing": listing}))
+    print(f"{node['name']}: looked at {len(listing)} files")
+
+
 def _find(folder: Path, name: str) -> Path:
     from modules.configuration.names import check_name, suggest
 
@@ -115,7 +135,8 @@ def _read_source(path: Path) -> dict[str, Any]:
     from modules.configuration.yaml_files import read_yaml
 
     node = read_yaml(path)
-    node.pop("code", None)  # a plan holds the fingerprint of the code as well
+    for key in _BESIDES:
+        node.pop(key, None)
     if "_target_" not in node:
         raise UserError(f"{path} is no source: it has no _target_", "Name a class of modules.sources")
     try:

@@ -2,7 +2,8 @@
 
 python -m pipelines.shard dataset=fashion_mnist
 
-A dataset is a file of conf/data/; see modules/datamodules/README.md for one of your own.
+A source that is not there yet, or a folder that has changed, is fetched first. A dataset is a file of
+conf/data/; see modules/datamodules/README.md for one of your own.
 """
 
 import sys
@@ -23,12 +24,14 @@ class Arguments:
         dataset: the name of a file in conf/data/.
         plan: the dataset's plan, build/plan/datasets/<dataset>.yaml, instead of its name.
         raw: folder of the fetched sources.
+        cache: folder of the downloaded files.
         data: folder of the datasets' shards.
     """
 
     dataset: str | None = None
     plan: str | None = None
     raw: str = "data/raw"
+    cache: str = "data/cache"
     data: str = "data/shards"
 
 
@@ -48,10 +51,19 @@ def main(argv: list[str]) -> None:
         data = read(DataSettings, values)
     except ConfigError as fault:
         raise fault.at(origin) from None
+    if chosen.dataset is not None:
+        _fetch_what_is_new(data.source, Path(chosen.raw), Path(chosen.cache))
+    notes: list[str] = []
     with _progress(f"Sharding {data.name}") as progress:
         written = write_shards(
-            data, Path(chosen.raw) / data.source["name"], Path(chosen.data) / data.name, progress=progress
+            data,
+            Path(chosen.raw) / data.source["name"],
+            Path(chosen.data) / data.name,
+            progress=progress,
+            say=notes.append,
         )
+    for note in notes:
+        print(f"note: {data.name}: {note}", file=sys.stderr)
     for split, found in written["splits"].items():
         sizes = found.get("sizes", {}).items()
         num_bytes = sum(shard["num_bytes"] for shard in found["shards"])
@@ -78,6 +90,20 @@ def _from_conf(name: str) -> tuple[dict[str, Any], str]:
         known = [path.stem for path in (CONF / "data").glob("*.yaml")]
         raise UserError(f"there is no dataset {name!r}", suggest(name, known))
     return dataset(name), f"conf/data/{name}.yaml"
+
+
+def _fetch_what_is_new(source: dict[str, Any], raw: Path, cache: Path) -> None:
+    """With a plan DVC sees to that; by hand one command is enough."""
+    from modules.configuration.static_analysis.targets import build
+    from pipelines.fetch import fetch
+
+    folder = raw / source["name"]
+    if (folder / "source.json").is_file():
+        built = build(source)
+        if not built.changes or not built.differs_from(folder):
+            return
+    print(f"fetching {source['name']} first", file=sys.stderr)
+    fetch(source, raw, cache)
 
 
 @contextmanager

@@ -1,54 +1,70 @@
 """Files sorted into one folder a class: images, sounds, clips."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
 
 from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
-from modules.datamodules.samples import Column, raw_path
+from modules.datamodules.own_files import (
+    FileSamples,
+    LeftOut,
+    OnBadFile,
+    content_hash,
+    equal_notes,
+    read_all,
+    visible_files,
+)
+from modules.datamodules.samples import raw_path
 
 
-class ClassFolderSamples:
-    """Samples read from their files when they are asked for; a sample's key is its path beneath the folder.
+def class_folders(
+    top: Path,
+    label: FieldSettings,
+    field: str,
+    endings: Collection[str],
+    read: Callable[[Path], np.ndarray],
+    on_bad_file: OnBadFile = "error",
+) -> FileSamples:
+    """The samples of all class folders; a sample's key is its path beneath the folder.
+
+    Every file is read once beforehand: equal ones lie in one split, and all damaged ones are named at once.
 
     Args:
         top: the folder of the class folders.
         label: the field of class numbers; its classes are the folders.
-        field: the name of the field that a file makes.
-        kind: what a file is, for messages.
+        field: the name of the field that a file makes, and what a file is, for messages.
         endings: of the files that are taken, in lower case.
         read: from a file to the field's values.
+        on_bad_file: what becomes of a file that cannot be read.
 
     Raises:
-        UserError: a class has no folder, or its folder no such file.
+        UserError: a class has no folder, or its folder no such file; or files cannot be read.
     """
-
-    def __init__(
-        self,
-        top: Path,
-        label: FieldSettings,
-        field: str,
-        kind: str,
-        endings: Collection[str],
-        read: Callable[[Path], np.ndarray],
-    ) -> None:
-        self._files: list[Path] = []
-        labels: list[int] = []
-        for number, name in enumerate(label.classes or []):
-            found = sorted(path for path in raw_path(top, name).rglob("*") if path.suffix.lower() in endings)
-            if not found:
-                raise UserError(f"{top / name} holds no {kind}", "Put some there, or leave the class out")
-            self._files += found
-            labels += [number] * len(found)
-        self.keys = [file.relative_to(top).as_posix() for file in self._files]
-        self._labels = np.array(labels, label.dtype)
-        self._field = field
-        self._read = read
-
-    def read(self, numbers: np.ndarray) -> Mapping[str, Column]:
-        """The field, and the label."""
-        values = [self._read(self._files[number]) for number in numbers]
-        same = len({one.shape for one in values}) == 1
-        return {self._field: np.stack(values) if same else values, "label": self._labels[numbers]}
+    classes = label.classes or []
+    left_out = LeftOut(top)
+    by_class: dict[str, list[Path]] = {name: [] for name in classes}
+    for name in classes:
+        raw_path(top, name)
+    for path in visible_files(top, left_out):
+        folder, *inner = path.relative_to(top).parts
+        if not inner:
+            left_out.add("in no class folder", path)
+        elif folder not in by_class:
+            left_out.add("in a folder that fields.label.classes does not name", path)
+        elif path.suffix.lower() not in endings:
+            left_out.add(f"not of an ending that is read ({' '.join(sorted(endings))})", path)
+        else:
+            by_class[folder].append(path)
+    for name, files in by_class.items():
+        if not files:
+            raise UserError(f"{top / name} holds no {field}", "Put some there, or leave the class out")
+    files = [path for name in classes for path in by_class[name]]
+    hashes = read_all(files, lambda path: content_hash(read(path)), on_bad_file, left_out)
+    numbers = {name: number for number, name in enumerate(classes)}
+    labels = np.array([numbers[path.relative_to(top).parts[0]] for path in hashes], label.dtype)
+    keys = [path.relative_to(top).as_posix() for path in hashes]
+    places = list(hashes.values())
+    notes = [*left_out.notes, *equal_notes(keys, places)]
+    return FileSamples(keys, list(hashes), places, read, field, {"label": labels}, notes)

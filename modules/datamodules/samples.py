@@ -18,7 +18,17 @@ class Samples(Protocol):
 
     @property
     def keys(self) -> Sequence[str]:
-        """A name for each that stays the same for ever: its split is chosen by this name's hash."""
+        """A name for each that stays the same for ever."""
+        ...
+
+    @property
+    def places(self) -> Sequence[str]:
+        """What chooses the split of each, by its hash: the same for samples that must not be parted."""
+        ...
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What is to be said to who packs them: files that were left out, samples that are equal."""
         ...
 
     def read(self, numbers: np.ndarray) -> "Mapping[str, Column]":
@@ -45,11 +55,21 @@ class ArraySamples:
         keys: a name for each.
         arrays: the fields, by name: an array whose leading axis counts the samples, or a list of arrays or
             texts.
+        places: what chooses the split of each; by default its name.
+        notes: what is to be said about them.
     """
 
-    def __init__(self, keys: Sequence[str], arrays: Mapping[str, Column]) -> None:
+    def __init__(
+        self,
+        keys: Sequence[str],
+        arrays: Mapping[str, Column],
+        places: Sequence[str] | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
         self.keys = keys
         self.arrays = arrays
+        self.places = keys if places is None else places
+        self.notes = notes
 
     def read(self, numbers: np.ndarray) -> dict[str, Column]:
         """The fields of the samples with these numbers."""

@@ -13,6 +13,7 @@ from typing import NoReturn
 import numpy as np
 
 from modules.configuration.errors import UserError
+from modules.configuration.plans.made_of import how_to_shard_again
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.encodings import decode_image, npy_header, read_npy_header
 from modules.datamodules.ragged import SIZES, FileValues, full_shape, num_values
@@ -227,7 +228,7 @@ class Shard:
         return start + header
 
     def _refuse(self, problem: str) -> NoReturn:
-        raise UserError(f"{self.path} {problem}", f"Run `dvc repro -f shard@{self.path.parent.name}`")
+        raise UserError(f"{self.path} {problem}", how_to_shard_again(self.path.parent.name))
 
     def __getstate__(self) -> dict[str, object]:
         return without_opened(self)

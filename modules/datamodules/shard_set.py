@@ -14,6 +14,7 @@ from typing import Any
 
 from modules.configuration.errors import UserError
 from modules.configuration.names import check_name
+from modules.configuration.plans.made_of import difference, how_to_shard, how_to_shard_again, made_otherwise
 from modules.configuration.schema.data_settings import DataSettings, FieldSettings, VocabularySettings
 from modules.configuration.schema.settings import read
 from modules.datamodules.encodings import check_encoding
@@ -59,7 +60,7 @@ class ShardSet:
         Raises:
             UserError: if they are missing, damaged, or of another schema than the plan's.
         """
-        again = f"Run `dvc repro shard@{folder.name}`"
+        again = how_to_shard(folder.name)
         path = folder / "shards.json"
         try:
             found = json.loads(path.read_text())
@@ -71,7 +72,9 @@ class ShardSet:
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{path} is damaged ({type(error).__name__}: {error})", again) from error
         if data is not None and (other := opened._unlike(data)):
-            raise UserError(f"{path} has {other} other than the plan's", again)
+            raise UserError(f"{path} has {other} other than the plan's", how_to_shard_again(folder.name))
+        if data is not None and (other := difference(found.get("made_of"), data)):
+            raise made_otherwise(path, other)
         return opened
 
     def _unlike(self, data: DataSettings) -> str:

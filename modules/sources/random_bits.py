@@ -1,6 +1,7 @@
 """Random bits: a generated source, the same on every machine, for problems that need no data of the world."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -24,6 +25,8 @@ class RandomBits:
     Raises:
         ValueError: a size is not possible.
     """
+
+    changes: ClassVar[bool] = False
 
     def __init__(
         self, name: str, num_samples: int, num_bits: int, seed: int, sha256: str, licence: str

@@ -39,23 +39,30 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     """Give an empty folder to fill; when the block ends well, it takes the place of `folder` in one step.
 
     A block that fails, or is killed, leaves `folder` as it was. Two processes that replace the same folder
-    take turns.
+    take turns. Where `folder` is a link, the folder that it leads to is replaced, and the link stays.
 
     Raises:
         UserError: if the disk is full or may not be written.
     """
+    folder = folder.resolve() if folder.is_symlink() else folder
     filling = folder.parent / f".{folder.name}.partial"
     with writing_errors(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with (folder.parent / f".{folder.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            shutil.rmtree(filling, ignore_errors=True)
+            _remove(filling)
             filling.mkdir()
             try:
                 yield filling
                 _take_place(filling, folder)
             finally:
-                shutil.rmtree(filling, ignore_errors=True)
+                _remove(filling)
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _take_place(new: Path, old: Path) -> None:
@@ -66,7 +73,7 @@ def _take_place(new: Path, old: Path) -> None:
         # A file system that can't exchange two names: between these two lines there is no folder at all,
         # which every reader reports as missing.
         retired = old.parent / f".{old.name}.retired"
-        shutil.rmtree(retired, ignore_errors=True)
+        _remove(retired)
         old.rename(retired)
         new.rename(old)
         shutil.rmtree(retired, ignore_errors=True)

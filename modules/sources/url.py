@@ -24,6 +24,8 @@ class Url:
         licence: licence of the data.
     """
 
+    changes: ClassVar[bool] = False
+
     def __init__(self, name: str, url: str, sha256: str, licence: str) -> None:
         self.name = checked_name("name", name)
         address = urllib.parse.urlsplit(url)

@@ -9,10 +9,12 @@ import soundfile
 from PIL import Image
 
 from modules.configuration.errors import UserError
-from modules.configuration.schema.data_settings import FieldSettings
+from modules.configuration.schema.data_settings import FieldSettings, SplitSettings, VocabularySettings
 from modules.datamodules.formats.clip_folder import ClipFolderReader
 from modules.datamodules.formats.image_folder import ImageFolderReader
 from modules.datamodules.formats.sound_folder import SoundFolderReader
+from modules.datamodules.formats.text_files import TextFilesReader
+from modules.datamodules.shard_writer import split_samples
 from tests.datamodules.ragged_data import FIELDS
 
 LABEL = FieldSettings("int64", [], [], "class", classes=["one", "two"])
@@ -59,9 +61,8 @@ def test_a_sound_that_is_not_wanted_is_named(
 ) -> None:
     write_sound(tmp_path / "one" / "a.wav", samples, rate)
     write_sound(tmp_path / "two" / "b.wav", np.ones(50) / 2)
-    read = SoundFolderReader().samples(tmp_path, sound())["train"]
     with pytest.raises(UserError, match=rf"one/a\.wav {message}"):
-        read.read(np.array([0]))
+        SoundFolderReader().samples(tmp_path, sound())
 
 
 def test_clips_have_as_many_frames_as_their_files(tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def test_clips_have_as_many_frames_as_their_files(tmp_path: Path) -> None:
     assert [int(frame[0, 2, 3]) for frame in clips[1]] == pytest.approx([0, 60, 120], abs=8)
     (tmp_path / "one" / "clip.gif").write_bytes(b"GIF89a no clip")
     with pytest.raises(UserError, match=r"one/clip\.gif is no clip that can be read"):
-        samples.read(np.array([0]))
+        ClipFolderReader().samples(tmp_path, fields)
 
 
 def test_images_keep_their_size_where_it_has_a_name(tmp_path: Path) -> None:
@@ -95,3 +96,79 @@ def test_images_keep_their_size_where_it_has_a_name(tmp_path: Path) -> None:
 def test_a_field_that_holds_no_sound_is_refused(tmp_path: Path, changes: dict) -> None:
     with pytest.raises(UserError, match=r"fields\.sound is"):
         SoundFolderReader().samples(tmp_path, sound(**changes))
+
+
+def levels(path: Path, level: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (4, 4), (level, 0, 0)).save(path)
+
+
+IMAGES = {"image": FieldSettings(**FIELDS["image"] | {"shape": [3, 4, 4]}), "label": LABEL}
+
+
+def test_what_is_left_out_is_said_with_the_reason(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    levels(elsewhere / "b.png", 2)
+    raw = tmp_path / "raw"
+    for number, name in enumerate(["one/a.png", "two/c.png", "one/.ipynb_checkpoints/a.png", "three/d.png"]):
+        levels(raw / name, number)
+    (raw / "one" / "linked").symlink_to(elsewhere)
+    (raw / "two" / "again").symlink_to(raw)
+    for name in ("one/a.heic", "source.json", "LICENSE"):
+        (raw / name).write_text("{}")
+    samples = ImageFolderReader().samples(raw, IMAGES)["train"]
+    assert list(samples.keys) == ["one/a.png", "one/linked/b.png", "two/c.png"]
+    endings = ".bmp .gif .jpeg .jpg .pgm .png .ppm .tif .tiff .webp"
+    assert samples.notes == [
+        "1 file (one/.ipynb_checkpoints/a.png) left out, hidden",
+        "1 file (LICENSE) left out, in no class folder",
+        f"1 file (one/a.heic) left out, not of an ending that is read ({endings})",
+        "1 file (three/d.png) left out, in a folder that fields.label.classes does not name",
+    ]
+
+
+def test_equal_images_lie_in_one_split_whatever_their_format(tmp_path: Path) -> None:
+    for number in range(60):
+        levels(tmp_path / ("one", "two")[number % 2] / f"{number}.png", number)
+        levels(tmp_path / ("one", "two")[number % 2] / "copies" / f"{number}.bmp", number)
+    samples = ImageFolderReader().samples(tmp_path, IMAGES)["train"]
+    chosen = split_samples({"train": samples}, {"test": SplitSettings("train", 0.4)})
+    pixels = {
+        name: {bytes(image) for image in samples.read(numbers)["image"]}
+        for name, (_, numbers) in chosen.items()
+    }
+    assert len(pixels["train"]) + len(pixels["test"]) == 60 and not pixels["train"] & pixels["test"]
+    assert samples.notes == [
+        "60 of 120 samples hold the same as another (one/copies/0.bmp as one/0.png):"
+        " equal ones lie in one split"
+    ]
+
+
+def test_all_damaged_files_are_named_at_once_or_left_out(tmp_path: Path) -> None:
+    for number, name in enumerate(["one/a.png", "two/c.png", "two/d.png"]):
+        levels(tmp_path / name, number)
+    for name in ("one/a.jpg", "two/c.png"):
+        (tmp_path / name).write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"2 files cannot be used: .*one/a\.jpg .*two/c\.png .*on_bad_file"):
+        ImageFolderReader().samples(tmp_path, IMAGES)
+    samples = ImageFolderReader(on_bad_file="skip").samples(tmp_path, IMAGES)["train"]
+    assert list(samples.keys) == ["one/a.png", "two/d.png"]
+    assert samples.notes == ["2 files (one/a.jpg, two/c.png) left out, cannot be read"]
+
+
+def test_texts_say_what_they_leave_out(tmp_path: Path) -> None:
+    words = VocabularySettings("words", 20)
+    text = {"text": FieldSettings("int64", ["time"], ["time"], "token", vocabulary=words)}
+    for name, content in (("a.txt", b"one"), ("b.txt", b"one"), ("c.md", b"two"), ("d.txt", b"\n")):
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "e.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match=r"e\.txt is no text in UTF-8"):
+        TextFilesReader().samples(tmp_path, text)
+    samples = TextFilesReader(on_bad_file="skip").samples(tmp_path, text)["train"]
+    assert list(samples.keys) == ["a.txt", "b.txt"] and list(samples.places) == ["one", "one"]
+    assert samples.notes == [
+        "1 file (c.md) left out, not what reader.files takes (**/*.txt)",
+        "1 file (e.txt) left out, cannot be read",
+        "1 file (d.txt) left out, blank",
+        "1 of 2 samples hold the same as another (b.txt as a.txt): equal ones lie in one split",
+    ]

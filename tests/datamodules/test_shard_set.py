@@ -1,5 +1,6 @@
 """Shards that are damaged, or made by someone who means harm, are refused in one line and give nothing."""
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -17,6 +18,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from modules.configuration.errors import UserError
+from modules.configuration.plans.identity import shard_hashes
 from modules.datamodules.encodings import encode
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.shard_writer import write_shards
@@ -95,7 +97,8 @@ def test_a_flipped_bit_is_found(folder: Path, place: int) -> None:
     content[place] ^= 4
     path.write_bytes(content)
     with pytest.raises(
-        UserError, match=r"is damaged: expected sha256 [0-9a-f]{64}, got .* `dvc repro -f shard@numbered`"
+        UserError,
+        match=r"is damaged: expected sha256 [0-9a-f]{64}, got .* Make them again: python",
     ):
         read_all(folder)
 
@@ -305,12 +308,12 @@ def test_any_shards_json_is_read_or_refused(folder: Path, data: st.DataObject, v
 )
 def test_a_file_that_is_no_description_is_refused(folder: Path, text: str) -> None:
     (folder / "shards.json").write_text(text)
-    with pytest.raises(UserError, match=r"shards\.json.*Run `dvc repro shard@numbered`"):
+    with pytest.raises(UserError, match=r"shards\.json.*Make them: .*\.shard dataset=numbered"):
         ShardSet.open(folder)
 
 
 def test_shards_that_are_not_there_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"holds no shards\. Run `dvc repro shard@fashion`"):
+    with pytest.raises(UserError, match=r"holds no shards\. Make them: .*\.shard dataset=fashion"):
         ShardSet.open(tmp_path / "fashion")
 
 
@@ -343,7 +346,7 @@ def test_a_plan_of_another_schema_is_refused(folder: Path) -> None:
         },
     }
     with pytest.raises(
-        UserError, match=r"fields image other than the plan's\. Run `dvc repro shard@numbered`"
+        UserError, match=r"fields image other than the plan's\. Make them again: .*\.shard dataset=numbered;"
     ):
         ShardSet.open(folder, settings(fields=fields))
     with pytest.raises(UserError, match="the dataset 'numbered' other than the plan's"):
@@ -352,3 +355,24 @@ def test_a_plan_of_another_schema_is_refused(folder: Path) -> None:
         ShardSet.open(folder, settings(samples_per_record=2))
     with pytest.raises(UserError, match=r"has no split 'dev'\. There is: train"):
         ShardSet.open(folder).split("dev")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"splits": {"test": {"from": "train", "fraction": 0.5}}},
+            r"splits\.test\.fraction 0\.2 instead of 0\.5",
+        ),
+        ({"splits": {}}, r"splits\.test .* instead of unset"),
+    ],
+)
+def test_shards_of_other_settings_are_refused(tmp_path: Path, changes: dict, message: str) -> None:
+    made = settings(splits={"test": {"from": "train", "fraction": 0.2}})
+    write_raw(tmp_path / "raw", 60)
+    write_shards(made, tmp_path / "raw", tmp_path / "numbered")
+    ShardSet.open(tmp_path / "numbered", made)
+    asked = dataclasses.replace(made, **{key: getattr(settings(**changes), key) for key in changes})
+    for check in (ShardSet.open, shard_hashes):
+        with pytest.raises(UserError, match=rf"{message}.* Make them again: .* dataset=numbered"):
+            check(tmp_path / "numbered", asked)

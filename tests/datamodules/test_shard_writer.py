@@ -239,3 +239,26 @@ def test_shards_json_is_plain(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "shards.json").read_text()) == written
     assert written["fields"]["image"]["axes"] == ["channel", "height", "width"]
     assert written["splits"]["train"]["samples_per_record"] == 4
+
+
+def test_a_copied_file_is_named_as_the_user_knows_it(tmp_path: Path) -> None:
+    write_raw(tmp_path / "raw", 9)
+    (tmp_path / "raw" / "labels.idx").write_bytes(b"no idx")
+    described = {"name": "pets", "sha256": "0" * 64, "licence": "CC0", "path": "~/mine"}
+    (tmp_path / "raw" / "source.json").write_text(json.dumps(described))
+    with pytest.raises(UserError, match=r"^~/mine/labels\.idx is no idx file.*fetch source=pets$"):
+        write_shards(settings(), tmp_path / "raw", tmp_path / "out")
+
+
+def test_a_linked_folder_stays_a_link(tmp_path: Path) -> None:
+    write_raw(tmp_path / "raw", 20)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "elsewhere" / "out")
+    # What a link in this place left of an earlier try.
+    (tmp_path / "elsewhere" / ".out.partial").symlink_to(tmp_path / "nowhere")
+    for num_samples in (20, 30):
+        write_raw(tmp_path / "raw", num_samples)
+        write_shards(settings(), tmp_path / "raw", tmp_path / "out")
+        assert ShardSet.open(tmp_path / "elsewhere" / "out").split("train").num_samples == num_samples
+    assert (tmp_path / "out").is_symlink()
+    assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == [".out.lock", "out"]

@@ -149,3 +149,19 @@ def test_a_local_folder_has_the_hash_of_its_files(conf: Path) -> None:
     assert fetch(node, conf.parent / "other", conf.parent / "cache")["sha256"] == first
     (conf.parent / "mine/1.txt").write_text("two")
     assert fetch(node, conf.parent / "data", conf.parent / "cache")["sha256"] != first
+
+
+def test_a_folder_is_looked_at_and_the_look_fetches(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.txt").write_text("a")
+    node = {"_target_": "modules.sources.local_folder.LocalFolder", "name": "mine", "licence": "CC0-1.0"}
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(node | {"path": str(tmp_path / "mine"), "code": {}}))
+    plan, look = tmp_path / "plan.yaml", tmp_path / "look.yaml"
+    main([f"plan={plan}", f"look={look}"])
+    first = look.read_text()
+    main([f"plan={look}", f"data={tmp_path / 'raw'}"])
+    assert (tmp_path / "raw/mine/a.txt").read_text() == "a"
+    (tmp_path / "mine" / "b.txt").write_text("b")
+    main([f"plan={plan}", f"look={look}"])
+    assert yaml.safe_load(first)["listing"].keys() == {"a.txt"}
+    assert yaml.safe_load(look.read_text())["listing"].keys() == {"a.txt", "b.txt"}

@@ -14,6 +14,7 @@ import yaml
 from PIL import Image
 
 from modules.datamodules.shard_set import ShardSet
+from pipelines.shard import _fetch_what_is_new
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,7 +113,6 @@ def test_mistakes_on_the_command_line_are_one_line(tmp_path: Path) -> None:
         (["dataset=fashion_mnst"], "fashion_mnist"),
         (["dataset=a/b"], "'a/b' is no name for a dataset"),
         ([], "say what to shard"),
-        (["dataset=fashion_mnist", f"raw={tmp_path}"], "holds no fetched source"),
     ):
         done = run(*given)
         assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1, done.stderr
@@ -140,3 +140,17 @@ def test_the_yards_own_datasets_are_what_they_were(name: str) -> None:
         seen |= {(origin, index) for index in samples["index"].tolist()}
         assert samples["image"].max() == 255 and samples["image"].min() == 0
     assert len(seen) == sum(KNOWN[name].values()), "a sample lies in two splits"
+
+
+def test_a_source_that_is_not_there_is_fetched_first(
+    tmp_path: Path, dataset: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = dataset["source"] | {"path": str(tmp_path / "raw/pets")}
+    _fetch_what_is_new(source, tmp_path / "new", tmp_path / "cache")
+    _fetch_what_is_new(source, tmp_path / "new", tmp_path / "cache")
+    assert capsys.readouterr().err == "fetching pets first\n"
+    assert len(list((tmp_path / "new/pets").rglob("*.png"))) == 40
+    (tmp_path / "raw/pets/cat/0.png").write_bytes((tmp_path / "raw/pets/dog/1.png").read_bytes())
+    _fetch_what_is_new(source, tmp_path / "new", tmp_path / "cache")
+    assert capsys.readouterr().err == "fetching pets first\n"
+    assert (tmp_path / "new/pets/cat/0.png").read_bytes() == (tmp_path / "raw/pets/dog/1.png").read_bytes()

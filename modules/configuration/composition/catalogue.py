@@ -136,7 +136,7 @@ def space_chart(name: str, measured: Collection[str], conf: Path = CONF) -> dict
 
 
 def catalogue_text(
-    sources: list[str],
+    sources: dict[str, dict[str, Any]],
     datasets: dict[str, dict[str, Any]],
     recipes: dict[str, dict[str, Any]],
     spaces: dict[str, dict[str, Any]],
@@ -144,17 +144,28 @@ def catalogue_text(
     """The text of conf/catalogue.yaml.
 
     Args:
-        sources: names.
+        sources: by name, whether what it gives `changes`: then its files are looked at each time.
         datasets: {"source"} by name.
         recipes: what `inputs_of` says of each, by name, and whether it `serves`.
         spaces: likewise of one point of each.
     """
-    lines = [f"sources: [{', '.join(sources)}]"]
+    looked_at = [name for name, entry in sources.items() if entry["changes"]]
+    lines = [f"looked_at: [{', '.join(looked_at)}]"]
+    plans = {
+        name: {"plan": f"build/{'look' if name in looked_at else 'plan/sources'}/{name}.yaml"}
+        for name in sources
+    }
     of_recipes = {
         name: {key: entry[key] for key in ("dataset", "upstream")} for name, entry in recipes.items()
     }
     served = {name: {"dataset": entry["dataset"]} for name, entry in recipes.items() if entry["serves"]}
-    groups = {"datasets": datasets, "recipes": of_recipes, "served": served, "spaces": spaces}
+    groups = {
+        "sources": plans,
+        "datasets": datasets,
+        "recipes": of_recipes,
+        "served": served,
+        "spaces": spaces,
+    }
     for group, entries in groups.items():
         lines.append(f"{group}:" if entries else f"{group}: {{}}")
         lines += [f"  {name}: {_flow(entry)}" for name, entry in entries.items()]

@@ -12,7 +12,9 @@ import json
 from pathlib import Path
 
 from modules.configuration.errors import UserError
+from modules.configuration.plans.made_of import difference, how_to_shard, made_otherwise
 from modules.configuration.plans.run_plan import Plan
+from modules.configuration.schema.data_settings import DataSettings
 from modules.configuration.static_analysis.definitions import ROOT
 
 WITHOUT_EFFECT = (
@@ -50,7 +52,7 @@ def identities(
     plan: Plan, shards: Path | None = None, constraints: Path = ROOT / "constraints.txt"
 ) -> list[str]:
     """The identities of the runs of a plan: of its phases in their order, then its own; see `identity`."""
-    hashes = shard_hashes(shards or Path("data/shards") / plan.dataset)
+    hashes = shard_hashes(shards or Path("data/shards") / plan.dataset, plan.data)
     pins = pinned_environment(constraints)
     found: list[str] = []
     for one in plan.all_runs:
@@ -79,16 +81,22 @@ def _beginning(plan: Plan, phase: str | None) -> dict[str, str]:
     return begins
 
 
-def shard_hashes(folder: Path) -> dict[str, list[str]]:
+def shard_hashes(folder: Path, data: DataSettings | None = None) -> dict[str, list[str]]:
     """The sha256 of every shard of a dataset, by split, in order, and of each vocabulary, by
     `vocabulary.<field>`.
 
+    Args:
+        folder: of the dataset.
+        data: its settings, with which the shards must have been made.
+
     Raises:
-        UserError: there is no readable shards.json.
+        UserError: there is no readable shards.json, or it is of other settings.
     """
     path = folder / "shards.json"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+        if data is not None and (other := difference(found.get("made_of"), data)):
+            raise made_otherwise(path, other)
         hashes = {
             split: [str(shard["sha256"]) for shard in entry["shards"]]
             for split, entry in found["splits"].items()
@@ -96,8 +104,7 @@ def shard_hashes(folder: Path) -> dict[str, list[str]]:
         words = found.get("vocabularies", {}).items()
         return hashes | {f"{VOCABULARY}{field}": [str(entry["sha256"])] for field, entry in words}
     except FileNotFoundError:
-        hint = f"Make them: python -m pipelines.shard plan=build/plan/datasets/{folder.name}.yaml"
-        raise UserError(f"{path} is not there", hint) from None
+        raise UserError(f"{path} is not there", how_to_shard(folder.name)) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} cannot be read: {error!r}", "Write the shards again") from error
 

@@ -35,6 +35,11 @@ def serves(target: str) -> bool:
     return bool(_attribute(target, "serves"))
 
 
+def changes(target: str) -> bool:
+    """Whether what a source gives can change under its name, given its class."""
+    return bool(_attribute(target, "changes"))
+
+
 def _attribute(target: str, name: str) -> Any:
     """The literal that a class or its nearest base gives an attribute, or None."""
     definition = define(target)

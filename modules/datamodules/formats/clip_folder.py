@@ -7,9 +7,10 @@ from PIL import Image, ImageOps, ImageSequence
 
 from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
-from modules.datamodules.class_folders import ClassFolderSamples
+from modules.datamodules.class_folders import class_folders
 from modules.datamodules.encodings import MODES
-from modules.datamodules.image_file import eight_bits
+from modules.datamodules.image_file import UNREADABLE, eight_bits
+from modules.datamodules.own_files import OnBadFile
 from modules.datamodules.samples import Samples, raw_path
 
 ENDINGS = {".gif", ".webp", ".png", ".apng"}
@@ -23,11 +24,13 @@ class ClipFolderReader:
     Args:
         folder: where the class folders lie beneath the source; empty for its top.
         split: the name of the one split that they make.
+        on_bad_file: whether a file that cannot be read is an error, or left out and told.
     """
 
-    def __init__(self, folder: str = "", split: str = "train") -> None:
+    def __init__(self, folder: str = "", split: str = "train", on_bad_file: OnBadFile = "error") -> None:
         self.folder = folder
         self.split = split
+        self.on_bad_file: OnBadFile = on_bad_file
 
     def samples(self, raw: Path, fields: dict[str, FieldSettings]) -> dict[str, Samples]:
         """The one split; a sample's key is its path beneath the folder."""
@@ -42,15 +45,15 @@ class ClipFolderReader:
                     "Clips are uint8 [frames, 1, 3 or 4, height, width]",
                 )
         top = raw_path(raw, self.folder)
-        read = ClassFolderSamples(
+        samples = class_folders(
             top,
             fields["label"],
             "clip",
-            "clip",
             ENDINGS,
             lambda path: read_clip(path, channels, height, width),
+            self.on_bad_file,
         )
-        return {self.split: read}
+        return {self.split: samples}
 
 
 def read_clip(path: Path, channels: int, height: int, width: int) -> np.ndarray:
@@ -62,7 +65,7 @@ def read_clip(path: Path, channels: int, height: int, width: int) -> np.ndarray:
     try:
         with Image.open(path) as opened:
             frames = [eight_bits(frame, channels) for frame in ImageSequence.Iterator(opened)]
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise UserError(f"{path} is no clip that can be read ({error})", "Repair or remove it") from error
     fitted = [ImageOps.fit(frame, (width, height), Image.Resampling.BILINEAR) for frame in frames]
     pixels = np.stack([np.asarray(frame) for frame in fitted])

@@ -6,9 +6,10 @@ import numpy as np
 
 from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
-from modules.datamodules.class_folders import ClassFolderSamples
+from modules.datamodules.class_folders import class_folders
 from modules.datamodules.encodings import MODES
 from modules.datamodules.image_file import read_image, read_whole_image
+from modules.datamodules.own_files import OnBadFile
 from modules.datamodules.samples import Samples, raw_path
 
 _ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
@@ -21,11 +22,13 @@ class ImageFolderReader:
     Args:
         folder: where the class folders lie beneath the source; empty for its top.
         split: the name of the one split that they make.
+        on_bad_file: whether a file that cannot be read is an error, or left out and told.
     """
 
-    def __init__(self, folder: str = "", split: str = "train") -> None:
+    def __init__(self, folder: str = "", split: str = "train", on_bad_file: OnBadFile = "error") -> None:
         self.folder = folder
         self.split = split
+        self.on_bad_file: OnBadFile = on_bad_file
 
     def samples(self, raw: Path, fields: dict[str, FieldSettings]) -> dict[str, Samples]:
         """The one split; a sample's key is its path beneath the folder."""
@@ -47,4 +50,4 @@ class ImageFolderReader:
         if len(image.symbols) == 1:
             hint = "Name both, to keep each image as it is, or neither, to fit it"
             raise UserError(f"fields.image.shape {image.shape} names one size", hint)
-        return {self.split: ClassFolderSamples(top, label, "image", "image", _ENDINGS, read)}
+        return {self.split: class_folders(top, label, "image", _ENDINGS, read, self.on_bad_file)}

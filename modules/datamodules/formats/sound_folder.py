@@ -6,7 +6,8 @@ import numpy as np
 
 from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
-from modules.datamodules.class_folders import ClassFolderSamples
+from modules.datamodules.class_folders import class_folders
+from modules.datamodules.own_files import OnBadFile
 from modules.datamodules.samples import Samples, raw_path
 
 ENDINGS = {".wav", ".flac", ".ogg"}
@@ -18,11 +19,13 @@ class SoundFolderReader:
     Args:
         folder: where the class folders lie beneath the source; empty for its top.
         split: the name of the one split that they make.
+        on_bad_file: whether a file that cannot be read is an error, or left out and told.
     """
 
-    def __init__(self, folder: str = "", split: str = "train") -> None:
+    def __init__(self, folder: str = "", split: str = "train", on_bad_file: OnBadFile = "error") -> None:
         self.folder = folder
         self.split = split
+        self.on_bad_file: OnBadFile = on_bad_file
 
     def samples(self, raw: Path, fields: dict[str, FieldSettings]) -> dict[str, Samples]:
         """The one split; a sample's key is its path beneath the folder."""
@@ -34,10 +37,10 @@ class SoundFolderReader:
                 "Sounds are float32 [time] with sample_rate_hz",
             )
         top = raw_path(raw, self.folder)
-        read = ClassFolderSamples(
-            top, fields["label"], "sound", "sound", ENDINGS, lambda path: read_sound(path, rate)
+        samples = class_folders(
+            top, fields["label"], "sound", ENDINGS, lambda path: read_sound(path, rate), self.on_bad_file
         )
-        return {self.split: read}
+        return {self.split: samples}
 
 
 def read_sound(path: Path, sample_rate_hz: int) -> np.ndarray:

@@ -105,7 +105,8 @@ class _SignSamples:
     def __init__(
         self, designs: dict[str, Image.Image], images: list[tuple[str, int]], size_px: int, stream: str
     ) -> None:
-        self.keys = [key for key, _ in images]
+        self.keys = self.places = [key for key, _ in images]
+        self.notes: list[str] = []
         self._designs = designs
         self._labels = np.array([label for _, label in images], np.int64)
         self._size_px = size_px

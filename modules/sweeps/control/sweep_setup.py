@@ -13,6 +13,7 @@ from typing import Any
 from modules.configuration.errors import UserError
 from modules.configuration.plans.identity import WITHOUT_EFFECT, pinned_environment, shard_hashes
 from modules.configuration.plans.run_plan import Plan, Pretrained
+from modules.configuration.schema.data_settings import DataSettings
 from modules.configuration.schema.execution_settings import RuntimeSettings, SweepSettings
 from modules.configuration.schema.phases import trainings
 from modules.configuration.schema.settings import read
@@ -246,8 +247,14 @@ def _check_shards(
     storage: Path, configs: list[dict[str, Any]], metric: str
 ) -> dict[str, dict[str, list[str]]]:
     """The hashes of the shards of every dataset in the space."""
-    names = dict.fromkeys(config["data"]["name"] for config in configs)
-    found = {name: shard_hashes(storage / "data" / "shards" / name) for name in names}
+    # One folder holds one making of a dataset: points that ask for several cannot be compared.
+    datas = {json.dumps(config["data"], sort_keys=True): config["data"] for config in configs}
+    found = {
+        data["name"]: shard_hashes(
+            storage / "data" / "shards" / data["name"], read(DataSettings, data, "data")
+        )
+        for data in datas.values()
+    }
     for name, splits in found.items():
         if metric.startswith("validation/") and not splits.get("validation"):
             raise UserError(
