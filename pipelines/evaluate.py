@@ -1,9 +1,11 @@
 """Measures trained weights on the test split: by the evaluators that the recipe lists.
 
 python -m pipelines.evaluate plan=build/plan/lenet.yaml
+python -m pipelines.evaluate run=runs/0123456789abcdef
 
 Needs the plan, build/train/<recipe>/ and the test split, for what learns without labels the train split too;
-writes build/evaluate/<recipe>/ in one step and adds the figures and images to the run in MLflow.
+writes build/evaluate/<recipe>/ in one step and adds the figures and images to the run in MLflow. Any other
+run is evaluated where it lies, in runs/<identity>/evaluate/.
 """
 
 import json
@@ -22,11 +24,13 @@ class Arguments:
     """
     Args:
         plan: the recipe's plan, build/plan/<recipe>.yaml.
+        run: instead of it, the folder of a finished run.
         build: folder of what the verbs write.
         data: folder of the datasets' shards; by default data/shards in the plan's runtime.storage.
     """
 
-    plan: str
+    plan: Path | None = None
+    run: Path | None = None
     build: str = "build"
     data: str | None = None
 
@@ -38,19 +42,22 @@ def main(argv: list[str]) -> None:
     from modules.configuration.plans.plan_files import read_plan
     from modules.tracking.tracker import Tracker
 
-    plan = read_plan(Path(chosen.plan))
-    trained = Path(chosen.build) / "train" / plan.name
+    if (chosen.plan is None) == (chosen.run is None):
+        raise UserError("one of plan=... and run=... is needed, and not both", "See --help")
+    plan = read_plan(chosen.plan or Path(f"{chosen.run}/plan.yaml"))
+    trained = chosen.run or Path(chosen.build) / "train" / plan.name
+    out = Path(chosen.build) / "evaluate" / plan.name if chosen.run is None else chosen.run / "evaluate"
     try:
         summary = json.loads((trained / "summary.json").read_text())
         tracking = Path(summary["run_folder"]) / "tracking"
     except (OSError, ValueError, KeyError, TypeError) as error:
-        hint = f"Train it first: python -m pipelines.train plan={chosen.plan}"
+        hint = f"Train it first: python -m pipelines.train plan={chosen.plan or trained / 'plan.yaml'}"
         raise UserError(f"{trained} holds no finished training", hint) from error
     # Opened before torch is imported: the process that talks to MLflow starts up meanwhile.
     tracker = Tracker.reopen(tracking) if (tracking / "run.json").is_file() else None
     try:
         data = Path(chosen.data or plan.storage / "data" / "shards")
-        metrics = _evaluate(plan, summary, trained, data, Path(chosen.build) / "evaluate", tracker)
+        metrics = _evaluate(plan, summary, trained, data, out, tracker)
     finally:
         if tracker is not None:
             tracker.finish()
@@ -97,7 +104,7 @@ def _evaluate(
         inputs=[asdict(one) for one in served.inputs] if served else [],
         outputs=[asdict(one) for one in served.outputs] if served else [],
     )
-    with replaced_folder(out / plan.name) as folder:
+    with replaced_folder(out) as folder:
         kept = write_outcome(folder, findings, provenance, examples)
         if tracker is not None:
             tracker.metrics(

@@ -103,6 +103,8 @@ def _train(plan: "Plan", publish: Path | None = None, shapes_checked: bool = Tru
     summary = last.read("summary.json") or {}
     where = last.path if publish is None else publish
     print(f"{plan.name}: {summary['steps']} steps in {summary['seconds_total']:.1f} s, weights in {where}")
+    if publish is None:
+        print(f"test score: python -m pipelines.evaluate run={where}")
 
 
 def _checked(whole: "Plan", shapes_checked: bool) -> "TrainOne":

@@ -133,3 +133,20 @@ def test_what_is_broken_is_one_line_and_the_old_evaluation_stays(yard: Yard, wha
 def test_a_plan_that_is_not_there_says_how_to_write_it(yard: Yard) -> None:
     with pytest.raises(UserError, match=r"pipelines\.plan --all"):
         evaluate.main(["plan=build/plan/nothing.yaml"])
+
+
+def test_a_run_is_evaluated_where_it_lies(yard: Yard) -> None:
+    run = yard.folder / "runs" / "0123"
+    shutil.copytree(yard.weights.parent, run)
+    shutil.copy(yard.plan_file, run / "plan.yaml")
+    before = {file: file.read_bytes() for file in yard.evaluation.rglob("*") if file.is_file()}
+    evaluate.main([f"run={run}"])
+    for file, content in before.items():
+        assert (run / "evaluate" / file.relative_to(yard.evaluation)).read_bytes() == content
+        assert file.read_bytes() == content
+
+
+def test_either_a_plan_or_a_run(yard: Yard) -> None:
+    for arguments in ([], [*COMMAND, "run=runs/0123"]):
+        with pytest.raises(UserError, match=r"one of plan=\.\.\. and run=\.\.\. is needed"):
+            evaluate.main(arguments)
