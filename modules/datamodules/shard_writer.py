@@ -171,7 +171,9 @@ def split_samples(
 
 def _hashed(split: str, keys: Any) -> tuple[np.ndarray, np.ndarray]:
     """For each key a number in 0..1 that can choose its split, and an integer that can choose its order."""
-    digests = b"".join(hashlib.sha256(f"{split}/{key}".encode()).digest()[:16] for key in keys)
+    digests = b"".join(
+        hashlib.sha256(f"{split}/{key}".encode(errors="surrogateescape")).digest()[:16] for key in keys
+    )
     hashed = np.frombuffer(digests, ">u8").reshape(-1, 2)
     return hashed[:, 0] / 2.0**64, hashed[:, 1].astype(np.uint64)
 
