@@ -98,7 +98,9 @@ def fetch(node: dict[str, Any], data: Path, cache: Path) -> dict[str, Any]:
         found = {
             "name": source.name,
             **{key: node[key] for key in _RECORDED if key in node},
-            "sha256": node.get("sha256", hashlib.sha256(listing.encode()).hexdigest()),
+            "sha256": node.get(
+                "sha256", hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest()
+            ),
             "licence": source.licence,
             "files": files,
         }

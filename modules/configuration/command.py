@@ -6,6 +6,7 @@ For a command that takes Hydra's overrides instead (`recipe=lenet model.dropout=
 
 import dataclasses
 import inspect
+import io
 import os
 import re
 import sys
@@ -34,6 +35,10 @@ def run(main: Callable[[list[str]], object]) -> NoReturn:
     # Read when torch is loaded. Threads that wait for each other sleep: beside any other busy process on the
     # same cores, spinning made two threads ten times slower than one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        # A console of ASCII, or a file name that is no UTF-8, must not end a command that did its work.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = main(sys.argv[1:])
         sys.stdout.flush()

@@ -27,6 +27,7 @@ from modules.datamodules.encodings import check_encoding
 from modules.datamodules.records import Sizes, record
 from modules.datamodules.samples import Samples
 from modules.datamodules.shard_file import FORMAT, INDEX
+from modules.datamodules.statistics_of_fields import field_statistics
 from modules.datamodules.vocabulary import Vocabulary, build_vocabulary
 from modules.sources.cache import sha256_of
 from modules.sources.replacement import replaced_folder
@@ -72,6 +73,7 @@ def write_shards(
             say(note)
     chosen = split_samples(samples, data.splits)
     vocabularies = _vocabularies(samples, chosen, data)
+    statistics = field_statistics(samples, chosen, data.fields)
     total = sum(len(numbers) for _, numbers in chosen.values())
     done = 0
     splits: dict[str, Any] = {}
@@ -102,6 +104,7 @@ def write_shards(
             "made_of": made_of(data),
             "fields": {name: dataclasses.asdict(field) for name, field in data.fields.items()},
             **({"vocabularies": _plain(vocabularies)} if vocabularies else {}),
+            **({"statistics": statistics} if statistics else {}),
             "splits": splits,
         }
         (folder / "shards.json").write_text(json.dumps(described, indent=1) + "\n")
@@ -168,7 +171,9 @@ def split_samples(
 
 def _hashed(split: str, keys: Any) -> tuple[np.ndarray, np.ndarray]:
     """For each key a number in 0..1 that can choose its split, and an integer that can choose its order."""
-    digests = b"".join(hashlib.sha256(f"{split}/{key}".encode()).digest()[:16] for key in keys)
+    digests = b"".join(
+        hashlib.sha256(f"{split}/{key}".encode(errors="surrogateescape")).digest()[:16] for key in keys
+    )
     hashed = np.frombuffer(digests, ">u8").reshape(-1, 2)
     return hashed[:, 0] / 2.0**64, hashed[:, 1].astype(np.uint64)
 

@@ -26,11 +26,15 @@ from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.evaluation.classification_plots import plot_confusion, plot_mistakes_and_samples
+from modules.evaluation.exhibits import Exhibit, TextTable
 from modules.evaluation.filter_images import first_layer_filters
 from modules.evaluation.findings import Findings, write_json
 from modules.evaluation.predictions import Predictions, predict
 from modules.tasks.classification import Classification
 from modules.tasks.optional_methods import NamesClasses
+
+_NUM_ROWS, _NUM_NUMBERS = 20, 32
+"""Rows of a table that are shown, and numbers of each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +99,26 @@ class ClassificationEvaluator:
             filters=first_layer_filters(task.model, tuple(task.inputs(first).shape[1:])),
             show=None if shown is None else partial(show, shown),
         )
-        return Findings({"accuracy": found.accuracy, "loss": found.loss}, details=[details])
+        is_row = shown is None and len(fields[task.image].shape) == 1
+        exhibits: list[Exhibit] = [_rows(found, task.image, classes, data)] if is_row else []
+        figures = {"accuracy": found.accuracy, "loss": found.loss}
+        return Findings(figures, details=[details], exhibits=exhibits)
+
+
+def _rows(found: Predictions, field: str, classes: list[str], data: ShardSet) -> TextTable:
+    """Of a table, the rows of the worst mistakes, and rows spread over the split."""
+    half = _NUM_ROWS // 2
+    places = [*found.worst_mistakes(half), *found.spread_samples(half)]
+    values = data.split("test").read(numpy.array(places))[field]
+    rows = []
+    for place, row in zip(places, values.tolist(), strict=True):
+        answer = int(found.prediction[place])
+        said = f"{classes[answer]} ({float(found.probabilities[place, answer]):.0%})"
+        shown = " ".join(f"{number:g}" for number in row[:_NUM_NUMBERS])
+        more = " ..." if len(row) > _NUM_NUMBERS else ""
+        rows.append([shown + more, classes[int(found.truth[place])], said])
+    caption = "First the worst mistakes, made with the greatest confidence, then rows spread over the split."
+    return TextTable("examples", "Rows and answers", caption, [field, "truth", "answer"], rows)
 
 
 def predictions_of_test(task: NamesClasses, data: ShardSet, batch_size: int) -> Predictions:

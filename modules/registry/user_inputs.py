@@ -1,5 +1,6 @@
 """What a user gives `predict` - files, folders, texts, standard input - as samples of a model's inputs."""
 
+import csv
 import json
 import sys
 from collections.abc import Callable
@@ -23,7 +24,7 @@ SUFFIXES: dict[InputKind, tuple[str, ...]] = {
     "sound": SOUNDS,
     "text": (".txt",),
     "clip": CLIPS,
-    "vector": (".json", ".npy"),
+    "vector": (".json", ".npy", ".csv"),
 }
 NAMES: dict[InputKind, str] = {
     "image": "images",
@@ -63,11 +64,20 @@ def samples_of(one: ServedInput, given: str) -> list[Sample]:
     if one.kind == "text" and not _is_file_of_any_kind(path):
         text = sys.stdin.read() if given == "-" else given
         return [_text(one, text, "-" if given == "-" else given)]
-    if one.kind == "vector" and not path.exists() and given.lstrip().startswith("["):
-        return [_vector(one, given, given)]
+    if one.kind == "vector" and not path.exists():
+        if given.lstrip().startswith("["):
+            return [_vector(one, given, given)]
+        if "," in given:
+            return _table_rows(one, given, "")
     if one.kind == "clip" and path.is_dir():
         return [_clip_of_frames(one, path)]
-    return [_READERS[one.kind](one, file) for file in _files(one.kind, path)]
+    found: list[Sample] = []
+    for file in _files(one.kind, path):
+        if one.kind == "vector" and file.suffix.lower() == ".csv":
+            found += _table_rows(one, _bytes(file).decode("utf-8", "replace"), str(file))
+        else:
+            found.append(_READERS[one.kind](one, file))
+    return found
 
 
 def _is_file_of_any_kind(path: Path) -> bool:
@@ -201,6 +211,31 @@ def _vector(one: ServedInput, text: str, label: str) -> Sample:
         return _numbers(one, numpy.array(json.loads(text)), label)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{label[:80]!r} is no list of numbers", "Write [0.1, 0.2]") from error
+
+
+def _table_rows(one: ServedInput, text: str, file: str) -> list[Sample]:
+    """The rows of a CSV file, or one that was typed; a first line without any number is a header."""
+    rows = [(number, row) for number, row in enumerate(csv.reader(text.splitlines()), 1) if row]
+    if rows and not any(_is_number(cell) for cell in rows[0][1]):
+        rows = rows[1:]
+    if not rows:
+        raise UserError(f"{file or text!r} holds no row of numbers", "Give one row a sample: 0.1,0.2")
+    found = []
+    for number, row in rows:
+        label = f"{file}:{number}" if file else text
+        if wrong := [cell for cell in row if not _is_number(cell)]:
+            hint = "Leave out what the model does not take, such as a column of classes"
+            raise UserError(f"{label[:80]}: {wrong[0]!r} is no number", hint)
+        found.append(_numbers(one, numpy.array([float(cell) for cell in row]), label))
+    return found
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _numbers(one: ServedInput, values: numpy.ndarray, label: str) -> Sample:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from modules.configuration.errors import UserError
+from modules.configuration.errors import ConfigError, UserError
 from modules.datamodules.ragged import begins_of, length_of
 from modules.models.parts import parts
 from modules.shapes.shape_failure import FAULTS, Failure, failure_in_constructor
@@ -38,7 +38,11 @@ def run(config: dict[str, Any], sizes: Sizes | None = None) -> Trace:
         task = symbolic_task(config)
         _freeze(task, config)
         check_steps(task.model, task.steps())
-        trace = Trace(task, symbolic_batch(config, sizes), num_classes | num_tokens, sizes).run()
+        batch = symbolic_batch(config, sizes)
+        try:
+            trace = Trace(task, batch, num_classes | num_tokens, sizes).run()
+        except KeyError as error:
+            raise _missing_field(error, config["task"], fields) from error
     # What counts classes beside the loss, such as a metric, must agree with the data too.
     given = config["task"].get("num_classes")
     if given is not None and num_classes and given not in num_classes.values():
@@ -46,6 +50,17 @@ def run(config: dict[str, Any], sizes: Sizes | None = None) -> Trace:
         fault = f"num_classes is {given}, but {name} has {expected} classes"
         raise Failure(type(trace.task).__name__, message=fault, numbers={expected}, progress=trace.progress)
     return trace
+
+
+def _missing_field(error: KeyError, task: dict[str, Any], fields: dict[str, Any]) -> Exception:
+    """A task that reads a field which the data lack; the error itself where it is about something else."""
+    (name,) = error.args
+    key = next((key for key, value in task.items() if value == name), None)
+    if name in fields or key is None:
+        return error
+    return ConfigError(
+        f"task.{key}", f"the data have no field {name!r}", f"Set task.{key} to one of {', '.join(fields)}"
+    )
 
 
 @contextmanager

@@ -21,5 +21,10 @@ def is_hidden(path: Path) -> bool:
     return any(part.startswith(".") or part in _LEFT_BY_PROGRAMS for part in path.parts)
 
 
+def shown(path: Path) -> str:
+    """A path as text that can be printed and written, even where its name is no UTF-8."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
+
+
 def _leads_back(folder: Path, above: set[Path]) -> bool:
     return folder.is_symlink() and folder.resolve() in above

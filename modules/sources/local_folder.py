@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from modules.configuration.errors import UserError
 from modules.sources.cache import checked_name
-from modules.sources.folder_files import files_beneath
+from modules.sources.folder_files import files_beneath, shown
 
 
 class LocalFolder:
@@ -45,14 +45,14 @@ class LocalFolder:
             UserError: as `fetch`.
         """
         origin = self._origin()
-        status = {file.relative_to(origin).as_posix(): file.stat() for file in self._files(origin)}
+        status = {shown(file.relative_to(origin)): file.stat() for file in self._files(origin)}
         return {name: [one.st_size, one.st_mtime_ns] for name, one in status.items()}
 
     def differs_from(self, folder: Path) -> bool:
         """Whether files came, went, grew or were changed since they were copied into `folder`."""
         copied_ns = (folder / "source.json").stat().st_mtime_ns
         sizes = {
-            path.relative_to(folder).as_posix(): path.stat().st_size
+            shown(path.relative_to(folder)): path.stat().st_size
             for path in files_beneath(folder)
             if path != folder / "source.json"
         }

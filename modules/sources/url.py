@@ -5,6 +5,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path, PurePosixPath
+from typing import ClassVar
 
 from modules.configuration.errors import UserError
 from modules.sources.archive import unpack

@@ -20,10 +20,12 @@ from rich.console import Console
 from torch import Tensor
 from torch.optim import Optimizer
 
+from modules.bricks.field_standardisation import FieldStandardisation
 from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.static_analysis.targets import build
 from modules.datamodules.blocks import Block
+from modules.datamodules.statistics_of_fields import read_statistics
 from modules.tasks.build_task import build_task
 from modules.tasks.step import Step, optimizer_nodes
 from modules.tasks.task import Task
@@ -71,9 +73,14 @@ class EpochOrder(Callback):
 
 
 def initial_task(plan: Plan) -> Task:
-    """Builds the plan's model inside its task, with the initial weights that its seed gives."""
+    """Builds the plan's model inside its task, with the initial weights that its seed gives, and what of
+    its data's statistics they hold."""
     seed_all(plan.seed, stream=0)
-    return build_task(plan.model, plan.task)
+    task = build_task(plan.model, plan.task)
+    for module in task.model.modules():
+        if isinstance(module, FieldStandardisation):
+            module.take(read_statistics(plan.shards, module.field))
+    return task
 
 
 def fit(

@@ -1,6 +1,7 @@
 """`python -m pipelines.fetch` as a user meets it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 import yaml
 
 from modules.configuration.errors import UserError
+from modules.datamodules.samples import ArraySamples
+from modules.datamodules.shard_writer import split_samples
 from modules.sources.cache import sha256_of
 from pipelines.fetch import fetch, main
 
@@ -165,3 +168,18 @@ def test_a_folder_is_looked_at_and_the_look_fetches(tmp_path: Path) -> None:
     main([f"plan={plan}", f"look={look}"])
     assert yaml.safe_load(first)["listing"].keys() == {"a.txt"}
     assert yaml.safe_load(look.read_text())["listing"].keys() == {"a.txt", "b.txt"}
+
+
+def test_a_name_that_is_no_utf8_is_fetched_and_sharded(tmp_path: Path) -> None:
+    mine = tmp_path / "mine" / "one"
+    mine.mkdir(parents=True)
+    odd = os.fsencode(mine) + b"/caf\xe9.txt"
+    Path(os.fsdecode(odd)).write_text("a")
+    node = {"_target_": "modules.sources.local_folder.LocalFolder", "name": "mine", "licence": "CC0-1.0"}
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(node | {"path": str(tmp_path / "mine")}))
+    main([f"plan={tmp_path / 'plan.yaml'}", f"look={tmp_path / 'look.yaml'}"])
+    main([f"plan={tmp_path / 'look.yaml'}", f"data={tmp_path / 'raw'}"])
+    (copied,) = (tmp_path / "raw/mine/one").iterdir()
+    assert os.fsencode(copied.name) == b"caf\xe9.txt"
+    found = split_samples({"train": ArraySamples(["one/caf\udce9.txt"], {})}, {})
+    assert found["train"][1].tolist() == [0]

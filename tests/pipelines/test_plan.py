@@ -122,7 +122,10 @@ def test_a_stale_catalogue_is_refused_before_anything_is_written(
 
 def test_the_catalogue_in_the_repository_is_what_conf_holds() -> None:
     shown = yaml.safe_load((CONF / "catalogue.yaml").read_text())
-    assert shown["sources"] == catalogue.names("source")
+    assert list(shown["sources"]) == catalogue.names("source")
+    assert set(shown["looked_at"]) == {
+        name for name, entry in shown["sources"].items() if entry["plan"] == f"build/look/{name}.yaml"
+    }
     assert list(shown["recipes"]) == RECIPES and list(shown["datasets"]) == catalogue.names("data")
     for recipe, entry in shown["recipes"].items():
         config = compose([f"recipe={recipe}"])

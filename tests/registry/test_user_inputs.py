@@ -200,3 +200,21 @@ def test_what_is_no_sample_is_one_line(
     with pytest.raises(UserError) as raised:
         samples_of(taken, name)
     assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_rows_of_a_table_are_answered_each(tmp_path: Path) -> None:
+    row = ServedInput("features", "vector", (3,))
+    (tmp_path / "t.csv").write_text("a,b,c\n1,2,3\n4,5,6.5\n")
+    found = samples_of(row, str(tmp_path / "t.csv"))
+    assert [sample.values.tolist() for sample in found] == [[1, 2, 3], [4, 5, 6.5]]
+    assert [sample.label for sample in found] == [f"{tmp_path / 't.csv'}:{line}" for line in (2, 3)]
+    (typed,) = samples_of(row, "1, 2,3")
+    assert typed.values.tolist() == [1, 2, 3] and typed.values.dtype == numpy.float32
+    for content, message in (
+        ("1,2,3,a\n", "t.csv:1: 'a' is no number. Leave out what the model does not take"),
+        ("1,2\n", r"t.csv:1 is of shape \[2\], and the model takes \[3\]"),
+        ("a,b,c\n", "holds no row of numbers"),
+    ):
+        (tmp_path / "t.csv").write_text(content)
+        with pytest.raises(UserError, match=message):
+            samples_of(row, str(tmp_path / "t.csv"))

@@ -9,6 +9,7 @@ import yaml
 from modules.configuration.composition.compose import compose
 from modules.configuration.composition.hydra_loader import key_locations
 from modules.configuration.composition.key_locations import CONF, KeyLocations, Layer
+from modules.configuration.errors import UserError
 from modules.shapes.mismatch import ShapeError
 from modules.shapes.shape_check import check_phases, check_shapes
 from tests.shapes.own_networks import chain, own
@@ -157,3 +158,10 @@ def test_a_fault_of_a_phase_names_the_key_as_the_command_line_does() -> None:
     assert "phase layer1: " in str(caught.value)
     assert "phases.layer1.task.layer=7 is set on the command line" in str(caught.value)
     assert "With phases.layer1.task.layer=1 the whole network fits" in str(caught.value)
+
+
+def test_a_task_that_reads_a_field_which_the_data_lack() -> None:
+    config = compose(["data=letters", "model=feedforward/perceptron", "model.input_shape=[16]"])
+    message = r"^task\.image: the data have no field 'image'\. Set task\.image to one of features, label$"
+    with pytest.raises(UserError, match=message):
+        check_shapes(config)
