@@ -14,6 +14,7 @@ from typing import Any
 
 from modules.configuration.errors import UserError
 from modules.configuration.names import check_name
+from modules.configuration.regular_file import read_regular_text
 from modules.configuration.schema.data_settings import DataSettings, FieldSettings, VocabularySettings
 from modules.configuration.schema.settings import read
 from modules.datamodules.encodings import check_encoding
@@ -62,7 +63,7 @@ class ShardSet:
         again = f"Run `dvc repro shard@{folder.name}`"
         path = folder / "shards.json"
         try:
-            found = json.loads(path.read_text())
+            found = json.loads(read_regular_text(path, links=True))
             opened = cls._described(folder, found)
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{folder} holds no shards", again) from None
