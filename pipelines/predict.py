@@ -105,7 +105,7 @@ def _samples(description: Any, given: str) -> list[list[Any]]:
 
 def _answers(program: Any, description: Any, rows: list[list[Any]]) -> list[dict[str, Any]]:
     from modules.configuration.errors import UserError
-    from modules.registry.answering import batch, run, say
+    from modules.registry.answering import batch, check_outputs, run, say
 
     plain = description.to_plain()
     try:
@@ -118,9 +118,13 @@ def _answers(program: Any, description: Any, rows: list[list[Any]]) -> list[dict
         raise UserError(str(error), "Give it as the model takes it") from error
     try:
         outputs = run(program, tensors)
-    except (AssertionError, RuntimeError) as error:
+    except (AssertionError, RuntimeError, TypeError, ValueError, IndexError) as error:
         sizes = ", ".join(str(list(tensor.shape)) for tensor in tensors)
         raise UserError(f"the model cannot take inputs of the sizes {sizes}", "Give larger ones") from error
+    try:
+        check_outputs(plain, outputs, len(rows))
+    except ValueError as error:
+        raise UserError(f"the model does not do what it says: {error}", "Promote its recipe again") from error
     said = say(plain, tensors, outputs)
     labels = [", ".join(sample.label for sample in row) for row in rows]
     return [{"input": label} | answer for label, answer in zip(labels, said, strict=True)]

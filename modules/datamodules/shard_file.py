@@ -14,6 +14,7 @@ import numpy as np
 
 from modules.configuration.errors import UserError
 from modules.configuration.plans.made_of import how_to_shard_again
+from modules.configuration.regular_file import open_regular
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.encodings import decode_image, npy_header, read_npy_header
 from modules.datamodules.ragged import SIZES, FileValues, full_shape, num_values
@@ -122,7 +123,7 @@ class Shard:
 
     def _verified(self) -> mmap.mmap:
         try:
-            with self.path.open("rb") as file:
+            with open_regular(self.path, links=True) as file:
                 if (size := file.seek(0, 2)) != self.num_bytes:
                     self._refuse(f"has {size} bytes, not {self.num_bytes}: it is cut or was changed")
                 content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -15,6 +15,7 @@ from typing import Any
 from modules.configuration.errors import UserError
 from modules.configuration.names import check_name
 from modules.configuration.plans.made_of import difference, how_to_shard, how_to_shard_again, made_otherwise
+from modules.configuration.regular_file import read_regular_text
 from modules.configuration.schema.data_settings import DataSettings, FieldSettings, VocabularySettings
 from modules.configuration.schema.settings import read
 from modules.datamodules.encodings import check_encoding
@@ -63,7 +64,7 @@ class ShardSet:
         again = how_to_shard(folder.name)
         path = folder / "shards.json"
         try:
-            found = json.loads(path.read_text())
+            found = json.loads(read_regular_text(path, links=True))
             opened = cls._described(folder, found)
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(f"{folder} holds no shards", again) from None

@@ -141,6 +141,31 @@ def run(program: Any, arguments: Sequence[Tensor]) -> list[Tensor]:
     return [found] if isinstance(found, Tensor) else list(found)
 
 
+def check_outputs(description: Plain, outputs: Sequence[Any], num_samples: int) -> None:
+    """Refuses outputs that are not what the description says.
+
+    Args:
+        description: of the program.
+        outputs: from `run`, [samples, ...] each.
+        num_samples: how many there must be.
+
+    Raises:
+        ValueError: naming the output and what is wrong with it.
+    """
+    if len(outputs) != len(description["outputs"]):
+        raise ValueError(f"it gives {len(outputs)} outputs, and says {len(description['outputs'])}")
+    for one, output in zip(description["outputs"], outputs, strict=True):
+        if not isinstance(output, Tensor) or output.layout is not torch.strided or output.is_complex():
+            raise ValueError(f"its output {one['name']} is no tensor of real numbers")
+        expected, found = [num_samples, *one["shape"]], list(output.shape)
+        if len(expected) != len(found) or any(
+            isinstance(size, int) and size != got for size, got in zip(expected, found, strict=True)
+        ):
+            raise ValueError(f"its output {one['name']} is {found}, and it says {expected}")
+        if not torch.isfinite(output).all():
+            raise ValueError(f"its output {one['name']} holds NaN or infinity")
+
+
 def say(description: Plain, arguments: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[dict[str, Any]]:
     """What the outputs mean, for each sample: of one output its answer, of several each under its name."""
     lengths, place = {}, 0

@@ -9,6 +9,7 @@ identity of the run (`extra/description.json`).
 import io
 import json
 import logging
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +26,8 @@ from modules.registry.recurrent_export import whole_recurrent_kernels
 from modules.tasks.served import Served, ServedInput, ServedOutput
 
 DESCRIPTION = "description.json"
+MAX_NUMBERS = 2**28
+"""Of one sample; as floats a gigabyte."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,9 @@ class Description:
             raise ValueError("a name or an identity is no printable text")
         if not self.inputs or not self.outputs:
             raise ValueError("it takes nothing or gives nothing")
+        for one in (*self.inputs, *self.outputs):
+            if math.prod(size for size in one.shape if isinstance(size, int)) > MAX_NUMBERS:
+                raise ValueError(f"one sample of {one.name} would be more than {MAX_NUMBERS} numbers")
 
     def to_plain(self) -> dict[str, Any]:
         """Plain containers, for JSON."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.configuration.errors import UserError
+from modules.configuration.regular_file import read_regular
 
 _MODEL = "models/model.json"
 _PAYLOADS = {
@@ -112,7 +113,7 @@ def read_vetted(file: Path) -> bytes:
         UserError: if it cannot be read or is not a harmless exported program.
     """
     try:
-        data = file.read_bytes()
+        data = read_regular(file, links=True)
     except OSError as error:
         raise UserError(
             f"{file} cannot be read: {error.strerror}", "Give the path of a .pt2 file."

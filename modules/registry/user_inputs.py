@@ -11,6 +11,7 @@ import numpy
 from PIL import Image, ImageSequence
 
 from modules.configuration.errors import UserError
+from modules.configuration.regular_file import read_regular, read_regular_text
 from modules.datamodules.image_file import UNREADABLE, eight_bits, read_image, read_whole_image
 from modules.registry.answering import sound_sample, text_sample
 from modules.tasks.served import InputKind, ServedInput
@@ -115,7 +116,7 @@ def _files(kind: InputKind, path: Path) -> list[Path]:
 
 def _text_file(one: ServedInput, file: Path) -> Sample:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_regular_text(file, links=True)
     except (OSError, ValueError) as error:
         raise UserError(f"{file} is no text in UTF-8", "Save it as UTF-8") from error
     return _text(one, text, str(file))
@@ -140,7 +141,7 @@ def _sound_file(one: ServedInput, file: Path) -> Sample:
 
 def _bytes(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return read_regular(file, links=True)
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}") from error
 

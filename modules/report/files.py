@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.configuration.errors import UserError
+from modules.configuration.regular_file import read_regular, read_regular_text
 
 
 def read_text(path: Path) -> str:
@@ -15,7 +16,7 @@ def read_text(path: Path) -> str:
         UserError: it is none, or can't be read.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return read_regular_text(path)
     except UnicodeDecodeError as error:
         raise broken(path, "is not text in UTF-8") from error
     except OSError as error:
@@ -61,7 +62,7 @@ def read_beside(path: Path, name: str) -> bytes:
     try:
         if file.resolve().parent != path.parent.resolve():
             raise broken(path, f"names an image outside its folder: {name!r}")
-        return file.read_bytes()
+        return read_regular(file)
     except OSError as error:
         raise broken(file, f"can't be read: {error.strerror}") from error
 

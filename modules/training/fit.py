@@ -38,7 +38,8 @@ from modules.training.monitoring.progress import ProgressDisplay
 from modules.training.overfitting import without_regularisation, without_weight_decay
 from modules.training.random_state import RandomState, seed_all
 from modules.training.ray_workers.communication import Communication
-from modules.training.runs.checkpoint import AtomicCheckpointIO, CheckpointSaver
+from modules.training.runs.checkpoint import AtomicCheckpointIO, CheckpointSaver, go_back
+from modules.training.runs.checkpoint_schema import RESTORING, CheckpointError, does_not_fit
 from modules.training.runs.freed_memory import keep_freed_memory
 from modules.training.runs.interruption import Interruption
 from modules.training.training_step import Optimisation, TrainingModule
@@ -114,6 +115,29 @@ def fit(
         UserError: the training diverged, and the last good checkpoint is kept; or Lightning cannot train so.
         Interrupted: a signal asked to stop; the state is in the checkpoint.
     """
+    console = console or Console(stderr=True)
+    rest = (sink, console, callbacks, interruption)
+    try:
+        return _fit(plan, training, validation, checkpoint, *rest)
+    except CheckpointError as error:
+        if world_size() > 1 or not go_back(checkpoint):
+            raise
+        told = f"{error.problem}: going on from the checkpoint before, and the damaged one is kept beside it"
+        console.print(told, highlight=False, soft_wrap=True, markup=False)
+        training.load_state_dict({"epoch": 0, "step": 0})
+    return _fit(plan, training, validation, checkpoint, *rest)
+
+
+def _fit(
+    plan: Plan,
+    training: BlockLoader,
+    validation: Iterable[dict[str, Tensor]] | None,
+    checkpoint: Path,
+    sink: MetricSink | None,
+    console: Console,
+    callbacks: Sequence[Callback],
+    interruption: Interruption | None,
+) -> tuple[Task, Curves, dict[str, Any]]:
     settings = plan.trainer
     runtime = plan.runtime
     num_epochs = settings.num_epochs(training.steps_per_epoch)
@@ -122,7 +146,6 @@ def fit(
     task = initial_task(plan)
     if settings.overfit_batches is not None:
         without_regularisation(task)
-    console = console or Console(stderr=True)
     begun = _begin(task, plan, console)
     fine_tuning = plan.fine_tuning
     module = TrainingModule(
@@ -194,9 +217,11 @@ def fit(
             curves.flush()
         except MisconfigurationException as error:
             raise UserError(" ".join(str(error).split())) from error
-        except RuntimeError:
+        except RESTORING as error:
             if interruption.repeated:  # torch hides what a signal handler raises while it writes a file
                 interruption.stop()
+            if checkpoint.exists() and not saver.is_training:
+                raise does_not_fit(checkpoint, error) from error
             raise
     figures = {
         "seconds": progress.seconds,

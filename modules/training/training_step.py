@@ -29,6 +29,7 @@ from modules.tasks.optional_methods import OwnParameterGroups, OwnState
 from modules.tasks.step import Step, check_steps, gradients_of, turns
 from modules.tasks.task import Task
 from modules.training.data_parallel import DataParallelStrategy, figures_of_all_workers, with_shared_count
+from modules.training.runs.checkpoint_schema import check_model, check_states, settings_of
 from modules.training.short_way import ShortWay, in_micro_batches, needs_closure, take_step
 
 
@@ -79,12 +80,14 @@ class TrainingModule(LightningModule):
             )
         self._way = ShortWay(self)
         self._means: dict[str, Mean] = {}
+        self.configured: list[list[dict[str, Any]]] = []
 
     def configure_optimizers(self) -> list[Optimizer]:
         optimizers = [self._optimizer(step) for step in self.steps]
         if any(needs_closure(optimizer) for optimizer in optimizers):
             # Lightning's own closure would take a block's learning rate and loss from its last evaluation.
             self.automatic_optimization = False
+        self.configured = settings_of(optimizers)
         return optimizers
 
     def _optimizer(self, step: Step) -> Optimizer:
@@ -184,6 +187,9 @@ class TrainingModule(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if isinstance(self.task, OwnState):
             self.task.take_state(checkpoint["state_dict"])
+        callbacks: Any = self.trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+        check_states(callbacks, len(self.steps), checkpoint)
+        check_model(self.task.state_dict(), checkpoint["state_dict"])
 
     def learning_rate(self, step: int) -> float:
         """The rate of the first parameter group that is stepped at a step, counted from 0."""

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from modules.configuration.errors import UserError
 from modules.weights.fitting import Weights
+from modules.weights.tensor_file import load_tensors, strange_tensor
 
 
 def read_state_dict(file: Path, hint: str) -> Weights:
@@ -22,9 +22,11 @@ def read_state_dict(file: Path, hint: str) -> Weights:
         UserError: it is missing, damaged, or holds more than tensors.
     """
     try:
-        found: Any = torch.load(file, map_location="cpu", weights_only=True)
+        found: Any = load_tensors(file, links=True)
     except FileNotFoundError:
         raise UserError(f"{file} is not there", hint) from None
+    except UserError as error:
+        raise UserError(error.problem, hint) from None
     except Exception as error:
         raise UserError(
             f"{file} is damaged or holds more than weights; nothing of it was run", hint
@@ -33,4 +35,7 @@ def read_state_dict(file: Path, hint: str) -> Weights:
         isinstance(name, str) and isinstance(weight, Tensor) for name, weight in found.items()
     ):
         raise UserError(f"{file} holds no weights by name", hint)
+    for name, weight in found.items():
+        if strange := strange_tensor(weight):
+            raise UserError(f"{file}: {name[:80]} is a {strange}, not an ordinary one", hint)
     return found

@@ -16,7 +16,9 @@ from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import VocabularySettings
 from modules.datamodules.vocabulary import build_vocabulary
 from modules.registry import answering
+from modules.registry.answering import check_outputs
 from modules.registry.export import Description, export_program, load_program, save_program
+from modules.tasks.served import ServedInput, ServedOutput
 from pipelines import predict
 from tests.registry.made_models import BUILT, FEELINGS, IMAGE, SEEN, VOCABULARY, examples, made
 
@@ -205,3 +207,35 @@ def test_a_batch_is_padded_and_a_wrong_shape_is_refused() -> None:
         answering.batch(fixed, [numpy.array([4, 5, 6])])
     with pytest.raises(ValueError, match=r"image is \[6, 8\]"):
         answering.batch(vars(IMAGE), [numpy.zeros((6, 8))])
+
+
+ONE = {"outputs": [{"name": "scores", "kind": "values", "shape": [3]}]}
+
+
+@pytest.mark.parametrize(
+    ("outputs", "problem"),
+    [
+        ([torch.zeros(2, 3), torch.zeros(2, 3)], "it gives 2 outputs, and says 1"),
+        ([torch.zeros(2)], r"its output scores is \[2\], and it says \[2, 3\]"),
+        ([torch.zeros(2, 3, 1)], r"is \[2, 3, 1\]"),
+        ([torch.zeros(1, 3)], r"is \[1, 3\]"),
+        ([torch.full((2, 3), torch.nan)], "holds NaN or infinity"),
+        ([torch.zeros(2, 3, dtype=torch.complex64)], "no tensor of real numbers"),
+        ([torch.zeros(2, 3).to_sparse()], "no tensor of real numbers"),
+        (["x"], "no tensor of real numbers"),
+    ],
+)
+def test_an_answer_that_is_not_what_the_description_says_is_refused(outputs: list, problem: str) -> None:
+    check_outputs(ONE, [torch.zeros(2, 3)], 2)
+    with pytest.raises(ValueError, match=problem):
+        check_outputs(ONE, outputs, 2)
+
+
+def test_an_input_larger_than_any_memory_is_no_description() -> None:
+    with pytest.raises(ValueError, match="one sample of image would be more than"):
+        Description(
+            "x",
+            "y",
+            (ServedInput("image", "image", (1, 50_000, 50_000)),),
+            (ServedOutput("o", "values", (1,), ("a",)),),
+        )

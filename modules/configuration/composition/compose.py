@@ -57,7 +57,7 @@ def resolve(config: DictConfig, overrides: list[str], conf: Path = CONF) -> dict
 
 def _check_name(name: str, overrides: list[str]) -> None:
     """A recipe's name is its file's, by which the pipeline knows it; a command line may give another."""
-    keys = dict(override.partition("=")[::2] for override in overrides)
+    keys = {key: value for key, _, value in (override.partition("=") for override in overrides)}
     stem = keys.get("recipe", "").rpartition("/")[2]
     if stem and "name" not in keys and name != stem:
         raise ConfigError("name", f"{name!r} in the file {stem}.yaml", f"Write name: {stem}")

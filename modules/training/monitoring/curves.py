@@ -141,8 +141,23 @@ class MeanLosses:
         return {"history": history, "sums": dict(self._sums)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, points in state["history"].items():
+            if not isinstance(name, str) or not all(map(_is_point, points)):
+                raise ValueError(f"{name} is no curve")
+        if not all(len(pair) == 2 for pair in state["sums"].values()):
+            raise ValueError("a sum of losses has no count")
         self.curves.history = state["history"]
         self._sums = dict(state["sums"])
+
+
+def _is_point(point: Any) -> bool:
+    """Whether this is [step, value]."""
+    return (
+        isinstance(point, list)
+        and [type(part) for part in point[:1]] == [int]
+        and len(point) == 2
+        and isinstance(point[1], int | float)
+    )
 
 
 class LossCurve(Callback):

@@ -10,7 +10,7 @@ hyper-parameters) is refused.
 
 import os
 import pickle
-from collections import OrderedDict
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,24 +19,30 @@ import torch
 from lightning_fabric.plugins.io import CheckpointIO
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
-from torch import Tensor
 
 from modules.configuration.errors import UserError
 from modules.training.data_parallel import all_workers, highest
+from modules.training.runs.checkpoint_schema import CheckpointError, check_optimizers
 from modules.training.runs.interruption import Interrupted, Interruption
+from modules.weights.tensor_file import first_not_plain, load_tensors
 
 # What `Trainer.save_checkpoint` writes for a task without hyper-parameters; nothing else is ever looked at.
 _REQUIRED = {"state_dict", "loops", "callbacks", "optimizer_states", "global_step", "epoch"}
 _OPTIONAL = {"lr_schedulers", "pytorch-lightning_version", "MixedPrecision"}
 # What torch raises where bytes are missing or changed.
-_DAMAGE = (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError, IndexError)
-_PLAIN = (str, bytes, int, float, bool, type(None), Tensor)
+DAMAGE = (
+    *(RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError, IndexError),
+    *(zipfile.BadZipFile, NotImplementedError, AssertionError, OverflowError, MemoryError),
+)
+BEFORE = "before_last.ckpt"
+"""The name of the checkpoint before the last one, which takes its place where it is damaged."""
 
 
 class AtomicCheckpointIO(CheckpointIO):
     """Lightning's way to the disk, atomic and safe."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        _keep_before(Path(path))
         save_tensors(checkpoint, Path(path))
 
     def load_checkpoint(
@@ -72,6 +78,15 @@ def save_tensors(content: dict[str, Any], path: Path) -> None:
         os.close(folder)
 
 
+def _keep_before(path: Path) -> None:
+    """Gives the file a second name, which it keeps when the next one takes its own."""
+    if path.is_file():
+        linked = path.with_name(f".{BEFORE}.unfinished")
+        linked.unlink(missing_ok=True)
+        os.link(path, linked)
+        linked.replace(path.with_name(BEFORE))
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Loads a checkpoint that may come from anybody.
 
@@ -87,33 +102,45 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     hint = f"Remove {path} to train from the beginning"
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = load_tensors(path, archive_only=True)
+    except UserError as error:
+        raise CheckpointError(error.problem, error.hint) from None
     except pickle.UnpicklingError as error:
-        raise UserError(
+        raise CheckpointError(
             f"checkpoint {path} holds more than tensors and plain values, nothing of it was run", hint
         ) from error
     except FileNotFoundError as error:
         raise UserError(f"there is no checkpoint {path}") from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"checkpoint {path} is damaged: {reason}", hint) from error
+        raise CheckpointError(f"checkpoint {path} is damaged: {reason}", hint) from error
     if not isinstance(checkpoint, dict) or not checkpoint.keys() >= _REQUIRED:
-        raise UserError(f"{path} is not a checkpoint of a training", hint)
+        raise CheckpointError(f"{path} is not a checkpoint of a training", hint)
     if unknown := sorted(map(str, checkpoint.keys() - _REQUIRED - _OPTIONAL)):
-        raise UserError(f"checkpoint {path} holds what no training here writes: {', '.join(unknown)}", hint)
-    if strange := _first_not_plain(checkpoint):
-        raise UserError(
+        raise CheckpointError(
+            f"checkpoint {path} holds what no training here writes: {', '.join(unknown)}", hint
+        )
+    if strange := first_not_plain(checkpoint):
+        raise CheckpointError(
             f"checkpoint {path} holds a {strange}, only tensors and plain values are allowed", hint
         )
+    kinds = {"state_dict": dict, "loops": dict, "callbacks": dict, "optimizer_states": list}
+    kinds |= {"epoch": int, "global_step": int}
+    for key, kind in kinds.items():
+        value = checkpoint[key]
+        if not isinstance(value, kind) or isinstance(value, bool) or (kind is int and value < 0):
+            raise CheckpointError(f"checkpoint {path}: its {key} is none", hint)
     return checkpoint
 
 
-def _first_not_plain(value: Any) -> str | None:
-    if type(value) in (dict, OrderedDict):
-        return next(filter(None, map(_first_not_plain, [*value.keys(), *value.values()])), None)
-    if type(value) in (list, tuple):
-        return next(filter(None, map(_first_not_plain, value)), None)
-    return None if type(value) in _PLAIN else type(value).__name__
+def go_back(path: Path) -> bool:
+    """Puts the checkpoint before in the place of a damaged one, which is kept; False: there is none."""
+    before = path.with_name(BEFORE)
+    if not before.is_file():
+        return False
+    path.replace(path.with_name(f"{path.name}.damaged"))
+    before.replace(path)
+    return True
 
 
 class CheckpointSaver(Checkpoint):
@@ -143,11 +170,20 @@ class CheckpointSaver(Checkpoint):
         self.before_save = before_save
         self.interruption = interruption
         self.saved_step = 0
+        self.is_training = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Lightning has just set a handler that would end the run in mid-validation, with nothing saved.
         self.interruption.listen()
         self.saved_step = trainer.global_step
+        configured: Any = pl_module.configured
+        check_optimizers(trainer.optimizers, configured)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        # The last callback: all that a checkpoint restores has been taken by now.
+        self.is_training = True
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -23,6 +23,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from modules.configuration.errors import UserError
+from modules.configuration.regular_file import read_regular_text
 from modules.configuration.yaml_files import write_if_changed
 
 RESULTS = ("weights.pt", "history.json", "summary.json")
@@ -76,8 +77,8 @@ class RunFolder:
     def read(self, name: str) -> dict[str, Any] | None:
         """A JSON file of the folder; None if it is not there or not whole."""
         try:
-            content = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            content = json.loads(read_regular_text(self.path / name))
+        except (OSError, ValueError, RecursionError, UserError):
             return None
         return content if isinstance(content, dict) else None
 

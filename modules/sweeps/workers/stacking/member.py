@@ -10,17 +10,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.static_analysis.targets import build
 from modules.configuration.yaml_files import to_yaml, write_if_changed
 from modules.training.fit import initial_task
 from modules.training.monitoring.curves import Curves, MeanLosses
-from modules.training.runs.checkpoint import save_tensors
+from modules.training.runs.checkpoint import DAMAGE, save_tensors
 from modules.training.runs.run import end_run, open_tracker, write_results
 from modules.training.runs.run_folder import HELD_WAIT_S, RunFolder
+from modules.weights.tensor_file import load_tensors
 
 Result = dict[str, Any]
 Place = tuple[int, int]
@@ -171,7 +170,7 @@ class Member:
 
     def _read_checkpoint(self) -> dict[str, Any] | None:
         try:
-            state = torch.load(self.checkpoint, weights_only=True)
-        except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError):
+            state = load_tensors(self.checkpoint, archive_only=True)
+        except (UserError, pickle.UnpicklingError, *DAMAGE):
             return None  # not there, or damaged: this member starts again
         return state if isinstance(state, dict) and state.get("identity") == self.identity else None
