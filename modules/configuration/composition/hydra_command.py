@@ -209,7 +209,17 @@ def check_points(overrides: list[str], check: Check | None = None) -> None:
     configs = [_check_one(point) for point in points]
     if check is not None:
         for config, point in zip(configs, points, strict=True):
-            check(config, point)
+            try:
+                check(config, point)
+            except UserError as error:
+                if len(points) == 1:
+                    raise
+                varied = " ".join(one for one in point if one not in overrides)
+                hint = error.hint and f"{error.hint}. "
+                raise UserError(
+                    f"nothing was trained, as the point {varied} cannot be: {error.problem}",
+                    f"{hint}Or leave it out; hydra/sweeper=ray sweep.impossible=skip trains the others",
+                ) from error
 
 
 def _refuse(message: str) -> Any:

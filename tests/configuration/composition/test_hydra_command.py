@@ -44,6 +44,19 @@ def test_a_sweep_with_one_wrong_point_starts_none() -> None:
         compose_and_run(lambda config: pytest.fail("it ran"), ["-m", "seed=1,x"])
 
 
+def test_a_point_that_a_further_check_refuses_is_named_with_a_way_to_train_the_others() -> None:
+    def check(config: dict[str, Any], overrides: list[str]) -> None:
+        if config["seed"] == 2:
+            raise UserError("too small", "Take more")
+
+    with pytest.raises(UserError) as caught:
+        compose_and_run(lambda config: pytest.fail("it ran"), ["-m", "recipe=neuron", "seed=1,2"], "", check)
+    assert caught.value.problem == "nothing was trained, as the point seed=2 cannot be: too small"
+    assert caught.value.hint.startswith("Take more. Or leave it out; hydra/sweeper=ray sweep.impossible=skip")
+    with pytest.raises(UserError, match=r"^too small\. Take more"):
+        compose_and_run(lambda config: pytest.fail("it ran"), ["-m", "recipe=neuron", "seed=2"], "", check)
+
+
 def test_a_refusal_inside_one_point_does_not_stop_the_others(capsys: pytest.CaptureFixture[str]) -> None:
     seen = []
 
