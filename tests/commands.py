@@ -135,6 +135,11 @@ def _run(
 ) -> None:
     os.dup2(out.fileno(), 1)
     os.dup2(err.fileno(), 2)
+    # Made again for what they lead to now: those of the server may believe that they can seek.
+    sys.stdout = os.fdopen(1, "w", closefd=False, encoding=sys.stdout.encoding, errors=sys.stdout.errors)
+    sys.stderr = os.fdopen(
+        2, "w", buffering=1, closefd=False, encoding=sys.stderr.encoding, errors=sys.stderr.errors
+    )
     out.close()
     if not err.closed:
         err.close()
