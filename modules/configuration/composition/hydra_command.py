@@ -137,8 +137,9 @@ def _run(
             raise
         raise explain(error, overrides, CONF) from error
     except Exception as error:
-        own = [override for override in overrides if override.lstrip("+~").startswith("hydra")]
-        if full_errors or error in broken or not own:
+        # A launcher or sweeper of conf/hydra is ours: what it raises is its own word, or a bug.
+        own = [override for override in overrides if override.lstrip("+~").startswith("hydra.")]
+        if full_errors or error in broken or not own or isinstance(error, UserError):
             raise
         reason = " ".join(str(error).split())
         raise UserError(
