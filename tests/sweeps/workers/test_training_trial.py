@@ -116,7 +116,7 @@ def test_a_used_worker_beside_failing_trials_gives_the_bits_of_a_fresh_process(
 
 
 def test_what_one_sweep_stopped_another_goes_on_with(yard: Yard, tmp_path: Path) -> None:
-    points = [{"lr": "0.01"}, {"lr": "1e-9"}]
+    points = [{"lr": "0.03"}, {"lr": "1e-9"}]
     halving = training_sweep(yard, tmp_path, points, scheduler="asha", max_concurrent=1)
     assert run(halving) == {"FINISHED": 1, "STOPPED": 1}
     folder = RunFolder(run_folder(halving, 1))
