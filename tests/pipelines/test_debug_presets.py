@@ -21,7 +21,12 @@ SMALL = ["data=fashion_mnist", "data.samples_per_record=50", "trainer.batch_size
 @pytest.fixture(scope="module")
 def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("debugged")
-    write_small_shards(folder / "data" / "shards" / "fashion_mnist")
+    shards = folder / "data" / "shards" / "fashion_mnist"
+    write_small_shards(shards)
+    # Those of any dataset: of older ones it is not known what they were made of.
+    (folder / "older").mkdir()
+    found = json.loads((shards / "shards.json").read_text())
+    (folder / "older" / "shards.json").write_text(json.dumps({**found, "made_of": None}))
     return folder
 
 
@@ -32,7 +37,7 @@ def test_every_recipe_and_phase_goes_with_every_preset_and_is_another_run(recipe
     for preset in (None, *PRESETS):
         chosen = [] if preset is None else [f"debug={preset}"]
         config = compose([f"recipe={recipe}", *chosen])
-        found[preset] = identity(plan_of(config), yard / "data" / "shards" / "fashion_mnist")
+        found[preset] = identity(plan_of(config), yard / "older")
         for one in trainings(config) if preset else ():
             assert one["trainer"]["max_steps"] == (1 if preset == "one_step" else 500)
             assert one["tracking"]["uri"] is None
