@@ -20,7 +20,7 @@ from typing import Any
 from modules.configuration.command import arguments, run
 from modules.configuration.errors import ConfigError, UserError
 
-_RECORDED = ("package", "version", "url", "path")
+_RECORDED = ("package", "version", "url")
 _BESIDES = ("code", "listing")
 """What a plan holds besides the source: the fingerprint of the code, and what files were seen."""
 _LICENCE_NAMES = ("copyright", "licence", "license", "copying")

@@ -66,7 +66,7 @@ def write_shards(
     for name, field in data.fields.items():
         check_encoding(name, field, data.samples_per_record)
     source = _read_source(raw, data)
-    with _named_as_the_user_does(raw, source):
+    with _named_as_the_user_does(raw, data.source):
         samples = build(data.reader).samples(raw, data.fields)
     for split in samples.values():
         for note in split.notes:
