@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -244,10 +245,9 @@ def test_shards_json_is_plain(tmp_path: Path) -> None:
 def test_a_copied_file_is_named_as_the_user_knows_it(tmp_path: Path) -> None:
     write_raw(tmp_path / "raw", 9)
     (tmp_path / "raw" / "labels.idx").write_bytes(b"no idx")
-    described = {"name": "pets", "sha256": "0" * 64, "licence": "CC0", "path": "~/mine"}
-    (tmp_path / "raw" / "source.json").write_text(json.dumps(described))
-    with pytest.raises(UserError, match=r"^~/mine/labels\.idx is no idx file.*fetch source=pets$"):
-        write_shards(settings(), tmp_path / "raw", tmp_path / "out")
+    data = replace(settings(), source=settings().source | {"path": "~/mine"})
+    with pytest.raises(UserError, match=r"^~/mine/labels\.idx is no idx file.*fetch source=raw$"):
+        write_shards(data, tmp_path / "raw", tmp_path / "out")
 
 
 def test_a_linked_folder_stays_a_link(tmp_path: Path) -> None:
