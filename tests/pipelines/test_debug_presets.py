@@ -1,6 +1,7 @@
 """`debug=overfit` and `debug=one_step`: with every recipe, and never taken for the real training."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from modules.configuration.plans.identity import identity
 from modules.configuration.schema.phases import trainings
 from tests.commands import run
 from tests.plans import plan_of
-from tests.training.small import write_small_shards
+from tests.training.small import forget_origin, write_small_shards
 
 PRESETS = names("debug")
 SMALL = ["data=fashion_mnist", "data.samples_per_record=50", "trainer.batch_size=16", "runtime.num_threads=1"]
@@ -25,8 +26,8 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_small_shards(shards)
     # Those of any dataset: of older ones it is not known what they were made of.
     (folder / "older").mkdir()
-    found = json.loads((shards / "shards.json").read_text())
-    (folder / "older" / "shards.json").write_text(json.dumps({**found, "made_of": None}))
+    shutil.copy(shards / "shards.json", folder / "older")
+    forget_origin(folder / "older")
     return folder
 
 

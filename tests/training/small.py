@@ -87,6 +87,12 @@ def write_small_shards(out: Path) -> None:
         write_shards(plan.data, raw, out)
 
 
+def forget_origin(shards: Path) -> None:
+    """Takes from shards what they were made of, as in older ones: they serve any dataset of their fields."""
+    path = shards / "shards.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "made_of": None}))
+
+
 def write_small_messages(out: Path) -> None:
     """As many samples as `write_small_shards` writes, as data/shards/random_messages would hold them."""
     plan = small_plan("neural_cryptography", data="random_messages")

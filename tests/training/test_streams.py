@@ -20,7 +20,7 @@ from modules.tasks.language_modelling import LanguageModelling
 from modules.training.fit import initial_task
 from modules.training.runs.checkpoint import read_checkpoint
 from tests.datamodules.ragged_data import write_text
-from tests.training.small import small_plan
+from tests.training.small import forget_origin, small_plan
 from tests.training.test_resume import assert_same, at, result, run
 from tests.training.together import train_together
 
@@ -39,6 +39,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     changes |= {"name": "king_james_bible", "samples_per_record": 50}
     folder = tmp_path_factory.mktemp("streams")
     write_text(folder, texts, {"kind": "characters", "size": 74}, **changes)
+    forget_origin(folder / "texts")
     return folder / "texts"
 
 
