@@ -2,9 +2,9 @@
 
 Every epoch starts its generators (torch, NumPy, Python) from the seed and the number of the epoch, at its
 first batch: what validation or the start of a loader sampled before has no influence. Within an epoch the
-generators' states travel in the checkpoint. Of processes that train together each has a stream of its own,
-and all of them are in the checkpoint; where another number of processes goes on from it, they are seeded
-again from seed, epoch, process and step.
+generators' states travel in the checkpoint. Processes that train together sample alike, each for all (see
+`modules.training.random_rows`); their states differ only where the sizes of samples do, so all of them are in
+the checkpoint. Where they do, another number of processes goes on from seed, epoch and step.
 """
 
 import random
@@ -33,11 +33,13 @@ class RandomState(Callback):
     ) -> None:
         stream = trainer.current_epoch + 1
         if batch_idx == 0:
-            seed_all(self.seed, stream, rank())
+            seed_all(self.seed, stream)
         elif len(self._restored) == world_size():
             _set_states(self._restored[rank()])
+        elif self._restored and all(_same(states, self._restored[0]) for states in self._restored):
+            _set_states(self._restored[0])
         elif self._restored:
-            seed_all(self.seed, stream, rank(), trainer.global_step)
+            seed_all(self.seed, stream, trainer.global_step)
         self._restored = []
 
     def state_dict(self) -> dict[str, Any]:
@@ -47,17 +49,17 @@ class RandomState(Callback):
         self._restored = state_dict["by_rank"]
 
 
-def seed_all(seed: int, stream: int, rank: int = 0, step: int = 0) -> None:
+def seed_all(seed: int, stream: int, step: int = 0) -> None:
     """Seeds all generators: stream 0 gives the initial weights, stream n the n-th epoch."""
-    mixed = stream_seed(seed, stream, rank, step)
+    mixed = stream_seed(seed, stream, step)
     random.seed(mixed)
     np.random.seed(mixed)
     torch.manual_seed(mixed)
 
 
-def stream_seed(seed: int, stream: int, rank: int = 0, step: int = 0) -> int:
+def stream_seed(seed: int, stream: int, step: int = 0) -> int:
     """What `seed_all` starts the generators from."""
-    return int(np.random.SeedSequence([seed, stream, rank, step]).generate_state(1)[0])
+    return int(np.random.SeedSequence([seed, stream, 0, step]).generate_state(1)[0])
 
 
 def _states() -> dict[str, Any]:
@@ -71,6 +73,15 @@ def _states() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
     }
+
+
+def _same(states: dict[str, Any], other: dict[str, Any]) -> bool:
+    tensors, others = ([one["torch"], *one["cuda"]] for one in (states, other))
+    return (
+        all(states[name] == other[name] for name in ("python", "numpy"))
+        and len(tensors) == len(others)
+        and all(map(torch.equal, tensors, others))
+    )
 
 
 def _set_states(states: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ from modules.tasks.optional_methods import OwnParameterGroups, OwnState
 from modules.tasks.step import Step, check_steps, gradients_of, turns
 from modules.tasks.task import Task
 from modules.training.data_parallel import DataParallelStrategy, figures_of_all_workers, with_shared_count
+from modules.training.random_rows import random_rows
 from modules.training.runs.checkpoint_schema import check_model, check_states, settings_of
 from modules.training.short_way import ShortWay, in_micro_batches, needs_closure, take_step
 
@@ -122,7 +123,9 @@ class TrainingModule(LightningModule):
         first_step = self.global_step
         if self.automatic_optimization:
             self._set_learning_rate(self.trainer.optimizers[0], first_step)
-            loss = with_shared_count(self.steps[0].loss(next(batches)))
+            batch = next(batches)
+            with random_rows(batch):
+                loss = with_shared_count(self.steps[0].loss(batch))
             return {"loss": loss.quotient, "count": [loss.count]}
 
         step_once = self._way.once if self._way.is_open() else self._step_through_lightning
@@ -132,7 +135,8 @@ class TrainingModule(LightningModule):
             if isinstance(self.trainer.strategy, DataParallelStrategy):
                 self.trainer.strategy.turn = turn
             self._set_learning_rate(self.trainer.optimizers[turn], number)
-            losses.append(step_once(turn, batch))
+            with random_rows(batch):
+                losses.append(step_once(turn, batch))
         return {"loss": _quotients(losses), "count": [loss.count for loss in losses]}
 
     def _step_through_lightning(self, turn: int, batch: dict[str, Tensor]) -> Mean:

@@ -48,6 +48,7 @@ def test_a_multirun_is_one_sweep_whose_best_trains_as_it_is(yard: Path) -> None:
 
     status, out, err = python(yard, "train", f"plan={folder / 'best.yaml'}", "out=build/best")
     assert status == 0, err
+    assert "neuron_best: already trained, nothing to do (threads 1" in out
     assert (yard / "build" / "best" / "neuron_best" / "weights.pt").is_file()
 
 

@@ -2,9 +2,10 @@
 
 It covers the resolved configuration, the shards' hashes, the fingerprint of the code that decides the weights
 (`modules.configuration.plans.code_rings`), the pinned environment, and what the run begins from: the identity
-of the phase before it, the content of weights and teachers. Where a run happens and where it is tracked do
-not change its result, nor do its evaluation and the score expected of it; so `runtime`, `sweep`, `tracking`,
-`allowed_targets`, `allowed_environment`, `evaluation` and `expected` are left out, and so is every path.
+of the phase before it, the content of weights and teachers. What a run is called, where it happens and where
+it is tracked do not change its result, nor do its evaluation and the score expected of it; so the keys of
+WITHOUT_EFFECT are left out, and so is every path. Threads, workers and stacking change how sums are rounded:
+which they were is kept in the run's summary, and said where the run is met again.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from modules.configuration.schema.data_settings import DataSettings
 from modules.configuration.static_analysis.definitions import ROOT
 
 WITHOUT_EFFECT = (
+    "name",
     "runtime",
     "sweep",
     "tracking",

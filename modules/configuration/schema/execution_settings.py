@@ -10,7 +10,10 @@ from modules.configuration.schema.ranges import at_least
 
 @dataclass(frozen=True)
 class RuntimeSettings:
-    """Where training runs; no bit of the result depends on it but for num_threads and accelerator.
+    """Where training runs; no result depends on it but for rounding, by threads, workers and accelerator.
+
+    What does depend on num_workers: random numbers over samples that differ in size, or with
+    trainer.micro_batches, and batch normalisation, which takes the statistics of each worker's share.
 
     Attributes:
         backend: local trains in this process, ray in processes of a Ray cluster.

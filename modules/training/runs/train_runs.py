@@ -17,6 +17,8 @@ from modules.training.runs.replay import examine, is_current, set_aside
 from modules.training.runs.run_folder import FIRST_STEPS, RunFolder
 from modules.training.runs.train_phases import TrainOne
 
+_COUNTED = {"threads": "num_threads", "workers": "num_workers", "networks in its stack": "stack_size"}
+
 
 def train_runs(
     plan: Plan, identities: Sequence[str], folders: Sequence[RunFolder], train_one: TrainOne
@@ -35,7 +37,7 @@ def train_runs(
     *earlier, last = folders
     code = carrying_code()
     if last.finished() and is_current(last, code):
-        print(f"{plan.name}: already trained, nothing to do")
+        print(f"{plan.name}: already trained, nothing to do{_circumstances(last)}")
         return
     if last.finished() and plan.runtime.replay == "skip":  # what it began from is not asked for
         _bring_up_to_date(plan, identities[-1], last, code, train_one)
@@ -55,6 +57,14 @@ def train_runs(
                 held.enter_context(folder.held())
             _bring_up_to_date(run.begins_from(weights), identity, folder, code, train_one)
         weights = folder.weights
+
+
+def _circumstances(folder: RunFolder) -> str:
+    """What a run's last bits hinge on beside its identity."""
+    summary = folder.read("summary.json") or {}
+    counts = {what: summary.get(key, 1) for what, key in _COUNTED.items()}
+    told = [f"{what} {count}" for what, count in counts.items() if what == "threads" or count != 1]
+    return f" ({', '.join(told)})"
 
 
 def _bring_up_to_date(plan: Plan, identity: str, folder: RunFolder, code: str, train_one: TrainOne) -> None:

@@ -45,7 +45,7 @@ def changed(plan: dict[str, Any], key: str, value: Any) -> Plan:
     ("key", "value", "same"),
     [
         ("seed", 1, False),
-        ("name", "other", False),
+        ("name", "other", True),
         ("model.num_filters", [8, 16], False),
         ("trainer.max_epochs", 1, False),
         ("data.splits.validation.fraction", 0.5, False),

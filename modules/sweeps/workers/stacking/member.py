@@ -18,7 +18,7 @@ from modules.training.fit import initial_task
 from modules.training.monitoring.curves import Curves, MeanLosses
 from modules.training.runs.checkpoint import DAMAGE, save_tensors
 from modules.training.runs.run import end_run, open_tracker, write_results
-from modules.training.runs.run_folder import HELD_WAIT_S, RunFolder
+from modules.training.runs.run_folder import FIRST_STEPS, HELD_WAIT_S, RunFolder
 from modules.weights.tensor_file import load_tensors
 
 Result = dict[str, Any]
@@ -32,12 +32,13 @@ class Member:
     Args:
         assignment: what the worker got for this trial.
         facts: of code and machine, for its summary and tracker.
+        carrying_code: today's; see `modules.configuration.plans.code_rings`.
 
     Raises:
         UserError: its plan cannot be built, or another process is training it.
     """
 
-    def __init__(self, assignment: dict[str, Any], facts: dict[str, str]) -> None:
+    def __init__(self, assignment: dict[str, Any], facts: dict[str, str], carrying_code: str) -> None:
         self.trial: int = assignment["trial"]
         self.plan: Plan = assignment["plan"]
         self.identity: str = assignment["identity"]
@@ -47,6 +48,7 @@ class Member:
         self._schedule = build(self.plan.schedule)
         self.result: Result | None = None
         self._facts = facts
+        self._carrying_code = carrying_code
         self._seconds_before = 0.0
         self._held = ExitStack()
         self._held.enter_context(self.folder.held(HELD_WAIT_S))
@@ -133,6 +135,9 @@ class Member:
             parameter.data = parameter.data.clone()  # a slice would be saved with the whole stack behind it
         if status == "FINISHED":
             self.means.finish(figures["steps"])
+            # No digest of weights: nobody could compute them again without the other members.
+            first = {"carrying_code": self._carrying_code, "stack_size": figures["stack_size"]}
+            self.folder.write(FIRST_STEPS, first)
         figures = {"seconds_total": self._seconds_before + figures["seconds"], **figures}
         try:
             write_results(

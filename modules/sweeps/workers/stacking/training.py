@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from modules.configuration.errors import UserError
+from modules.configuration.plans.code_rings import carrying_code
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.schema.settings import RuntimeSettings, TrainerSettings
 from modules.configuration.static_analysis.definitions import ROOT
@@ -64,14 +65,14 @@ def train_stacked(
         torch.set_num_threads(runtime.num_threads)
     keep_freed_memory()
     data = data or open_shards(Path(assignments[0]["shards"]), plan)
-    facts = {**git_state(ROOT), **environment()}
+    facts, code = {**git_state(ROOT), **environment()}, carrying_code()
     results: dict[int, Result] = {}
     members: list[Member] = []
     try:
         with explained(settings.batch_size):
             for assignment in assignments:
                 try:
-                    member = Member(assignment, facts)
+                    member = Member(assignment, facts, code)
                 except UserError as error:
                     reason = " ".join(str(error).split())
                     results[assignment["trial"]] = {"status": "FAILED", "reason": reason}

@@ -13,6 +13,7 @@ import torch
 
 from modules.sweeps.workers.stacking import train_stacked, training
 from modules.training.runs.run_folder import RunFolder
+from modules.training.runs.train_runs import train_runs
 from tests.sweeps.workers.stacking.trials import (
     Reports,
     alone,
@@ -55,6 +56,18 @@ def test_stopped_members_change_nothing_for_the_others(
     assert [(trial, epoch) for trial, epoch, _ in reports.heard] == [
         (0, 1), (1, 1), (2, 1), (3, 1), (1, 2), (2, 2), (3, 2), (1, 3), (3, 3)
     ]  # fmt: skip
+
+
+def test_a_member_is_trained_no_more_and_what_its_bits_hinge_on_is_said(
+    undisturbed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("trained again")
+
+    train_runs(PLANS[1], ["1" * 64], [RunFolder(undisturbed / "1")], refuse)
+    assert capsys.readouterr().out == (
+        "perceptron: already trained, nothing to do (threads 1, networks in its stack 4)\n"
+    )
 
 
 def test_a_diverging_member_fails_alone(small_shards: Path, tmp_path: Path) -> None:
