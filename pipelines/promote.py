@@ -1,6 +1,7 @@
 """Registers an evaluated recipe as an exported program; makes it champion if it passes the gates.
 
 python -m pipelines.promote plan=build/plan/lenet.yaml
+python -m pipelines.promote look=build/look/registry.yaml
 
 The gates: it beats today's champion on the same test split, its served answer equals the model's own, and its
 inputs and outputs are the champion's. A recipe that was registered already stays as it is; an interrupted
@@ -21,11 +22,13 @@ class Arguments:
     """
     Args:
         plan: the recipe's plan, build/plan/<recipe>.yaml.
+        look: add here the versions that were promoted and that their registry has lost, and promote nothing.
         build: folder of what the verbs write.
         data: folder of the datasets' shards; by default data/shards in the plan's runtime.storage.
     """
 
-    plan: str
+    plan: str | None = None
+    look: str | None = None
     build: str = "build"
     data: str | None = None
 
@@ -34,13 +37,46 @@ def main(argv: list[str]) -> None:
     """Promotes one recipe."""
     chosen = arguments(argv, Arguments, __doc__ or "")
     from modules.configuration.errors import UserError
+
+    if (chosen.plan is None) == (chosen.look is None):
+        raise UserError("one of plan=... and look=... is needed, and not both", "See --help")
+    if chosen.look is not None:
+        _look(Path(chosen.build), Path(chosen.look))
+    else:
+        _promote_plan(chosen, Path(chosen.plan or ""))
+
+
+def _look(build: Path, out: Path) -> None:
+    """Adds to a file what has been lost since: it only grows, so that nothing is promoted twice for it."""
+    from modules.configuration.yaml_files import read_yaml, to_yaml, write_if_changed
+    from modules.tracking.sending_again import has_version
+    from modules.tracking.store import absolute_settings
+
+    lost: dict[str, list[str]] = read_yaml(out) if out.is_file() else {}
+    for path in sorted((build / "promote").glob("*.json")):
+        plan = build / "plan" / f"{path.stem}.yaml"
+        if not plan.is_file():
+            continue
+        promoted = json.loads(path.read_text(encoding="utf-8"))
+        settings = absolute_settings(read_yaml(plan)["tracking"])
+        run_id, version = promoted["run_id"], (promoted["model"], promoted["version"])
+        known = settings["uri"] is None or has_version(settings, *version, run_id)
+        if known is False and run_id not in lost.get(path.stem, []):
+            lost.setdefault(path.stem, []).append(run_id)
+            print(f"{path.stem}: the registry has lost version {promoted['version']}")
+    write_if_changed(out, to_yaml(lost))
+
+
+def _promote_plan(chosen: Arguments, path: Path) -> None:
+    from modules.configuration.errors import UserError
     from modules.configuration.plans.plan_files import read_plan
     from modules.configuration.yaml_files import write_if_changed
     from modules.registry.outcome import file_hash, read_outcome
     from modules.registry.promotion import decided
     from modules.registry.versions import Registry
+    from modules.tracking.store import is_there
 
-    plan = read_plan(Path(chosen.plan))
+    plan = read_plan(path)
     build, name = Path(chosen.build), plan.name
     outcome = read_outcome(build / "evaluate" / name)
     weights = build / "train" / name / "weights.pt"
@@ -49,10 +85,18 @@ def main(argv: list[str]) -> None:
             f"{build / 'evaluate' / name} is of other weights than {weights}",
             f"Evaluate again: python -m pipelines.evaluate plan={chosen.plan}",
         )
+    data = Path(chosen.data or plan.storage / "data" / "shards")
+
+    def send() -> None:
+        _send(plan, outcome.provenance.identity, data / plan.dataset, build)
+
+    if not is_there(plan.configuration["tracking"]):
+        send()
     registry = Registry(plan.configuration["tracking"])
     promotion = decided(registry, name, outcome.provenance.identity)
     if promotion is None:
-        data = Path(chosen.data or plan.storage / "data" / "shards")
+        if registry.find_run(outcome.provenance.identity) is None:
+            send()
         promotion = _promote(registry, plan, weights, outcome, data)
     result = {
         "recipe": name,
@@ -66,6 +110,21 @@ def main(argv: list[str]) -> None:
     text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
     write_if_changed(build / "promote" / f"{name}.json", text)
     _show(promotion)
+
+
+def _send(plan: Plan, identity: str, shards: Path, build: Path) -> None:
+    """Sends a run that its tracker lacks: the tracker was lost, or `dvc pull` brought the results alone."""
+    from modules.tracking.sending_again import bring_to
+    from modules.tracking.tracking_folder import read_run
+    from modules.training.runs.run_folder import RunFolder
+
+    folder = RunFolder(plan.storage / "runs" / identity[:16])
+    if read_run(folder.tracking) is None:
+        from modules.training.runs.recorded_results import record_results
+
+        results, evaluation = build / "train" / plan.name, build / "evaluate" / plan.name
+        record_results(plan, identity, folder, shards, results, evaluation)
+    bring_to(folder.tracking, plan.configuration["tracking"], plan.name)
 
 
 def _promote(registry: Any, plan: Plan, weights: Path, outcome: Any, data: Path) -> Any:

@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
     if chosen.what == "table":
         show(found)
         return 0
-    results = [drain_one(backlog) for backlog in found if not backlog.is_settled]
+    results = [drain_one(backlog) for backlog in found if not backlog.is_settled or _is_lost(backlog)]
     if not results:
         print("The trackers have everything.")
     return 0 if all(results) else 1
@@ -87,21 +87,28 @@ def drain_one(backlog: Backlog) -> bool:
     """Sends what one run has left, and says how it went."""
     from filelock import Timeout
 
-    from modules.tracking.drainer import drain
-    from modules.tracking.tracking_folder import drainer_lock
+    from modules.tracking.sending_again import send_again
+    from modules.tracking.tracking_folder import read_run
 
     what = f"{backlog.folder.parent} {backlog.name}"
+    count = backlog.num_left or backlog.num_sent
+    run = None if backlog.status == "RUNNING" else read_run(backlog.folder)
     try:
-        with drainer_lock(backlog.folder).acquire(timeout=0):
-            why = "" if backlog.status == "RUNNING" else drain(backlog.folder, patience_s=0)
+        why = "" if run is None else send_again(backlog.folder, run["settings"])
     except Timeout:
         print(f"{what}: a process of its own is at it")
         return True
-    if why:
-        print(f"{what}: {backlog.num_left:,} left, {why}")
-    else:
-        print(f"{what}: {backlog.num_left:,} sent, {backlog.status}")
+    print(f"{what}: {count:,} left, {why}" if why else f"{what}: {count:,} sent, {backlog.status}")
     return not why
+
+
+def _is_lost(backlog: Backlog) -> bool:
+    """Whether the tracker has lost a run that it had."""
+    from modules.tracking.sending_again import lacks
+    from modules.tracking.tracking_folder import read_run
+
+    run = read_run(backlog.folder)
+    return run is not None and lacks(backlog.folder, run["settings"])
 
 
 def open_dashboard(tracking: str, port: int) -> None:

@@ -20,7 +20,14 @@ from modules.configuration.errors import UserError
 from modules.configuration.names import check_name, suggest
 from modules.registry.gates import Score
 from modules.registry.model_signature import Signature, signature_of
-from modules.tracking.store import SQLITE, absolute_settings, as_default_tracker, find_run, open_store
+from modules.tracking.store import (
+    SQLITE,
+    absolute_settings,
+    as_default_tracker,
+    find_run,
+    is_there,
+    open_store,
+)
 
 CHAMPION = "champion"
 PROGRAM, WEIGHTS, PLAN = "data/model.pt2", "weights.pt", "plan.yaml"
@@ -77,10 +84,9 @@ class Registry:
             raise UserError("tracking is off, so there is no registry", "Choose a tracker: tracking=sqlite.")
         self._settings = absolute_settings(settings)
         self.uri: str = self._settings["uri"]
-        database = Path(self.uri.removeprefix(SQLITE))
-        if self.uri.startswith(SQLITE) and not database.is_file():
+        if not is_there(settings):
             raise UserError(
-                f"{database} is not there, so nothing is registered",
+                f"{self.uri.removeprefix(SQLITE)} is not there, so nothing is registered",
                 "Train and promote a recipe (make run), or send what waits: python -m pipelines.track drain.",
             )
         with self._answering():

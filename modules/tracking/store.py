@@ -48,6 +48,12 @@ def absolute_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return {**settings, "uri": uri, "artifact_root": artifact_root}
 
 
+def is_there(settings: dict[str, Any]) -> bool:
+    """Whether a tracker may be asked: no SQLite file that is missing."""
+    uri = absolute_settings(settings)["uri"]
+    return uri is None or not uri.startswith(SQLITE) or Path(uri.removeprefix(SQLITE)).is_file()
+
+
 def limit_patience() -> None:
     """Keeps MLflow's client from waiting for minutes; to be called before mlflow is imported."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")

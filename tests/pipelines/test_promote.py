@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy
 import pytest
 import torch
+import yaml
 
 from modules.configuration.errors import UserError
 from modules.evaluation.findings import write_json
@@ -19,7 +21,7 @@ from modules.registry.versions import PROGRAM, Registry, Version
 from modules.tracking.store import absolute_settings, open_store
 from pipelines import evaluate, promote
 from tests.commands import Command, run
-from tests.pipelines.yard import CLASSES, DATASET, RECIPE, SIDE, Yard
+from tests.pipelines.yard import CLASSES, DATASET, RECIPE, SIDE, Yard, tracking
 
 COMMAND = [f"plan=build/plan/{RECIPE}.yaml"]
 # MLflow 3.17 warns of its own type hints when its scoring part is imported.
@@ -113,7 +115,6 @@ def test_the_first_version_is_registered_with_all_that_is_known_of_it(
     assert version.signature.inputs == (Port("image", (1, SIDE, SIDE), (), "image"),)
     assert version.run_id == result["run_id"]
     with registry(yard).fetched(version) as folder:
-        import yaml
         from mlflow.models import Model
 
         model = Model.load(str(folder))
@@ -297,11 +298,38 @@ def test_no_tracker_no_registry(yard: Yard) -> None:
         promote.main(COMMAND)
 
 
-def test_a_run_that_the_tracker_does_not_know_is_to_be_sent_first(yard: Yard) -> None:
+@pytest.mark.parametrize("pulled", [False, True])
+def test_what_its_registry_has_lost_is_sent_and_registered_again(
+    champion_yard: Yard, pulled: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    yard, lost = champion_yard, ["look=lost.yaml"]
+    promote.main(lost)
+    assert Path("lost.yaml").read_text() == "{}\n"
+    before = json.loads(yard.promotion.read_text())
+    # An empty tracker in its place; what `dvc pull` brings is without run folders.
+    yard.write_plan(yard.plan | {"tracking": tracking(yard.folder / "new")})
+    if pulled:
+        shutil.rmtree("runs")
+    promote.main(lost)
+    assert yaml.safe_load(Path("lost.yaml").read_text()) == {RECIPE: [before["run_id"]]}
+    after = promoted(yard)
+    assert (after["version"], after["champion"]) == (1, True) and after["run_id"] != before["run_id"]
+    promote.main(lost)
+    assert yaml.safe_load(Path("lost.yaml").read_text()) == {RECIPE: [before["run_id"]]}
+    client, _ = open_store(absolute_settings(yard.plan["tracking"]))
+    run = client.get_run(after["run_id"])
+    assert run.info.status == "FINISHED"
+    if pulled:
+        assert run.data.metrics["train/loss"] == 0.25
+        accuracy = read_outcome(yard.evaluation).metrics["accuracy"]
+        assert run.data.metrics["test/accuracy"] == accuracy
+        assert client.list_artifacts(after["run_id"], "evaluate")
+
+
+def test_a_run_that_the_tracker_never_knew_is_sent_first(yard: Yard) -> None:
     yard.train(num_epochs=1, tracked=False)
     evaluate.main(COMMAND)
-    with pytest.raises(UserError, match=r"pipelines\.track drain"):
-        promote.main(COMMAND)
+    assert promoted(yard)["version"] == 1
 
 
 def test_an_evaluation_of_other_weights_is_not_promoted(yard: Yard) -> None:

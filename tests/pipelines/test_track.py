@@ -16,6 +16,7 @@ from modules.tracking.drainer_process import DrainerProcess
 from modules.tracking.sweep_tracker import SweepTracker
 from modules.tracking.tracker import Tracker
 from pipelines.track import main, open_dashboard
+from tests.tracking.test_sending_again import lose_runs
 
 
 def settings_for(uri: str | None, folder: Path) -> dict[str, Any]:
@@ -67,6 +68,9 @@ def test_drain_sends_what_is_left_and_says_what_cannot_go(runs: Path, capsys: py
     assert "up to date" in " ".join(rows(capsys.readouterr().out)["tracked"])
     assert main([f"runs={runs}", "drain"]) == 1
     assert "tracked" not in capsys.readouterr().out
+    lose_runs(f"sqlite:///{runs.parent / 'mlflow.db'}")
+    main([f"runs={runs}", "drain"])
+    assert f"{runs}/tracked tracked: 12 sent, FINISHED" in capsys.readouterr().out
 
 
 def test_a_sweep_and_its_trials_are_one_row_and_one_drain(runs: Path, capsys: pytest.CaptureFixture[str]):

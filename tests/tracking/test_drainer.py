@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from modules.tracking.sending_again import has_run, has_version, lacks
 from modules.tracking.spool import EVENTS
 from modules.tracking.tracking_folder import DrainState, drainer_lock, is_held
 
@@ -219,3 +220,7 @@ def test_files_reach_a_server(tmp_path: Path, server: Server, recorded: Recorded
     assert run.files == ["configuration/plan.yaml"]
     assert len(run.curves["loss"]) == 2
     assert Tracker.run_id(tmp_path / "tracking", wait_s=1) == run.info.run_id
+    assert has_run(server.settings, run.info.run_id) is True
+    assert has_run(server.settings, "0" * 32) is False
+    assert has_version(server.settings, "model", 1, run.info.run_id) is False
+    assert not lacks(tmp_path / "tracking", server.settings)

@@ -8,6 +8,21 @@ from pathlib import Path
 
 import torch
 
+FACTS = (
+    "git_commit",
+    "git_dirty",
+    "python",
+    "torch",
+    "pytorch_lightning",
+    "platform",
+    "cpu",
+    "num_cores",
+    "num_threads",
+    "gpu",
+    "cuda",
+)
+"""What `git_state` and `environment` name."""
+
 
 def environment() -> dict[str, str]:
     """Versions and hardware that a result may depend on."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from modules.configuration.errors import UserError
 from modules.configuration.plans.code_rings import carrying_code
 from modules.configuration.plans.run_plan import Plan
+from modules.tracking.sending_again import bring_to
 from modules.training.runs.replay import examine, is_current, set_aside
 from modules.training.runs.run_folder import FIRST_STEPS, RunFolder
 from modules.training.runs.train_phases import TrainOne
@@ -38,6 +39,8 @@ def train_runs(
     code = carrying_code()
     if last.finished() and is_current(last, code):
         print(f"{plan.name}: already trained, nothing to do{_circumstances(last)}")
+        for run, folder in zip(plan.all_runs, folders, strict=True):
+            bring_to(folder.tracking, run.configuration["tracking"], run.name)
         return
     if last.finished() and plan.runtime.replay == "skip":  # what it began from is not asked for
         _bring_up_to_date(plan, identities[-1], last, code, train_one)
