@@ -40,6 +40,7 @@ def main(argv: list[str]) -> None:
     chosen = arguments(argv, Arguments, __doc__ or "")
     from modules.configuration.errors import UserError
     from modules.configuration.plans.plan_files import read_plan
+    from modules.configuration.refused_access import write_refusal
     from modules.tracking.tracker import Tracker
 
     if (chosen.plan is None) == (chosen.run is None):
@@ -50,19 +51,51 @@ def main(argv: list[str]) -> None:
     try:
         summary = json.loads((trained / "summary.json").read_text())
         tracking = Path(summary["run_folder"]) / "tracking"
+    except PermissionError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         hint = f"Train it first: python -m pipelines.train plan={chosen.plan or trained / 'plan.yaml'}"
         raise UserError(f"{trained} holds no finished training", hint) from error
+    data = Path(chosen.data or plan.storage / "data" / "shards")
+    if refusal := write_refusal(out.parent):
+        metrics = _kept(plan, summary, trained, data, out)
+        if metrics is None:
+            raise refusal
+        print(f"{out} can't be written: what was measured there before is shown")
+        _show(plan, metrics)
+        return
     # Opened before torch is imported: the process that talks to MLflow starts up meanwhile.
     tracker = Tracker.reopen(tracking) if (tracking / "run.json").is_file() else None
     try:
-        data = Path(chosen.data or plan.storage / "data" / "shards")
         metrics = _evaluate(plan, summary, trained, data, out, tracker)
     finally:
         if tracker is not None:
             tracker.finish()
+    _show(plan, metrics)
+
+
+def _show(plan: Plan, metrics: dict[str, float]) -> None:
     metric, num_samples = plan.expected.metric, int(metrics["num_samples"])
     print(f"{plan.name}: {metric} {metrics[metric]:.4f} on {num_samples:,} test samples")
+
+
+def _kept(
+    plan: Plan, summary: dict[str, Any], trained: Path, data: Path, out: Path
+) -> dict[str, float] | None:
+    """What an earlier evaluation of the same weights on the same data measured; None where there is none."""
+    from modules.configuration.errors import UserError
+    from modules.configuration.plans.identity import shard_hashes
+    from modules.registry.outcome import file_hash, read_outcome, split_hashes
+
+    try:
+        outcome = read_outcome(out)
+    except UserError:
+        return None
+    known = outcome.provenance
+    weights, shards = file_hash(trained / "weights.pt"), split_hashes(shard_hashes(data / plan.dataset))
+    same = (known.identity, known.weights, known.data) == (summary["identity"], weights, shards)
+    measured = {"num_samples", plan.expected.metric} <= outcome.metrics.keys()
+    return outcome.metrics if same and measured else None
 
 
 def _evaluate(

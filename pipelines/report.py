@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal
 
 from modules.configuration.command import arguments, run
-from modules.configuration.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,8 @@ def main(argv: list[str]) -> None:
         from modules.report.studies import read_studies
 
         page, table = render(recipes, read_studies(build)), markdown(recipes)
-        try:
-            write_if_changed(build / "report" / "index.html", page)
-            write_if_changed(build / "report" / "table.md", table)
-        except OSError as error:
-            raise UserError(f"{build / 'report'} can't be written: {error.strerror}") from error
+        write_if_changed(build / "report" / "index.html", page)
+        write_if_changed(build / "report" / "table.md", table)
     if chosen.show != "page":
         from rich.console import Console
 

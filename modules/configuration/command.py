@@ -17,6 +17,7 @@ from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin,
 
 from modules.configuration.errors import UserError
 from modules.configuration.names import nearest, suggest
+from modules.configuration.refused_access import access_error
 
 Spec = TypeVar("Spec")
 
@@ -25,7 +26,8 @@ REFUSED = 2
 
 
 def run(main: Callable[[list[str]], object]) -> NoReturn:
-    """Runs a command as a program: a user's mistake is one line on stderr and exit status 2.
+    """Runs a command as a program: a user's mistake is one line on stderr and exit status 2, and so is a file
+    that the user may not read or write.
 
     With HYDRA_FULL_ERROR=1, Hydra's own switch, it is shown with its traceback.
 
@@ -54,6 +56,12 @@ def run(main: Callable[[list[str]], object]) -> NoReturn:
         # The reader, such as `head`, has seen enough; Python must not complain again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        refusal = access_error(error)
+        if refusal is None or os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(one_line(refusal), file=sys.stderr)
+        sys.exit(REFUSED)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -70,6 +70,8 @@ def file_hash(file: Path) -> str:
     try:
         with file.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
+    except PermissionError:
+        raise
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}", "Train the recipe first.") from error
 

@@ -9,6 +9,7 @@ a sweep share them.
 import hashlib
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -237,16 +238,15 @@ def _write(file: Path, write: Callable[[BinaryIO], object]) -> None:
     """Writes a file, whole or not at all; several processes may write the same one."""
     file.parent.mkdir(parents=True, exist_ok=True)
     # Not by the process's number, which another node has as well.
-    descriptor, unfinished = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    unfinished = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(descriptor, "wb") as opened:
+        with unfinished.open("xb") as opened:
             write(opened)
             opened.flush()
             os.fsync(opened.fileno())
-        Path(unfinished).chmod(0o644)
-        Path(unfinished).replace(file)
+        unfinished.replace(file)
     finally:
-        Path(unfinished).unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
 
 
 def _digest(text: str) -> str:

@@ -32,6 +32,8 @@ def load_run(folder: Path) -> tuple[nn.Module, Description]:
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         identity, learned = str(summary["identity"]), dict(summary.get("vocabularies", {}))
+    except PermissionError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{folder} holds no finished run", "Name a folder of runs/ that holds summary.json"

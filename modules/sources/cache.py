@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from modules.configuration.errors import UserError
-from modules.sources.replacement import writing_errors
+from modules.configuration.refused_access import access_errors
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+~:-]*")
 
@@ -47,7 +47,7 @@ def cached(cache: Path, filename: str, sha256: str, fetch: Callable[[Path], Path
     if kept.is_file() and sha256_of(kept) == sha256:
         return kept
     arriving = cache / f"{filename}.partial"
-    with writing_errors(cache):
+    with access_errors(cache):
         arriving.mkdir(parents=True, exist_ok=True)
         arrived = fetch(arriving)
         got = sha256_of(arrived)

@@ -1,7 +1,6 @@
 """A folder that is replaced as a whole: whoever looks sees the old content or the new, never a mixture."""
 
 import ctypes
-import errno
 import fcntl
 import os
 import shutil
@@ -9,29 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modules.configuration.errors import UserError
-
-_MENDS = {
-    errno.ENOSPC: "Free some space on that disk and run the command again",
-    errno.EDQUOT: "Your quota there is used up: free some space and run the command again",
-    errno.EFBIG: "The file system takes no file of that size: choose another folder",
-    errno.EACCES: "Give yourself the right to write there, or choose another folder",
-    errno.EPERM: "Give yourself the right to write there, or choose another folder",
-    errno.EROFS: "That file system is read-only: choose another folder",
-}
-
-
-@contextmanager
-def writing_errors(folder: Path) -> Iterator[None]:
-    """Turn a full disk and missing rights beneath `folder` into one clear line."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _MENDS:
-            raise
-        raise UserError(
-            f"can't write {error.filename or folder}: {error.strerror}", _MENDS[error.errno]
-        ) from error
+from modules.configuration.refused_access import access_errors
 
 
 @contextmanager
@@ -46,7 +23,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     """
     folder = folder.resolve() if folder.is_symlink() else folder
     filling = folder.parent / f".{folder.name}.partial"
-    with writing_errors(folder.parent):
+    with access_errors(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with (folder.parent / f".{folder.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

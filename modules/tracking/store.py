@@ -1,5 +1,6 @@
 """The tracker itself: MLflow's store of runs, an SQLite file by default or a server."""
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -81,8 +82,23 @@ def open_store(settings: dict[str, Any]) -> tuple["MlflowClient", str]:
     database = Path(uri.removeprefix(SQLITE))
     database.parent.mkdir(parents=True, exist_ok=True)
     # Of several processes that meet a fresh database, all but one would fail while its tables are made.
-    with FileLock(f"{database}.lock"):
+    with _setting_up(database):
         return _open(settings)
+
+
+@contextmanager
+def _setting_up(database: Path) -> Iterator[None]:
+    """Keeps others from setting up the same database meanwhile; who may only read it sets up nothing."""
+    lock = FileLock(f"{database}.lock")
+    try:
+        lock.acquire()
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EROFS) or not database.is_file():
+            raise
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _open(settings: dict[str, Any]) -> tuple["MlflowClient", str]:

@@ -9,6 +9,7 @@ drainer.log     what the drainer met
 """
 
 import dataclasses
+import fcntl
 import json
 import os
 import shutil
@@ -17,8 +18,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
+from modules.configuration.regular_file import open_regular
 from modules.tracking.spool import EVENTS
 
 RUN = "run.json"
@@ -115,12 +117,15 @@ def drainer_lock(folder: Path) -> FileLock:
 
 
 def is_held(lock: FileLock) -> bool:
-    """Whether another process (or lock object) holds the lock."""
+    """Whether another process (or lock object) holds the lock; to ask takes no right to write."""
     try:
-        with lock.acquire(timeout=0):
-            return False
-    except Timeout:
+        with open_regular(Path(lock.lock_file)) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
+    except FileNotFoundError:
+        pass
+    return False
 
 
 def keep_file(folder: Path, file: Path) -> str:

@@ -21,6 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from modules.configuration.errors import UserError
+from modules.configuration.refused_access import access_errors
 
 Event = dict[str, Any]
 
@@ -32,18 +33,16 @@ class Ledger:
         path: made with its folder where it is not there.
 
     Raises:
-        UserError: another process writes it, or a line in its middle is damaged.
+        UserError: another process writes it, it cannot be written to, or a line in its middle is damaged.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{path.parent} cannot be made: {error.strerror}") from error
         self._lock = FileLock(path.with_name(".lock"), timeout=0)
         try:
-            self._lock.acquire()
+            with access_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._lock.acquire()
         except Timeout:
             raise UserError(
                 f"another process runs the sweep in {path.parent}", "Wait for it, or stop it and start again"

@@ -13,6 +13,7 @@ there.
 Imports no torch: that a run is already trained is said at once.
 """
 
+import filecmp
 import json
 import shutil
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from modules.configuration.errors import UserError
+from modules.configuration.refused_access import access_errors
 from modules.configuration.regular_file import read_regular_text
 from modules.configuration.yaml_files import write_if_changed
 
@@ -54,19 +56,21 @@ class RunFolder:
             wait_s: how long to wait for another process that holds it.
 
         Raises:
-            UserError: another process is training it.
+            UserError: another process is training it, or the folder cannot be written to.
         """
+        lock = FileLock(self.path / ".lock", timeout=wait_s)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{self.path} cannot be made: {error.strerror}") from error
-        try:
-            with FileLock(self.path / ".lock", timeout=wait_s):
-                yield
+            with access_errors(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+                lock.acquire()
         except Timeout:
             raise UserError(
                 f"another process is training {self.path}", "Wait for it, or stop it and start again"
             ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def finished(self) -> bool:
         """Whether the run has been trained to its end, with all its results in place."""
@@ -100,6 +104,8 @@ class RunFolder:
         }
         write_if_changed(folder / "phases.json", json.dumps(before, indent=1) + "\n")
         for name in RESULTS:
+            if (folder / name).is_file() and filecmp.cmp(self.path / name, folder / name, shallow=False):
+                continue  # what is right as it lies needs no right to write
             unfinished = folder / f".{name}"
             shutil.copyfile(self.path / name, unfinished)
             unfinished.replace(folder / name)

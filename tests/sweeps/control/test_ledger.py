@@ -78,7 +78,7 @@ Ledger(Path({str(path)!r}))
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be made"):
+    with pytest.raises(UserError, match=r"can't write .*A file is in its place"):
         Ledger(tmp_path / "file" / "ledger.jsonl")
 
 
