@@ -7,6 +7,7 @@ from typing import Any
 from modules.cluster.cluster_settings import Cluster, KubeRayCluster, LocalCluster, RayCluster, SlurmCluster
 from modules.cluster.job import chosen_keys, hydra_value
 from modules.configuration.errors import UserError
+from modules.tracking.store import SQLITE, database_file, quoted
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,9 @@ def check_capacity(cluster: Cluster, runtime: dict[str, Any]) -> None:
 def _tracking_in(storage: str, tracking: dict[str, Any]) -> dict[str, str]:
     """An SQLite tracker whose path is relative lies in the storage: a job has a working folder of its own."""
     uri, root = tracking["uri"], tracking["artifact_root"]
-    if uri is None or not uri.startswith("sqlite:///"):
+    if uri is None or not uri.startswith(SQLITE):
         return {}
-    added = {"tracking.uri": hydra_value(f"sqlite:///{Path(storage) / uri.removeprefix('sqlite:///')}")}
+    added = {"tracking.uri": hydra_value(SQLITE + quoted(str(Path(storage) / database_file(uri))))}
     if root is not None and "://" not in root:
         added["tracking.artifact_root"] = hydra_value(str(Path(storage) / root))
     return added

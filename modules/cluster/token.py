@@ -40,9 +40,12 @@ def ensure_token() -> str:
     path = token_path()
     if token is None:
         token = secrets.token_hex(32)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(token)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                file.write(token)
+        except OSError:  # a home that takes nothing: this process and its children know it
+            os.environ["RAY_AUTH_TOKEN"] = token
     elif path.is_file() and path.stat().st_uid == os.getuid() and path.stat().st_mode & 0o077:
         path.chmod(0o600)  # Ray writes it readable for everybody who can log in here
     return token

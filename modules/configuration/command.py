@@ -17,6 +17,7 @@ from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin,
 
 from modules.configuration.errors import UserError
 from modules.configuration.names import nearest, suggest
+from modules.configuration.process_environment import prepare
 from modules.configuration.refused_access import access_error
 
 Spec = TypeVar("Spec")
@@ -42,6 +43,7 @@ def run(main: Callable[[list[str]], object]) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
+        prepare()
         status = main(sys.argv[1:])
         sys.stdout.flush()
     except UserError as error:

@@ -21,9 +21,9 @@ from modules.configuration.names import check_name, suggest
 from modules.registry.gates import Score
 from modules.registry.model_signature import Signature, signature_of
 from modules.tracking.store import (
-    SQLITE,
     absolute_settings,
     as_default_tracker,
+    database_file,
     find_run,
     is_there,
     open_store,
@@ -86,7 +86,7 @@ class Registry:
         self.uri: str = self._settings["uri"]
         if not is_there(settings):
             raise UserError(
-                f"{self.uri.removeprefix(SQLITE)} is not there, so nothing is registered",
+                f"{database_file(self.uri)} is not there, so nothing is registered",
                 "Train and promote a recipe (make run), or send what waits: python -m pipelines.track drain.",
             )
         with self._answering():

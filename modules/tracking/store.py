@@ -4,10 +4,10 @@ import errno
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
@@ -43,16 +43,30 @@ def absolute_settings(settings: dict[str, Any]) -> dict[str, Any]:
             "Use an SQLite file (sqlite:///mlflow.db), a server (http://...) or null for no tracker.",
         )
     if uri.startswith(SQLITE):
-        uri = SQLITE + str(Path(uri.removeprefix(SQLITE)).absolute())
+        _, question, options = uri.partition("?")
+        uri = SQLITE + quoted(str(database_file(uri).absolute())) + question + options
     if artifact_root is not None and "://" not in artifact_root:
         artifact_root = str(Path(artifact_root).absolute())
+        if quoted(artifact_root) != artifact_root:
+            artifact_root = Path(artifact_root).as_uri()
     return {**settings, "uri": uri, "artifact_root": artifact_root}
 
 
 def is_there(settings: dict[str, Any]) -> bool:
     """Whether a tracker may be asked: no SQLite file that is missing."""
     uri = absolute_settings(settings)["uri"]
-    return uri is None or not uri.startswith(SQLITE) or Path(uri.removeprefix(SQLITE)).is_file()
+    return uri is None or not uri.startswith(SQLITE) or database_file(uri).is_file()
+
+
+def database_file(uri: str) -> Path:
+    """The file of an SQLite URI."""
+    return Path(unquote(uri.removeprefix(SQLITE).partition("?")[0]))
+
+
+def quoted(path: str) -> str:
+    """A path as a URI holds it, which would otherwise end at a `?` and lead elsewhere at a `%`; no more is
+    quoted, so that a store keeps the URI that it always had."""
+    return path.replace("%", "%25").replace("?", "%3F").replace("#", "%23")
 
 
 def limit_patience() -> None:
@@ -79,11 +93,16 @@ def open_store(settings: dict[str, Any]) -> tuple["MlflowClient", str]:
     uri = settings["uri"]
     if not uri.startswith(SQLITE):
         return _open(settings)
-    database = Path(uri.removeprefix(SQLITE))
+    database = database_file(uri)
     database.parent.mkdir(parents=True, exist_ok=True)
     # Of several processes that meet a fresh database, all but one would fail while its tables are made.
     with _setting_up(database):
-        return _open(settings)
+        opened = _open(settings)
+    read_otherwise = Path(uri.removeprefix(SQLITE).partition("?")[0])
+    if read_otherwise != database:  # MLflow makes the folder of this name as well, and leaves it empty
+        with suppress(OSError):
+            os.removedirs(read_otherwise.parent)
+    return opened
 
 
 @contextmanager

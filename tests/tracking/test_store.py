@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from modules.configuration.errors import UserError
-from modules.tracking.store import absolute_settings, find_run, open_store
+from modules.tracking.store import absolute_settings, database_file, find_run, open_store
 
 from .conftest import Settings, settings_for
 
@@ -45,6 +45,25 @@ def test_processes_that_meet_a_fresh_database_all_succeed(tmp_path: Path):
     ids = [process.communicate()[0].strip() for process in processes]
     assert [process.returncode for process in processes] == [0] * 3
     assert len(set(ids)) == 1
+
+
+def test_a_folder_that_a_uri_reads_otherwise_holds_its_own_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "c%20d#e?f ä g"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    settings = {**settings_for("sqlite:///mlflow.db?timeout=20"), "artifact_root": "mlartifacts"}
+    settings = absolute_settings(absolute_settings(settings))
+    assert settings["uri"] == f"sqlite:///{tmp_path}/c%2520d%23e%3Ff ä g/mlflow.db?timeout=20"
+    assert database_file(settings["uri"]) == folder / "mlflow.db"
+    client, experiment = open_store(settings)
+    run = client.create_run(experiment)
+    (tmp_path / "file").write_text("kept")
+    client.log_artifact(run.info.run_id, str(tmp_path / "file"))
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [folder.name]
+    assert [path.read_text() for path in folder.glob("mlartifacts/**/file")] == ["kept"]
+    assert client.list_artifacts(run.info.run_id)[0].path == "file"
 
 
 def test_deleted_experiment_is_named_with_the_hint(sqlite: Settings):
