@@ -169,4 +169,8 @@ def _read_facts(plain: Mapping[str, Any], where: str) -> tuple[Code, Cost]:
     ):
         raise UserError(f"{where} has no code and cost", "Write it: python -m pipelines.plan --all")
     files, environment = code.get("files", {}), code.get("environment", "")
+    if not isinstance(files, dict) or not all(
+        isinstance(text, str) for text in (*files.values(), environment)
+    ):
+        raise UserError(f"the code of {where} is not whole", "Write it: python -m pipelines.plan --all")
     return Code(code["fingerprint"], files, environment), read_cost(cost)

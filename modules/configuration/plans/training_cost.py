@@ -58,6 +58,8 @@ def read_cost(plain: Mapping[str, Any]) -> Cost:
     """
     figures = {figure.name: plain.get(figure.name) for figure in fields(Cost)}
     for name, value in figures.items():
-        if type(value) is not int and not (name == "optimizer_bytes" and value is None):
-            raise UserError(f"cost.{name} is {value!r}, no whole number", "Write the plan again")
+        if not (type(value) is int and 0 <= value < 2**63) and not (
+            name == "optimizer_bytes" and value is None
+        ):
+            raise UserError(f"cost.{name} is {value!r}, no whole number from 0 on", "Write the plan again")
     return Cost(**figures)  # pyright: ignore[reportArgumentType]

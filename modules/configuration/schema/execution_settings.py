@@ -49,6 +49,8 @@ class RuntimeSettings:
         at_least(1, "num_workers", self.num_workers)
         for name in ("num_loader_workers", "cpus_per_worker", "gpus_per_worker", "max_restarts"):
             at_least(0, name, getattr(self, name))
+        if not self.storage.strip() or not self.storage.isprintable():
+            raise ConfigError("storage", f"{self.storage!r} names no folder", "Write . for this one")
         if self.backend == "local" and self.num_workers > 1:
             raise ConfigError(
                 "num_workers", f"{self.num_workers} where one process trains", "Add runtime=ray"

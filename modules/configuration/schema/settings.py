@@ -4,6 +4,7 @@ These dataclasses are the schema: a key that is not here is refused, and every f
 A section such as model, which names its class by `_target_`, is checked against that class instead.
 """
 
+import math
 from dataclasses import dataclass, field, fields, is_dataclass
 from types import UnionType
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -12,11 +13,12 @@ from modules.configuration.errors import ConfigError
 from modules.configuration.schema.data_settings import DataSettings, Node
 from modules.configuration.schema.execution_settings import RuntimeSettings, SweepSettings
 from modules.configuration.schema.optimizer_settings import check_optimizer
-from modules.configuration.schema.ranges import at_least, named
+from modules.configuration.schema.ranges import at_least, finite, named
 from modules.configuration.static_analysis.node_check import check_node
 
 Section = TypeVar("Section")
 
+TRACKERS = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "file")
 GIVEN = {"optimizer": ("params",), "task": ("model",)}
 """Keywords that the program adds when it builds a node, by the node's key."""
 
@@ -92,9 +94,11 @@ class TrainerSettings:
         for name in ("samples_per_class", "max_steps", "max_validation_batches", "overfit_batches"):
             if getattr(self, name) is not None:
                 at_least(1, name, getattr(self, name))
-        if self.gradient_clip_norm is not None and self.gradient_clip_norm <= 0:
+        for number in self.without_classes:
+            at_least(0, "without_classes", number)
+        if self.gradient_clip_norm is not None and not 0 < self.gradient_clip_norm < math.inf:
             raise ConfigError(
-                "gradient_clip_norm", f"{self.gradient_clip_norm} is not above 0", "null does not clip"
+                "gradient_clip_norm", f"{self.gradient_clip_norm} is no number above 0", "null does not clip"
             )
 
     def num_epochs(self, steps_per_epoch: int) -> int:
@@ -151,6 +155,14 @@ class TrackingSettings:
     def __post_init__(self) -> None:
         at_least(0, "system_metrics_every_s", self.system_metrics_every_s)
         at_least(0, "drain_timeout_s", self.drain_timeout_s)
+        scheme, separator, _ = (self.uri or "").partition("://")
+        if separator and scheme.partition("+")[0] not in TRACKERS:
+            raise ConfigError(
+                "uri", f"{self.uri} is of no tracker's kind", f"It can be {', '.join(TRACKERS)}"
+            )
+        for key in ("uri", "artifact_root", "experiment"):
+            if not (getattr(self, key) or "x").isprintable():
+                raise ConfigError(key, f"{getattr(self, key)!r} is no printable text")
 
 
 @dataclass(frozen=True)
@@ -168,6 +180,8 @@ class ExpectedSettings:
     at_most: float | None = None
 
     def __post_init__(self) -> None:
+        finite("at_least", self.at_least)
+        finite("at_most", self.at_most)
         if (self.at_least is None) == (self.at_most is None):
             raise ConfigError("at_least", "one of at_least and at_most is needed, and not both")
 

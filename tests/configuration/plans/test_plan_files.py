@@ -62,6 +62,10 @@ def test_a_plan_is_checked_like_a_configuration(tmp_path: Path) -> None:
     plan = planned.to_plain()
     path.write_text(to_yaml(plan))
     assert read_plan(path) == planned
+
+    def inside(section: str, **values: Any) -> dict[str, Any]:
+        return {section: plan[section] | values}
+
     for change, message in (
         ({"seed": "x"}, "seed: 'x'"),
         ({"sed": 1}, "Did you mean seed"),
@@ -70,6 +74,15 @@ def test_a_plan_is_checked_like_a_configuration(tmp_path: Path) -> None:
         ({"code": {}}, "the plan has no code and cost"),
         ({"cost": {**plan["cost"], "num_parameters": "9"}}, "cost.num_parameters is '9', no whole number"),
         ({"model": plan["model"] | {"num_clases": 1}}, "model.num_clases"),
+        (inside("runtime", num_loader_workers=5000), "runtime.num_loader_workers: 5000 is above 256"),
+        (inside("trainer", max_epochs=10**18), "trainer.max_epochs: 1000000000000000000 is above 10000000"),
+        (inside("trainer", gradient_clip_norm=float("nan")), "nan is no number above 0"),
+        (inside("trainer", without_classes=[-1]), "trainer.without_classes: -1 is below 0"),
+        (inside("tracking", drain_timeout_s=float("inf")), "inf is above 86400"),
+        (inside("tracking", uri="ftp://a/b"), "tracking.uri: ftp://a/b is of no tracker's kind"),
+        (inside("runtime", storage=" "), "runtime.storage: ' ' names no folder"),
+        (inside("code", files=[1]), "the code of the plan is not whole"),
+        (inside("cost", num_parameters=-1), "cost.num_parameters is -1, no whole number from 0 on"),
     ):
         path.write_text(to_yaml(plan | change))
         with pytest.raises(UserError, match=message) as caught:
