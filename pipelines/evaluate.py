@@ -41,6 +41,7 @@ def main(argv: list[str]) -> None:
     from modules.configuration.errors import UserError
     from modules.configuration.plans.plan_files import read_plan
     from modules.configuration.refused_access import write_refusal
+    from modules.configuration.regular_file import read_regular_text
     from modules.tracking.tracker import Tracker
 
     if (chosen.plan is None) == (chosen.run is None):
@@ -49,7 +50,7 @@ def main(argv: list[str]) -> None:
     trained = chosen.run or Path(chosen.build) / "train" / plan.name
     out = Path(chosen.build) / "evaluate" / plan.name if chosen.run is None else chosen.run / "evaluate"
     try:
-        summary = json.loads((trained / "summary.json").read_text())
+        summary = json.loads(read_regular_text(trained / "summary.json", links=True))
         tracking = Path(summary["run_folder"]) / "tracking"
     except PermissionError:
         raise

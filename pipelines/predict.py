@@ -18,6 +18,7 @@ file or standard input. A model of several inputs takes them in its order, with 
 
 import base64
 import json
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,9 +157,11 @@ def _load(model: str, tracking: str) -> tuple[Any, Any]:
             registry = Registry(_tracking_settings(tracking))
             file = stack.enter_context(registry.fetched(registry.resolve(model))) / PROGRAM
         # Imports torch: only now, when the model is known to be there.
-        from modules.registry.export import load_program
+        has_computed = "torch" in sys.modules
+        from modules.registry.isolated_program import IsolatedProgram
 
-        return load_program(file)
+        program = IsolatedProgram(file, has_computed=has_computed)
+        return program, program.description
 
 
 def _tracking_settings(tracking: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from modules.cluster.code_package import Package
 from modules.configuration.errors import UserError
 from modules.configuration.names import check_name, suggest
+from modules.configuration.regular_file import read_regular_text
 from modules.configuration.yaml_files import write_if_changed
 
 RECORDS = Path("build/jobs")
@@ -68,7 +69,7 @@ def records() -> list[Record]:
     found = []
     for path in RECORDS.glob("*.json"):
         try:
-            found.append(Record(**json.loads(path.read_text(encoding="utf-8"))))
+            found.append(Record(**json.loads(read_regular_text(path))))
         except (OSError, ValueError, TypeError):
             continue  # half-written, or of another version
     return sorted(found, key=lambda record: record.submitted_s)

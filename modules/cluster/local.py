@@ -20,6 +20,7 @@ from modules.cluster.cluster_settings import LocalCluster
 from modules.cluster.connection import LOOPBACK, check_head
 from modules.cluster.token import ensure_token
 from modules.configuration.errors import UserError
+from modules.configuration.regular_file import read_regular_text
 from modules.configuration.static_analysis.definitions import ROOT
 from modules.configuration.yaml_files import write_if_changed
 
@@ -154,7 +155,7 @@ def _process(node: dict[str, Any]) -> psutil.Process | None:
 
 def _read() -> dict[str, Any] | None:
     try:
-        return json.loads(STATE.read_text(encoding="utf-8"))
+        return json.loads(read_regular_text(STATE))
     except (OSError, ValueError):
         return None
 

@@ -8,6 +8,7 @@ import secrets
 from pathlib import Path
 
 from modules.configuration.errors import UserError
+from modules.configuration.regular_file import read_regular_text
 
 
 def token_path() -> Path:
@@ -25,7 +26,7 @@ def find_token() -> str | None:
         return token
     path = token_path()
     try:
-        return path.read_text(encoding="utf-8").strip() or None
+        return read_regular_text(path, links=True).strip() or None
     except FileNotFoundError:
         if os.environ.get("RAY_AUTH_TOKEN_PATH"):
             raise UserError(f"RAY_AUTH_TOKEN_PATH={path} is not there") from None

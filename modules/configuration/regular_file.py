@@ -6,8 +6,8 @@ may lead to any file of this machine. What stands in a file's place is looked at
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from modules.configuration.errors import UserError
 
@@ -43,7 +43,7 @@ def check_regular(path: Path, links: bool = False) -> os.stat_result:
     return status
 
 
-def open_regular(path: Path, links: bool = False) -> BinaryIO:
+def open_regular(path: Path, links: bool = False) -> BufferedReader:
     """Opens a regular file for reading, and nothing else; see `check_regular`.
 
     Raises:

@@ -10,6 +10,7 @@ from yaml.composer import ComposerError
 
 from modules.configuration.bounded_yaml import read_bounded
 from modules.configuration.errors import ConfigError, UserError
+from modules.configuration.regular_file import read_regular_text
 from modules.configuration.static_analysis.targets import check_targets
 
 
@@ -81,7 +82,7 @@ def write_if_changed(path: Path, content: str) -> bool:
     Returns:
         Whether it was written.
     """
-    if path.is_file() and path.read_text(encoding="utf-8") == content:
+    if path.is_file() and read_regular_text(path, links=True) == content:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     # With the rights that the umask leaves, which tempfile does not give; not by the process's number, which

@@ -8,6 +8,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from modules.configuration.errors import UserError
+from modules.configuration.regular_file import open_regular
 from modules.datamodules.encodings import MODES
 
 _TURNS = {
@@ -128,7 +129,7 @@ def _orientation(image: Image.Image) -> int:
 def _opened(path: Path, channels: int) -> Image.Image:
     try:
         # By its name Pillow would map a TIFF into memory, and tear one that EXIF turns.
-        with path.open("rb") as file, Image.open(file) as opened:
+        with open_regular(path, links=True) as file, Image.open(file) as opened:
             return eight_bits(opened, channels)
     except UNREADABLE as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())

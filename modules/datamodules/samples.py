@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from modules.configuration.errors import UserError
+from modules.configuration.regular_file import check_regular
 from modules.configuration.schema.data_settings import FieldSettings
 
 Column = Any
@@ -83,7 +84,7 @@ def raw_path(raw: Path, relative: str) -> Path:
     """A file or folder of a fetched source.
 
     Raises:
-        UserError: if it isn't there, or `relative` leads out of the source.
+        UserError: if it isn't there, is neither file nor folder, or `relative` leads out of the source.
     """
     path = raw / relative
     if not path.resolve().is_relative_to(raw.resolve()):
@@ -92,4 +93,6 @@ def raw_path(raw: Path, relative: str) -> Path:
         raise UserError(
             f"{path} is missing", f"Run `python -m pipelines.fetch source={raw.name}`, or correct the path"
         )
+    if not path.is_dir():
+        check_regular(path, links=True)
     return path

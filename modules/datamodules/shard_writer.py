@@ -21,6 +21,7 @@ import numpy as np
 
 from modules.configuration.errors import UserError
 from modules.configuration.plans.made_of import made_of
+from modules.configuration.regular_file import read_regular_text
 from modules.configuration.schema.data_settings import DataSettings, SplitSettings
 from modules.configuration.static_analysis.targets import build
 from modules.datamodules.encodings import check_encoding
@@ -240,7 +241,7 @@ def _read_source(raw: Path, data: DataSettings) -> dict[str, Any]:
     """What was fetched, if it is what the dataset names."""
     again = f"Run `python -m pipelines.fetch source={data.source['name']}`"
     try:
-        source = json.loads((raw / "source.json").read_text())
+        source = json.loads(read_regular_text(raw / "source.json", links=True))
         mismatch = source["sha256"] != data.source.get("sha256", source["sha256"])
     except FileNotFoundError:
         raise UserError(f"{raw} holds no fetched source", again) from None

@@ -9,6 +9,7 @@ import numpy as np
 
 from modules.configuration.errors import UserError
 from modules.configuration.plans.made_of import how_to_shard_again
+from modules.configuration.regular_file import read_regular_text
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.samples import Samples
 
@@ -58,7 +59,7 @@ def read_statistics(folder: Path, field: str) -> dict[str, Any]:
         UserError: it says nothing of this one.
     """
     try:
-        found = json.loads((folder / "shards.json").read_text(encoding="utf-8")).get("statistics", {})
+        found = json.loads(read_regular_text(folder / "shards.json", links=True)).get("statistics", {})
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(
             f"{folder}/shards.json cannot be read: {error!r}", how_to_shard_again(folder.name)

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from modules.configuration.errors import UserError
+from modules.configuration.regular_file import read_regular_text
 from modules.configuration.static_analysis.code_fingerprint import code_digest, remember
 from modules.configuration.static_analysis.definitions import ROOT
 from modules.configuration.yaml_files import write_if_changed
@@ -139,7 +141,7 @@ def _sha256(content: bytes) -> str:
 def _read(path: Path) -> dict[str, Any]:
     """What was kept; nothing where there is nothing, or nothing whole."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(read_regular_text(path))
+    except (OSError, ValueError, UserError):
         return {}
     return content if isinstance(content, dict) else {}

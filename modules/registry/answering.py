@@ -234,12 +234,13 @@ class Answering:
             params: of MLflow.
 
         Raises:
-            ValueError: a sample is not what the model takes.
+            ValueError: a sample is not what the model takes, or an answer not what it says.
         """
         inputs = self.description["inputs"]
         given = _by_name(model_input, [one["name"] for one in inputs])
         arguments = [tensor for one in inputs for tensor in batch(one, _samples(one, given[one["name"]]))]
         outputs = run(self.program, arguments)
+        check_outputs(self.description, outputs, len(arguments[0]))
         (first, *others) = self.description["outputs"]
         numbers = all(one["kind"] not in ("text", "sound") for one in inputs)
         if numbers and not others and first["kind"] in ("classes", "values"):

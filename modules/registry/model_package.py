@@ -155,8 +155,14 @@ def _answer_by_script(folder: Path, signature: Any, with_example: bool) -> None:
 
 
 def serve(folder: Path, arguments: Sequence[Tensor]) -> list[Tensor]:
-    """What the registered files give for tensors, loaded as MLflow's scoring server loads them."""
+    """What the registered files give for tensors, loaded as MLflow's scoring server loads them.
+
+    Raises:
+        ValueError: it is not what their description says.
+    """
     from mlflow import pyfunc
 
     model: Any = pyfunc.load_model(str(folder)).unwrap_python_model()
-    return answering.run(model.program, arguments)
+    outputs = answering.run(model.program, arguments)
+    answering.check_outputs(model.description, outputs, len(arguments[0]))
+    return outputs

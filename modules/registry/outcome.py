@@ -16,6 +16,7 @@ from typing import Any
 import numpy
 
 from modules.configuration.errors import UserError
+from modules.configuration.regular_file import open_regular, read_regular_text
 from modules.evaluation.findings import Findings, write_json
 
 
@@ -68,7 +69,7 @@ def file_hash(file: Path) -> str:
         UserError: if it is missing.
     """
     try:
-        with file.open("rb") as opened:
+        with open_regular(file, links=True) as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except PermissionError:
         raise
@@ -85,8 +86,8 @@ def read_outcome(folder: Path) -> Outcome:
     recipe = folder.name
     again = f"Run python -m pipelines.evaluate plan=build/plan/{recipe}.yaml"
     try:
-        metrics = json.loads((folder / "metrics.json").read_text())
-        provenance = Provenance(**json.loads((folder / "provenance.json").read_text()))
+        metrics = json.loads(read_regular_text(folder / "metrics.json", links=True))
+        provenance = Provenance(**json.loads(read_regular_text(folder / "provenance.json", links=True)))
         examples = _read_examples(folder / "examples.npz") if provenance.inputs else {}
         figures = {name: float(value) for name, value in metrics.items()}
     except FileNotFoundError as error:
@@ -97,7 +98,7 @@ def read_outcome(folder: Path) -> Outcome:
 
 
 def _read_examples(file: Path) -> dict[str, numpy.ndarray]:
-    with numpy.load(file, allow_pickle=False) as found:
+    with open_regular(file, links=True) as opened, numpy.load(opened, allow_pickle=False) as found:
         return dict(found)
 
 

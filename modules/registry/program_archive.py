@@ -39,7 +39,7 @@ _EXTRA = re.compile(r"extra/[a-z_]{1,32}\.json")
 
 _PLAIN = re.compile(r"[\w.+\-]{0,256}")
 _OPERATORS = re.compile(
-    r"torch\.ops\.aten\.(?!from_file\b|save\b|load\b)\w+\.\w+"
+    r"torch\.ops\.aten\.(?!from_file\b|save\b|load\b)(?!\w*(sparse|nested|_unsafe_|set_data))\w+\.\w+"
     r"|_operator\.(getitem|add|mul|sub|truediv|floordiv|mod|neg|abs|ge|le|gt|lt|eq|ne|and_|or_|not_)"
     r"|torch\.sym_(int|float|max|min|not|ite|sqrt|sum)|math\.(ceil|floor|trunc)"
 )
@@ -174,12 +174,16 @@ def _raw_payloads(path: str, records: dict[str, bytes], pattern: re.Pattern[str]
 def _check_sample_inputs(content: bytes, name: str) -> None:
     import torch
 
+    from modules.weights.tensor_file import first_not_plain
+
     if not content:
         return
     try:
-        torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:
         raise _refused(name, "its sample inputs hold more than tensors") from error
+    if strange := first_not_plain(found):
+        raise _refused(name, f"its sample inputs hold a {strange}")
 
 
 def _checked_graph(content: bytes, name: str) -> bytes:

@@ -163,7 +163,10 @@ def _served(registry: Registry, version: Version, served: "Served", outcome: Out
 
     arguments = [torch.from_numpy(array) for array in outcome.examples.values()]
     with registry.fetched(version) as folder:
-        answers = serve(folder, arguments)
+        try:
+            answers = serve(folder, arguments)
+        except ValueError as error:
+            return Gate("served", False, f"the program does not do what it says: {error}")
     eager = run(served.module.eval(), arguments)
     return served_equals_eager(_rows(answers), _rows(eager))
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from modules.configuration.errors import UserError
 from modules.configuration.plans.plan_files import read_plan
+from modules.configuration.regular_file import read_regular_text
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.vocabulary import Vocabulary
 from modules.registry.export import Description
@@ -30,7 +31,7 @@ def load_run(folder: Path) -> tuple[nn.Module, Description]:
             text, the shards whose vocabulary it learned are not there.
     """
     try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        summary = json.loads(read_regular_text(folder / "summary.json", links=True))
         identity, learned = str(summary["identity"]), dict(summary.get("vocabularies", {}))
     except PermissionError:
         raise

@@ -11,7 +11,7 @@ import numpy
 from PIL import Image, ImageSequence
 
 from modules.configuration.errors import UserError
-from modules.configuration.regular_file import read_regular, read_regular_text
+from modules.configuration.regular_file import open_regular, read_regular, read_regular_text
 from modules.datamodules.image_file import UNREADABLE, eight_bits, read_image, read_whole_image
 from modules.registry.answering import sound_sample, text_sample
 from modules.tasks.served import InputKind, ServedInput
@@ -158,7 +158,7 @@ def _image_file(one: ServedInput, file: Path) -> Sample:
 
 def _clip_file(one: ServedInput, file: Path) -> Sample:
     try:
-        with Image.open(file) as opened:
+        with open_regular(file, links=True) as content, Image.open(content) as opened:
             frames = [_frame(one, frame) for frame in ImageSequence.Iterator(opened)]
     except UNREADABLE as error:
         raise UserError(
@@ -201,7 +201,8 @@ def _vector_file(one: ServedInput, file: Path) -> Sample:
     if file.suffix.lower() != ".npy":
         return _vector(one, _bytes(file).decode("utf-8", "replace"), str(file))
     try:
-        values = numpy.load(file, allow_pickle=False)
+        with open_regular(file, links=True) as content:
+            values = numpy.load(content, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise UserError(f"{file} is no array of numbers", "Save it by numpy.save") from error
     return _numbers(one, values, str(file))

@@ -18,6 +18,7 @@ from typing import Any
 
 from modules.configuration.errors import UserError
 from modules.configuration.names import check_name, suggest
+from modules.configuration.regular_file import read_regular
 from modules.registry.gates import Score
 from modules.registry.model_signature import Signature, signature_of
 from modules.tracking.store import (
@@ -253,7 +254,7 @@ def file_hashes(folder: Path) -> str:
     """The sha256 of every file below a folder, as a tag."""
     return json.dumps(
         {
-            file.relative_to(folder).as_posix(): sha256(file.read_bytes()).hexdigest()
+            file.relative_to(folder).as_posix(): sha256(read_regular(file)).hexdigest()
             for file in sorted(folder.rglob("*"))
             if file.is_file()
         }
@@ -265,7 +266,7 @@ def _is_as_registered(folder: Path, hashes: str) -> bool:
     try:
         expected = json.loads(hashes)
         return PROGRAM in expected and all(
-            sha256((folder / name).read_bytes()).hexdigest() == value for name, value in expected.items()
+            sha256(read_regular(folder / name)).hexdigest() == value for name, value in expected.items()
         )
     except (ValueError, TypeError, OSError):
         return False

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from modules.configuration.errors import UserError
 from modules.configuration.plans.identity import VOCABULARY, shard_hashes
+from modules.configuration.regular_file import read_regular_text
 from modules.registry.outcome import split_hashes
 
 
@@ -49,7 +50,7 @@ def check_initial_weights(
         check_vocabularies({field: found for field, found in known.items() if found}, data, reference)
         return
     try:
-        summary = json.loads((weights.parent / "summary.json").read_text(encoding="utf-8"))
+        summary = json.loads(read_regular_text(weights.parent / "summary.json", links=True))
         learned = dict(summary["vocabularies"])
     except (OSError, ValueError, KeyError, TypeError):
         return  # weights from elsewhere, or of no text

@@ -5,6 +5,7 @@ from typing import Any, get_args, get_type_hints
 
 import numpy
 
+from modules.configuration.regular_file import open_regular
 from modules.evaluation.findings import Chart, Series
 from modules.report.exhibit_reading import read_exhibits
 from modules.report.files import broken, finite, read_beside, read_json
@@ -111,7 +112,7 @@ def _read_mistakes(folder: Path) -> list[Mistake]:
 
 def _read_filters(path: Path) -> numpy.ndarray:
     try:
-        with path.open("rb") as opened:
+        with open_regular(path, links=True) as opened:
             filters = numpy.lib.format.read_array(opened, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise broken(path, "is not an array") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.configuration.errors import UserError
+from modules.configuration.regular_file import read_regular, read_regular_text
 
 ENDED_WELL = ("FINISHED", "REUSED")
 # Numbers that were listed and are no more than these have a place each on their axis.
@@ -223,7 +224,7 @@ def _take_in(trial: Trial, event: dict[str, Any], metric: str) -> None:
 def _take_in_run(trial: Trial, run: Path, metric: str) -> None:
     """What a run that was trained before measured: the metric after each epoch, and the last of all."""
     try:
-        history = json.loads((run / "history.json").read_text())
+        history = json.loads(read_regular_text(run / "history.json"))
         measured = {
             name: [float(value) for _, value in points]
             for name, points in history.items()
@@ -238,7 +239,7 @@ def _take_in_run(trial: Trial, run: Path, metric: str) -> None:
 def _events(path: Path) -> list[dict[str, Any]]:
     """All whole lines; what a kill left of the last one is no event."""
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]
+        lines = read_regular(path, links=True).split(b"\n")[:-1]
     except OSError:
         return []
     try:

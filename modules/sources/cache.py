@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modules.configuration.errors import UserError
 from modules.configuration.refused_access import access_errors
+from modules.configuration.regular_file import open_regular
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+~:-]*")
 
@@ -26,7 +27,7 @@ def checked_name(key: str, value: str) -> str:
 
 def sha256_of(path: Path) -> str:
     """The sha256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
+    with open_regular(path, links=True) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

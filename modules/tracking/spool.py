@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from modules.configuration.regular_file import open_regular
+
 EVENTS = "spool.jsonl"  # written by the training process
 SYSTEM = "system.jsonl"  # written by the drainer, which watches the training process
 FOLLOWED = "followed.jsonl"  # of a sweep: the tracking folders of its trials
@@ -61,7 +63,7 @@ class SpoolWriter:
 def read_events(path: Path, offset: int = 0) -> Iterator[tuple[dict[str, Any] | None, int]]:
     """Yields every whole event from byte `offset` on, with the offset of the next; None for a torn line."""
     try:
-        file = path.open("rb")
+        file = open_regular(path)
     except FileNotFoundError:
         return
     with file:

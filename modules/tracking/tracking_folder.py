@@ -20,7 +20,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from modules.configuration.regular_file import open_regular
+from modules.configuration.errors import UserError
+from modules.configuration.regular_file import open_regular, read_regular, read_regular_text
 from modules.tracking.spool import EVENTS
 
 RUN = "run.json"
@@ -69,8 +70,8 @@ class DrainState:
     def load(cls, folder: Path) -> "DrainState | None":
         """The folder's state; None where there is none that can be read (sending again doubles nothing)."""
         try:
-            return cls(**json.loads((folder / STATE).read_text()))
-        except (OSError, ValueError, TypeError):
+            return cls(**json.loads(read_regular_text(folder / STATE)))
+        except (OSError, ValueError, TypeError, UserError):
             return None
 
     @property
@@ -90,8 +91,8 @@ class DrainState:
 def read_run(folder: Path) -> dict[str, Any] | None:
     """What a Tracker wrote of its run, {spool, name, identity, tags, settings, pid}; None if none has."""
     try:
-        return json.loads((folder / RUN).read_text())
-    except (OSError, ValueError):
+        return json.loads(read_regular_text(folder / RUN))
+    except (OSError, ValueError, UserError):
         return None
 
 
@@ -130,7 +131,7 @@ def is_held(lock: FileLock) -> bool:
 
 def keep_file(folder: Path, file: Path) -> str:
     """Copies a file into the tracking folder, under its content's hash; returns the path from there."""
-    digest = sha256(file.read_bytes()).hexdigest()[:16]
+    digest = sha256(read_regular(file, links=True)).hexdigest()[:16]
     kept = folder / ARTIFACTS / digest / file.name
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from modules.configuration.errors import UserError
 from modules.configuration.plans.made_of import difference, how_to_shard, made_otherwise
 from modules.configuration.plans.run_plan import Plan
+from modules.configuration.regular_file import read_regular_text
 from modules.configuration.schema.data_settings import DataSettings
 from modules.configuration.static_analysis.definitions import ROOT
 
@@ -96,7 +97,7 @@ def shard_hashes(folder: Path, data: DataSettings | None = None) -> dict[str, li
     """
     path = folder / "shards.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_regular_text(path, links=True))
         if data is not None and (other := difference(found.get("made_of"), data)):
             raise made_otherwise(path, other)
         hashes = {

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 
 from modules.configuration.errors import UserError
+from modules.configuration.regular_file import open_regular
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.class_folders import class_folders
 from modules.datamodules.encodings import MODES
@@ -63,7 +64,7 @@ def read_clip(path: Path, channels: int, height: int, width: int) -> np.ndarray:
         UserError: it is no image that can be read.
     """
     try:
-        with Image.open(path) as opened:
+        with open_regular(path, links=True) as file, Image.open(file) as opened:
             frames = [eight_bits(frame, channels) for frame in ImageSequence.Iterator(opened)]
     except UNREADABLE as error:
         raise UserError(f"{path} is no clip that can be read ({error})", "Repair or remove it") from error

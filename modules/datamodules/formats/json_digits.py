@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from modules.configuration.errors import UserError
+from modules.configuration.regular_file import read_regular_text
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.samples import ArraySamples, Samples, raw_path
 
@@ -44,7 +45,9 @@ class JsonDigitsReader:
 
 def _read_images(path: Path, shape: list[int]) -> np.ndarray:
     try:
-        levels = np.rint(np.asarray(json.loads(path.read_text())["data"], np.float64) * 255)
+        levels = np.rint(
+            np.asarray(json.loads(read_regular_text(path, links=True))["data"], np.float64) * 255
+        )
         images = levels.reshape(-1, *shape)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} holds no images of shape {shape} ({error})", "Fetch it again") from error

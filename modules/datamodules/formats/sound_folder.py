@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from modules.configuration.errors import UserError
+from modules.configuration.regular_file import open_regular
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.class_folders import class_folders
 from modules.datamodules.own_files import OnBadFile
@@ -52,7 +53,8 @@ def read_sound(path: Path, sample_rate_hz: int) -> np.ndarray:
     import soundfile
 
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with open_regular(path, links=True) as file:
+            samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError, ValueError) as error:
         raise UserError(f"{path} is no sound that can be read ({error})", "Repair or remove it") from error
     if samples.shape[1] != 1:

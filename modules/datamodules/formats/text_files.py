@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from modules.configuration.errors import UserError
+from modules.configuration.regular_file import read_regular_text
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.own_files import LeftOut, OnBadFile, equal_notes, read_all, visible_files
 from modules.datamodules.samples import ArraySamples, Samples, raw_path
@@ -69,6 +70,6 @@ def read_text(path: Path) -> str:
         UserError: it cannot be read, or is not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return read_regular_text(path, links=True)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is no text in UTF-8 ({error})", "Save it as UTF-8, or remove it") from error

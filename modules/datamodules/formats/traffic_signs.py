@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from modules.configuration.errors import UserError
+from modules.configuration.regular_file import read_regular_text
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.domain_randomisation import photographed
 from modules.datamodules.samples import Samples, raw_path
@@ -125,7 +126,7 @@ def _read_sheet(raw: Path) -> dict[str, Image.Image]:
     """Every small image of the sheet by its name, RGBA."""
     path = raw_path(raw, f"{_SHEET}.json")
     try:
-        places = json.loads(path.read_text())
+        places = json.loads(read_regular_text(path, links=True))
         with Image.open(raw_path(raw, f"{_SHEET}.png")) as opened:
             sheet = opened.convert("RGBA")
         return {

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from modules.configuration.errors import UserError
 from modules.configuration.refused_access import access_errors
+from modules.configuration.regular_file import read_regular
 
 Event = dict[str, Any]
 
@@ -94,7 +95,7 @@ def read_events(path: Path) -> list[Event]:
 def _read(path: Path) -> tuple[list[Event], int]:
     """The events, and the number of bytes that they take."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except FileNotFoundError:
         return [], 0
     except OSError as error:

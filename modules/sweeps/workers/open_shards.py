@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from modules.configuration.plans.run_plan import Plan
+from modules.configuration.regular_file import read_regular
 from modules.configuration.schema.data_settings import DataSettings
 from modules.configuration.schema.settings import read
 from modules.datamodules.shard_set import ShardSet
@@ -18,7 +19,7 @@ def open_shards(folder: Path, plan: Plan) -> ShardSet:
         UserError: it is missing, damaged, or another than the plan's.
     """
     try:
-        digest = hashlib.sha256((folder / "shards.json").read_bytes()).hexdigest()
+        digest = hashlib.sha256(read_regular(folder / "shards.json", links=True)).hexdigest()
     except OSError:
         digest = ""
     return _opened(folder, digest, json.dumps(plan.configuration["data"], sort_keys=True))

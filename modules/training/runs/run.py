@@ -15,6 +15,7 @@ from modules.configuration.errors import UserError
 from modules.configuration.plans.code_rings import carrying_code
 from modules.configuration.plans.identity import shard_hashes
 from modules.configuration.plans.run_plan import Plan
+from modules.configuration.regular_file import open_regular
 from modules.configuration.static_analysis.definitions import ROOT
 from modules.configuration.yaml_files import to_yaml, write_if_changed
 from modules.datamodules.chosen_samples import choose
@@ -139,7 +140,10 @@ def _vocabularies(data: ShardSet) -> dict[str, Any]:
 def _soft_targets(plan: Plan) -> dict[str, numpy.ndarray]:
     """What the plan's teachers say of every sample of the training split."""
     file = plan.pretrained.teacher_answers
-    return {} if file is None else {"teacher": numpy.load(file, allow_pickle=False)}
+    if file is None:
+        return {}
+    with open_regular(file) as opened:
+        return {"teacher": numpy.load(opened, allow_pickle=False)}
 
 
 def write_results(

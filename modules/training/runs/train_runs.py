@@ -13,6 +13,7 @@ from pathlib import Path
 from modules.configuration.errors import UserError
 from modules.configuration.plans.code_rings import carrying_code
 from modules.configuration.plans.run_plan import Plan
+from modules.configuration.regular_file import read_regular_text
 from modules.tracking.sending_again import bring_to
 from modules.training.runs.replay import examine, is_current, set_aside
 from modules.training.runs.run_folder import FIRST_STEPS, RunFolder
@@ -89,8 +90,8 @@ def _tell_of_earlier_versions(plan: Plan, folder: RunFolder) -> None:
         if (summary.parent / FIRST_STEPS).exists():
             continue
         try:
-            told = json.loads(summary.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            told = json.loads(read_regular_text(summary))
+        except (OSError, ValueError, UserError):
             continue
         if isinstance(told, dict) and told.get("recipe") == plan.name and "stack_size" not in told:
             print(
