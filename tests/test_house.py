@@ -37,7 +37,7 @@ def test_a_check_that_a_user_waits_for_lives_where_its_name_says() -> None:
 
 
 OPENS = re.compile(
-    r"\.read_text\(|\.read_bytes\(|\.open\(\"rb\"\)|numpy\.load\((?!opened|content)|np\.load\((?!path)"
+    r"\.read_text\(|\.read_bytes\(|\.open\(\"rb\"\)|numpy\.load\((?!opened|content|buffer)|np\.load\((?!path)"
     r"|Image\.open\((?!file\b|content|io\.BytesIO|raw_path)|soundfile\.read\((?!file\b|io\.BytesIO)"
 )
 """What opens a file of anyone's, a FIFO too; after `raw_path`, which looks first, a path may be given."""
