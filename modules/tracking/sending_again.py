@@ -16,8 +16,9 @@ from urllib.request import Request, urlopen
 
 from filelock import Timeout
 
+from modules.configuration.refused_access import access_error
 from modules.tracking.spool import EVENTS, read_followed
-from modules.tracking.store import SQLITE, absolute_settings
+from modules.tracking.store import SQLITE, absolute_settings, database_file
 from modules.tracking.tracking_folder import (
     RUN,
     DrainState,
@@ -65,7 +66,7 @@ def has_version(settings: dict[str, Any], name: str, number: int, run_id: str) -
 
 def _has(uri: str, query: str, values: tuple[Any, ...], path: str) -> bool | None:
     if uri.startswith(SQLITE):
-        database = Path(uri.removeprefix(SQLITE))
+        database = database_file(uri)
         if not database.is_file():
             return False
         try:
@@ -157,5 +158,11 @@ def bring_to(folder: Path, tracking: dict[str, Any], name: str) -> None:
     if not lacks(folder, settings):
         return
     with suppress(Timeout):
-        why = send_again(folder, settings)
+        try:
+            why = send_again(folder, settings)
+        except OSError as error:  # who only reads the run is not asked to send it
+            refusal = access_error(error)
+            if refusal is None:
+                raise
+            why = refusal.problem
         print(f"{name}: not sent, {why}" if why else f"{name}: sent to {tracking['uri']}", flush=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.configuration.plans.run_plan import Plan
+from modules.configuration.regular_file import read_regular_text
 from modules.configuration.yaml_files import to_yaml, write_if_changed
 from modules.training.runs.environment import FACTS
 from modules.training.runs.run import open_tracker
@@ -43,4 +44,4 @@ def record_results(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(read_regular_text(path))
