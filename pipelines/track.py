@@ -123,11 +123,13 @@ def open_dashboard(tracking: str, port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise UserError(f"port {port}: {error.strerror}", f"Choose another: port={port + 1}") from None
-    print(f"MLflow opens at http://127.0.0.1:{port} in a few seconds; Ctrl-C ends it.", flush=True)
+    from modules.tracking.store import PAGES, open_store, page_of
 
-    from modules.tracking.store import open_store
-
-    open_store(settings)
+    client, experiment = open_store(settings)
+    for name, value in PAGES.items():  # of an experiment from before these tags
+        client.set_experiment_tag(experiment, name, value)
+    page = page_of(f"http://127.0.0.1:{port}", experiment)
+    print(f"MLflow opens at {page} in a few seconds; Ctrl-C ends it.", flush=True)
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # its queue serves no page of ours
     command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", uri]

@@ -1,5 +1,6 @@
 """The tracker itself: MLflow's store of runs, an SQLite file by default or a server."""
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -18,7 +19,24 @@ if TYPE_CHECKING:
 SQLITE = "sqlite:///"
 IDENTITY_TAG = "identity"
 SPOOL_TAG = "spool"
-PAGES = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's pages for training, not for chats
+VIEW = "trainyard"
+COLUMNS = [
+    "attributes.`Dataset`",
+    "metrics.`test/accuracy`",
+    "metrics.`validation/accuracy`",
+    "metrics.`validation/loss`",
+    "metrics.`train/loss`",
+    "params.`optimizer.lr`",
+    "params.`seed`",
+]
+"""Of MLflow's table of runs; system metrics are a click away."""
+PAGES = {
+    "mlflow.experimentKind": "custom_model_development",  # MLflow's pages for training, not for chats
+    "mlflow.experiment.primaryMetric.name": "validation/accuracy",
+    "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
+    f"mlflow.sharedViewState.{VIEW}": json.dumps({"selectedColumns": COLUMNS}),
+}
+"""Tags of an experiment that say how MLflow shows it."""
 
 
 def absolute_settings(settings: dict[str, Any]) -> dict[str, Any]:
@@ -46,6 +64,16 @@ def absolute_settings(settings: dict[str, Any]) -> dict[str, Any]:
     if artifact_root is not None and "://" not in artifact_root:
         artifact_root = str(Path(artifact_root).absolute())
     return {**settings, "uri": uri, "artifact_root": artifact_root}
+
+
+def page_of(pages: str, experiment_id: str) -> str:
+    """The address of an experiment's runs, with the columns of `PAGES`.
+
+    Args:
+        pages: address of MLflow's server.
+        experiment_id: of an experiment that `open_store` has made.
+    """
+    return f"{pages}/#/experiments/{experiment_id}/runs?viewStateShareKey={VIEW}"
 
 
 def limit_patience() -> None:
