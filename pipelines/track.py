@@ -61,7 +61,7 @@ def show(found: list[Backlog]) -> None:
     from rich.table import Table
 
     table = Table("run", box=None, header_style="bold")
-    table.add_column("folder", overflow="fold")
+    table.add_column("folder", no_wrap=True)
     table.add_column("status")
     table.add_column("tracker", no_wrap=True)
     table.add_column("sent", justify="right")
@@ -78,7 +78,10 @@ def show(found: list[Backlog]) -> None:
             f"{backlog.num_left:,}",
             backlog.error,
         )
-    Console().print(table)
+    # What is piped on has no lines that are too long for it.
+    console = Console()
+    console.width = console.width if console.is_terminal else max(console.width, 160)
+    console.print(table)
     if any(not backlog.is_settled and backlog.status != "RUNNING" for backlog in found):
         print("Send what is left: python -m pipelines.track drain")
 

@@ -101,7 +101,8 @@ class SweepResults:
     @property
     def recipe(self) -> str:
         """The recipe that it varies; empty where it varies recipes."""
-        return self._given("recipe").partition("=")[2] if "," not in self._given("recipe") else ""
+        given = self._given("recipe").partition("=")[2]
+        return "" if "," in given else given.rpartition("/")[2]
 
     @property
     def command(self) -> str:

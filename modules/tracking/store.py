@@ -1,6 +1,7 @@
 """The tracker itself: MLflow's store of runs, an SQLite file by default or a server."""
 
 import json
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -73,15 +74,20 @@ def page_of(pages: str, experiment_id: str) -> str:
         pages: address of MLflow's server.
         experiment_id: of an experiment that `open_store` has made.
     """
-    return f"{pages}/#/experiments/{experiment_id}/runs?viewStateShareKey={VIEW}"
+    return (
+        f"{pages}/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
+    )
 
 
 def limit_patience() -> None:
-    """Keeps MLflow's client from waiting for minutes; to be called before mlflow is imported."""
+    """Keeps MLflow's client from waiting for minutes, and quiet; to be called before mlflow is imported."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT", "60")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # What a fresh database says of its tables, line by line, is of use to nobody.
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def open_store(settings: dict[str, Any]) -> tuple["MlflowClient", str]:

@@ -16,7 +16,7 @@ Imports no torch: that a run is already trained is said at once.
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from modules.configuration.regular_file import read_regular_text
 from modules.configuration.yaml_files import write_if_changed
 
 RESULTS = ("weights.pt", "history.json", "summary.json")
+_LOCK = ".lock"
 FIRST_STEPS = "first_steps.json"
 HELD_WAIT_S = 60.0
 """For the worker of a driver that was killed to be gone."""
@@ -55,18 +56,32 @@ class RunFolder:
 
         Raises:
             UserError: another process is training it.
+
+        A folder that is as empty at the end as at the start, of a start that was refused, is removed.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{self.path} cannot be made: {error.strerror}") from error
         try:
-            with FileLock(self.path / ".lock", timeout=wait_s):
+            with ExitStack() as stack:
+                lock = self.path / _LOCK
+                stack.enter_context(FileLock(lock, timeout=wait_s))
+                if not lock.exists():  # another removed it in this moment, and the folder with it
+                    self.path.mkdir(parents=True, exist_ok=True)
+                    stack.enter_context(FileLock(lock, timeout=wait_s))
+                stack.callback(self._remove_if_empty)
                 yield
         except Timeout:
             raise UserError(
                 f"another process is training {self.path}", "Wait for it, or stop it and start again"
             ) from None
+
+    def _remove_if_empty(self) -> None:
+        with suppress(OSError):
+            if [entry.name for entry in self.path.iterdir()] == [_LOCK]:
+                (self.path / _LOCK).unlink()
+                self.path.rmdir()
 
     def finished(self) -> bool:
         """Whether the run has been trained to its end, with all its results in place."""
