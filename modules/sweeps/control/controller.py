@@ -6,6 +6,7 @@ moment is started again with the same command, and finishes what is missing.
 
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -87,12 +88,17 @@ def run_sweep(sweep: Sweep, console: Console, trial: str = TRAINING) -> SweepRes
 
 def _parameters(sweep: Sweep) -> dict[str, Any]:
     """What sets a sweep apart from others, for its run at the tracker."""
-    given = dict(text.partition("=")[::2] for text in sweep.overrides)
+    given = _by_key(sweep.overrides)
     space = {axis.key: given.get(axis.key, "") for axis in sweep.space.axes}
-    fixed = dict(text.partition("=")[::2] for text in sweep.space.fixed)
+    fixed = _by_key(sweep.space.fixed)
     return {
         "name": sweep.base.name,
         "space": space or {"points": len(sweep.space.points or ())},
         "overrides": {key: value for key, value in fixed.items() if not key.startswith("sweep")},
         "sweep": asdict(sweep.settings) | {"metric": sweep.metric, "mode": sweep.mode},
     }
+
+
+def _by_key(overrides: Iterable[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in overrides]
+    return {key: value for key, _, value in pairs}
