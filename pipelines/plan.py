@@ -1,7 +1,7 @@
 """Composes recipes, checks every key and every shape, and says what they will cost, before anything is spent.
 
 python -m pipelines.plan recipe=lenet model.num_filters=[8,16]    show one, with any overrides
-python -m pipelines.plan --all          write build/plan/: all that the other verbs read
+python -m pipelines.plan --all          write build/plan/: all that the other verbs read, networks as images
 python -m pipelines.plan --list         name the recipes
 python -m pipelines.plan --catalogue    write conf/catalogue.yaml, which dvc.yaml reads
 """
@@ -56,7 +56,7 @@ def _show(overrides: list[str]) -> None:
 
     from modules.shapes.cost import measure_multiply_adds_per_s
     from modules.shapes.shape_check import check_phases, check_shapes
-    from modules.shapes.shape_table import shape_table
+    from modules.shapes.shape_table import network_text, shape_table
 
     places = key_locations(overrides, CONF)
     phases = check_phases(config, places)
@@ -73,6 +73,7 @@ def _show(overrides: list[str]) -> None:
         arithmetic = f"a step is {cost.step_multiply_adds / 1e9:.3g} G multiply-adds"
         console.print(f"phase {name}: {learned}, {arithmetic}", highlight=False)
     console.print(shape_table(report, measure_multiply_adds_per_s()))
+    console.print(network_text(report), highlight=False, markup=False, soft_wrap=True)
     if begins:
         console.print(begins, highlight=False, markup=False)
 

@@ -191,13 +191,13 @@ def _show(promotion: Any) -> None:
     table = Table(box=None, show_header=False, padding=(0, 1))
     for gate in promotion.gates:
         verdict = Text("pass", "green") if gate.passed else Text("fail", "red")
-        table.add_row(verdict, gate.gate + ("" if gate.binding else " (told only)"), Text(gate.detail))
+        table.add_row(verdict, gate.gate + ("" if gate.binding else " (for information)"), Text(gate.detail))
     console.print(table)
     failed = [gate.gate for gate in promotion.gates if gate.binding and not gate.passed]
     if promotion.champion:
         console.print(f"champion: {version.name} version {version.number}", highlight=False)
     elif failed:
-        console.print(f"the champion stays: gate {', '.join(failed)} not passed", highlight=False)
+        console.print(f"the champion stays: {' and '.join(failed)} failed", highlight=False)
     else:
         console.print("another version has become champion since", highlight=False)
 

@@ -48,6 +48,7 @@ class Arguments:
         cluster: local, ray, slurm or kuberay, a file of conf/cluster/.
         job: its name; the newest where it is left out.
         dry_run: print what would be sent, and send nothing.
+        full: with --dry-run, name every file that would be sent.
         detach: do not follow the log.
     """
 
@@ -55,6 +56,7 @@ class Arguments:
     cluster: Literal["local", "ray", "slurm", "kuberay"] | None = None
     job: str | None = None
     dry_run: bool = False
+    full: bool = False
     detach: bool = False
 
 
@@ -99,7 +101,7 @@ def submit(cluster: Cluster, line: CommandLine, chosen: Arguments) -> int:
     _check_tracked(configs, package)
     job = Job(new_name(configs[0]["name"]), line.arguments(added), line.arguments([])[2:], package)
     if chosen.dry_run:
-        print(rendered(job, cluster), end="")
+        print(rendered(job, cluster, chosen.full), end="")
         return 0
     _notes(cluster, configs[0]["tracking"]["uri"], package)
     record = send(job, cluster, configs[0]["runtime"])
@@ -164,8 +166,8 @@ def send(job: Job, cluster: Cluster, runtime: dict[str, Any]) -> Record:
             return kuberay.submit(job, cluster)
 
 
-def rendered(job: Job, cluster: Cluster) -> str:
-    """Exactly what would be sent: batch script, manifest, or request with its files and their size."""
+def rendered(job: Job, cluster: Cluster, full: bool = False) -> str:
+    """What would be sent: batch script, manifest, or request with its files, counted or `full` by name."""
     from modules.cluster import jobs_api, kuberay, slurm
 
     match cluster:
@@ -177,7 +179,8 @@ def rendered(job: Job, cluster: Cluster) -> str:
             python = sys.executable if isinstance(cluster, LocalCluster) else "python"
             files = {name: path.stat().st_size for name, path in sorted(job.package.files.items())}
             asked = jobs_api.request(job, python, cluster.grace_s)
-            return json.dumps(asked | {"files": files, "num_bytes": job.package.num_bytes}, indent=1) + "\n"
+            sizes = {"num_files": len(files), "num_bytes": job.package.num_bytes}
+            return json.dumps(asked | sizes | ({"files": files} if full else {}), indent=1) + "\n"
 
 
 def follow(record: Record) -> int:

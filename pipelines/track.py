@@ -61,7 +61,7 @@ def show(found: list[Backlog]) -> None:
     from rich.table import Table
 
     table = Table("run", box=None, header_style="bold")
-    table.add_column("folder", overflow="fold")
+    table.add_column("folder", no_wrap=True)
     table.add_column("status")
     table.add_column("tracker", no_wrap=True)
     table.add_column("sent", justify="right")
@@ -78,7 +78,10 @@ def show(found: list[Backlog]) -> None:
             f"{backlog.num_left:,}",
             backlog.error,
         )
-    Console().print(table)
+    # What is piped on has no lines that are too long for it.
+    console = Console()
+    console.width = console.width if console.is_terminal else max(console.width, 160)
+    console.print(table)
     if any(not backlog.is_settled and backlog.status != "RUNNING" for backlog in found):
         print("Send what is left: python -m pipelines.track drain")
 
@@ -130,11 +133,13 @@ def open_dashboard(tracking: str, port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise UserError(f"port {port}: {error.strerror}", f"Choose another: port={port + 1}") from None
-    print(f"MLflow opens at http://127.0.0.1:{port} in a few seconds; Ctrl-C ends it.", flush=True)
+    from modules.tracking.store import PAGES, open_store, page_of
 
-    from modules.tracking.store import open_store
-
-    open_store(settings)
+    client, experiment = open_store(settings)
+    for name, value in PAGES.items():  # of an experiment from before these tags
+        client.set_experiment_tag(experiment, name, value)
+    page = page_of(f"http://127.0.0.1:{port}", experiment)
+    print(f"MLflow opens at {page} in a few seconds; Ctrl-C ends it.", flush=True)
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # its queue serves no page of ours
     command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", uri]

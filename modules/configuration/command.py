@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import types
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -42,6 +43,7 @@ def run(main: Callable[[list[str]], object]) -> NoReturn:
         # A console of ASCII, or a file name that is no UTF-8, must not end a command that did its work.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    before, warnings.formatwarning = warnings.formatwarning, _plain
     try:
         prepare()
         status = main(sys.argv[1:])
@@ -64,7 +66,14 @@ def run(main: Callable[[list[str]], object]) -> NoReturn:
             raise
         print(one_line(refusal), file=sys.stderr)
         sys.exit(REFUSED)
+    finally:
+        warnings.formatwarning = before
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _plain(message: Warning | str, *place: object) -> str:
+    """A library's warning as one line, without the library's path and code."""
+    return f"warning: {' '.join(str(message).split())}\n"
 
 
 def one_line(error: UserError) -> str:

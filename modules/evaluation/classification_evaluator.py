@@ -33,8 +33,10 @@ from modules.evaluation.predictions import Predictions, predict
 from modules.tasks.classification import Classification
 from modules.tasks.optional_methods import NamesClasses
 
-_NUM_ROWS, _NUM_NUMBERS = 20, 32
-"""Rows of a table that are shown, and numbers of each."""
+_NUM_ROWS, _NUM_NUMBERS = 10, 32
+"""Rows of a table that are shown in each list, and numbers of each."""
+_BLANK = "\N{FIGURE SPACE}"
+"""As wide as a digit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,25 +102,42 @@ class ClassificationEvaluator:
             show=None if shown is None else partial(show, shown),
         )
         is_row = shown is None and len(fields[task.image].shape) == 1
-        exhibits: list[Exhibit] = [_rows(found, task.image, classes, data)] if is_row else []
+        exhibits: list[Exhibit] = (
+            _rows(found, task.image, fields[task.image].units, classes, data) if is_row else []
+        )
         figures = {"accuracy": found.accuracy, "loss": found.loss}
         return Findings(figures, details=[details], exhibits=exhibits)
 
 
-def _rows(found: Predictions, field: str, classes: list[str], data: ShardSet) -> TextTable:
+def _rows(found: Predictions, field: str, units: str, classes: list[str], data: ShardSet) -> list[Exhibit]:
     """Of a table, the rows of the worst mistakes, and rows spread over the split."""
-    half = _NUM_ROWS // 2
-    places = [*found.worst_mistakes(half), *found.spread_samples(half)]
-    values = data.split("test").read(numpy.array(places))[field]
-    rows = []
-    for place, row in zip(places, values.tolist(), strict=True):
-        answer = int(found.prediction[place])
-        said = f"{classes[answer]} ({float(found.probabilities[place, answer]):.0%})"
-        shown = " ".join(f"{number:g}" for number in row[:_NUM_NUMBERS])
-        more = " ..." if len(row) > _NUM_NUMBERS else ""
-        rows.append([shown + more, classes[int(found.truth[place])], said])
-    caption = "First the worst mistakes, made with the greatest confidence, then rows spread over the split."
-    return TextTable("examples", "Rows and answers", caption, [field, "truth", "answer"], rows)
+    tables = (
+        ("mistakes", "Worst mistakes", "most confident first", found.worst_mistakes(_NUM_ROWS)),
+        ("rows", "Rows and answers", "spread over the test split", found.spread_samples(_NUM_ROWS)),
+    )
+    exhibits: list[Exhibit] = []
+    for name, title, order, places in tables:
+        if not places:
+            continue
+        values = data.split("test").read(numpy.array(places))[field]
+        written = [[f"{number:g}" for number in row[:_NUM_NUMBERS]] for row in values.tolist()]
+        # The numbers of all rows stand below each other.
+        widths = [max(map(len, column)) for column in zip(*written, strict=True)]
+        rows = []
+        for place, numbers in zip(places, written, strict=True):
+            answer = int(found.prediction[place])
+            aligned = [text.rjust(width, _BLANK) for text, width in zip(numbers, widths, strict=True)]
+            rows.append(
+                [
+                    _BLANK.join(aligned) + (" ..." if values.shape[1] > _NUM_NUMBERS else ""),
+                    classes[int(found.truth[place])],
+                    classes[answer],
+                    f"{float(found.probabilities[place, answer]):.1%}",
+                ]
+            )
+        caption = f"The {values.shape[1]} numbers of each row ({units}), {order}."
+        exhibits.append(TextTable(name, title, caption, [field, "truth", "answer", "probability"], rows))
+    return exhibits
 
 
 def predictions_of_test(task: NamesClasses, data: ShardSet, batch_size: int) -> Predictions:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from modules.configuration.composition.catalogue import (
     dataset,
+    describe,
     inputs_of,
     source,
     space_chart,
@@ -47,7 +48,8 @@ def plan_dataset(name: str) -> Planned:
 
 
 def plan_recipe(name: str) -> Planned:
-    """A recipe composed, checked and costed, its network as an image, and the code that evaluates it.
+    """A recipe composed, checked and costed, its network as an image, a sentence about it, the code that
+    evaluates it.
 
     Raises:
         UserError: a key or a shape is wrong.
@@ -71,6 +73,7 @@ def plan_recipe(name: str) -> Planned:
     files = {
         f"{name}.yaml": to_yaml(plan.to_plain()),
         f"{name}.svg": network_svg(report),
+        f"about/{name}.txt": describe(name) + "\n",
         f"verbs/evaluate/{name}.yaml": to_yaml({"code": evaluating}),
     }
     code = [path for run in plan.all_runs for path in run.code.files]

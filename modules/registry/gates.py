@@ -57,9 +57,11 @@ def beats_champion(challenger: Score, champion: Score | None, *, why_no_champion
     if champion is None and not why_no_champion:
         return Gate(name, True, f"{challenger.metric} {challenger.value:.4f}, there is no champion yet")
     if champion is None:
-        return Gate(name, False, f"no fair comparison: {why_no_champion}")
+        return Gate(name, False, f"cannot be compared with the champion: {why_no_champion}")
     if (champion.metric, champion.data_hash) != (challenger.metric, challenger.data_hash):
-        return Gate(name, False, "no fair comparison: the scores are of different metrics or data")
+        return Gate(
+            name, False, "cannot be compared with the champion: the scores are of different metrics or data"
+        )
     # NaN compares as neither larger nor smaller, so a broken score never wins.
     ahead = (
         challenger.value - champion.value if challenger.mode == "max" else champion.value - challenger.value
@@ -99,16 +101,22 @@ def served_equals_eager(
     passed = all(difference <= tolerance for difference in differences)
     largest = max((d for d in differences if d == d), default=float("nan"))
     finite = "" if all(d == d for d in differences) else ", and some are not numbers"
-    detail = f"largest difference {largest:.0e} of {tolerance:.0e} over {len(eager)} samples{finite}"
+    if not finite and largest == 0:
+        detail = f"the registered model answers {len(eager)} samples exactly as the trained one"
+    else:
+        detail = (
+            f"the registered model's answers to {len(eager)} samples differ from the trained one's by up to "
+            f"{largest:.0e}, where {tolerance:.0e} is allowed{finite}"
+        )
     return Gate(name, passed, detail)
 
 
 def signature_holds(challenger: Signature, champion: Signature | None) -> Gate:
     """Whoever calls the champion can call the challenger: same inputs, same outputs in the same order."""
     name = "signature"
-    takes = f"{_shapes(challenger.inputs)} to {_counted(challenger.outputs)}"
+    takes = f"takes {_shapes(challenger.inputs)}, gives {_counted(challenger.outputs)}"
     if champion is None:
-        return Gate(name, True, f"{takes}, the first")
+        return Gate(name, True, f"{takes}; there is no champion yet that it must be like")
     for challenging, reigning, verb in (
         (challenger.inputs, champion.inputs, "takes"),
         (challenger.outputs, champion.outputs, "gives"),
@@ -120,7 +128,7 @@ def signature_holds(challenger: Signature, champion: Signature | None) -> Gate:
             if one.names != other.names:
                 what = "outputs" if verb == "gives" else one.name or one.kind
                 return Gate(name, False, f"{what} differ from the champion's: {_difference(one, other)}")
-    return Gate(name, True, f"{takes}, as the champion")
+    return Gate(name, True, f"{takes}, like the champion")
 
 
 def _shapes(ports: Sequence[Port]) -> str:

@@ -9,8 +9,10 @@ from modules.report import numbers
 from modules.report.results import Evaluation
 from modules.report.svg import Scale, element, figure
 
-# A larger matrix is no longer read cell by cell: the most frequent confusions say more.
-MOST_CLASSES = 25
+# A larger matrix is no longer read cell by cell, nor does it fit the page: the page says so.
+MOST_CLASSES = 50
+# A larger one has the page's whole width.
+DENSE = 15
 
 
 @dataclass(frozen=True)

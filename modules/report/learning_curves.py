@@ -27,17 +27,41 @@ class Line:
     points: Curve
 
 
+# What a curve of this name does that a reader might take for a fault.
+NOTES = {
+    "log_likelihood": "The log-likelihood is an estimate, and may fall while the layer goes on learning: "
+    "contrastive divergence follows its gradient only roughly, since a few Gibbs steps lead less and less "
+    "far from the data as the weights grow. What the layer is worth is said by its reconstructions, or by "
+    "the score of the training that begins with its weights.",
+}
+
+
+@dataclass(frozen=True)
+class PhaseCurves:
+    """What was logged while a phase was trained: charts by quantity, and what is to be known of them."""
+
+    name: str
+    curves: list[tuple[str, Markup]]
+    notes: list[str]
+
+
+def phase_curves(recipe: Recipe) -> list[PhaseCurves]:
+    """The charts of each phase that was trained before, in their order; those without any are left out."""
+    found = []
+    for name, phase in recipe.training.phases.items() if recipe.training else ():
+        of_phase = replace(recipe, name=f"{recipe.name}.{name}", training=phase)
+        if curves := learning_curves(of_phase):
+            found.append(PhaseCurves(name, curves, curve_notes(curves)))
+    return found
+
+
+def curve_notes(curves: list[tuple[str, Markup]]) -> list[str]:
+    """What is to be known of the quantities of some charts."""
+    return [NOTES[quantity] for quantity, _ in curves if quantity in NOTES]
+
+
 def learning_curves(recipe: Recipe) -> list[tuple[str, Markup]]:
-    """A chart of each quantity that was logged, phase by phase: the loss, what is expected, others."""
-    phases = recipe.training.phases if recipe.training else {}
-    return [
-        (f"{name}: {quantity}", chart)
-        for name, phase in phases.items()
-        for quantity, chart in _of_one(replace(recipe, name=f"{recipe.name}.{name}", training=phase))
-    ] + _of_one(recipe)
-
-
-def _of_one(recipe: Recipe) -> list[tuple[str, Markup]]:
+    """A chart of each quantity that was logged: the loss, what is expected, others."""
     history = recipe.training.history if recipe.training else {}
     logged = [name.partition("/")[2] for name in history if name.startswith("validation/")]
     # Of a task of several steps, the loss of each.

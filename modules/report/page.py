@@ -11,7 +11,7 @@ from modules.report import charts, confusion, embedded_images, learning_curves, 
 from modules.report.exhibit_figures import exhibit_figure
 from modules.report.gradient_norm_chart import gradient_norms
 from modules.report.results import Evaluation, Recipe
-from modules.report.results_table import one_metric, score_heading, untrained
+from modules.report.results_table import one_metric, predict_command, score_heading, train_one
 from modules.report.studies import NO_STUDIES, Studies
 from modules.report.templates import HERE, template
 
@@ -28,6 +28,7 @@ def render(recipes: list[Recipe], studies: Studies = NO_STUDIES) -> str:
         UserError: if an image isn't an image.
     """
     trained = [recipe for recipe in recipes if recipe.training]
+    others = [recipe for recipe in recipes if not recipe.training]
     datasets = [(title, list(some)) for title, some in groupby(trained, key=lambda recipe: recipe.dataset)]
     page = template(
         "page.html.jinja",
@@ -41,7 +42,8 @@ def render(recipes: list[Recipe], studies: Studies = NO_STUDIES) -> str:
     return page.render(
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         recipes=trained,
-        untrained=untrained(recipes),
+        others=others,
+        command_of_others=train_one(others[0]) if others else "",
         datasets=datasets,
         headline=headline(trained or recipes),
         score_heading=score_heading(trained),
@@ -106,27 +108,60 @@ def headline(recipes: list[Recipe]) -> str:
 def _section(recipe: Recipe) -> dict[str, Any]:
     """Everything that the template shows of one recipe, plotted."""
     evaluation = recipe.evaluation
+    curves = learning_curves.learning_curves(recipe)
     return {
         "recipe": recipe,
-        "curves": learning_curves.learning_curves(recipe),
+        "facts": _facts(recipe),
+        "curves": curves,
+        "curve_notes": learning_curves.curve_notes(curves),
+        "phases": learning_curves.phase_curves(recipe),
+        "predict": predict_command(recipe),
         "network": embedded_images.drawing_address(recipe.network) if recipe.network else "",
     } | (_evaluated(recipe, evaluation) if evaluation else {})
+
+
+def _facts(recipe: Recipe) -> list[tuple[str, str]]:
+    """What a recipe is and what it took, by name."""
+    facts = [
+        ("Data", recipe.dataset),
+        ("Model", recipe.model),
+        ("Parameters", numbers.count(recipe.num_parameters)),
+        ("Multiply-adds", numbers.count(recipe.multiply_adds)),
+    ]
+    if training := recipe.training:
+        facts += [
+            ("Epochs", f"{training.epochs:g} ({numbers.count(training.steps)} steps)"),
+            ("Training", numbers.duration(training.seconds_in_all)),
+        ]
+        facts += [
+            (f"of it {name}", f"{numbers.duration(phase.seconds)}, {phase.epochs:g} epochs")
+            for name, phase in training.phases.items()
+        ]
+        if training.samples_per_s is not None:
+            facts.append(("Speed", f"{numbers.count(training.samples_per_s)} samples/s"))
+        facts += [
+            (name, text) for name, text in (("CPU", training.cpu), ("Finished", training.finished)) if text
+        ]
+    if recipe.evaluation:
+        facts.append(("Test", f"{numbers.count(recipe.evaluation.metrics['num_samples'])} samples"))
+    return facts
 
 
 def _evaluated(recipe: Recipe, evaluation: Evaluation) -> dict[str, Any]:
     filters = evaluation.filters
     return {
-        "figures": [
-            (name, value)
-            for name, value in evaluation.metrics.items()
-            if name not in ("num_samples", recipe.metric)
-        ],
+        "figures": [(name, value) for name, value in evaluation.metrics.items() if name != "num_samples"],
         "images": [(one, _image(recipe, embedded_images.shown, one.png)) for one in evaluation.images],
         "charts": [(chart, charts.plot(chart)) for chart in evaluation.charts],
         "exhibits": [exhibit_figure(one) for one in evaluation.exhibits],
         "matrix": confusion.matrix_rows(evaluation),
+        "matrix_is_dense": len(evaluation.classes) > confusion.DENSE,
+        "matrix_is_missing": len(evaluation.classes) > confusion.MOST_CLASSES,
         "confused": confusion.most_confused(evaluation),
         "class_accuracy": confusion.class_accuracy(evaluation, evaluation.metrics.get("accuracy")),
+        "class_accuracy_title": "Accuracy by class"
+        if len(evaluation.per_class) <= confusion.MOST_CLASSES
+        else f"The {confusion.MOST_CLASSES} least accurate of {len(evaluation.per_class)} classes",
         "mistakes": [
             (mistake, _image(recipe, embedded_images.thumbnail, mistake.image))
             for mistake in evaluation.mistakes

@@ -96,8 +96,8 @@ def _height(axis: Axis) -> Height:
     if axis.values is None:
         scale = Scale(axis.low, axis.high, BOTTOM, TOP, log=axis.log)
         return lambda text: scale(as_number(text or "") or 0.0)
-    count = len(axis.values)
-    return lambda text: BOTTOM - (BOTTOM - TOP) * (axis.values.index(text or "–") + 0.5) / count  # type: ignore[union-attr]
+    values, count = axis.values, len(axis.values)
+    return lambda text: BOTTOM - (BOTTOM - TOP) * (values.index("–" if text is None else text) + 0.5) / count
 
 
 def _axis(axis: Axis, x: float, height: Height) -> list[Markup]:

@@ -10,6 +10,7 @@ from modules.report import numbers
 from modules.report.evaluation_reading import read_evaluation
 from modules.report.files import broken, finite, read_json, read_text
 from modules.report.results import Curve, Gate, Promotion, Recipe, Training
+from modules.tracking.tracker import Tracker
 
 FIGURES = ("identity", "steps", "epochs", "seconds")
 
@@ -46,9 +47,11 @@ def _read_recipe(build: Path, plan_path: Path) -> Recipe:
         if not isinstance(number, int | float) or not math.isfinite(number):
             raise broken(plan_path, f"has no number in {section}.{key}")
     image = plan_path.with_suffix(".svg")
+    about = plan_path.parent / "about" / f"{name}.txt"
     train, evaluate, promote = (build / verb / name for verb in ("train", "evaluate", "promote"))
     return Recipe(
         name=name,
+        description=read_text(about).strip() if about.is_file() else "",
         plan=plan,
         network=read_text(image) if image.is_file() else None,
         training=_read_training(train) if (train / "summary.json").is_file() else None,
@@ -85,6 +88,7 @@ def _curves(path: Path, history: dict[str, Any]) -> dict[str, Curve]:
 def _training(
     path: Path, summary: dict[str, Any], curves: dict[str, Curve], phases: dict[str, Training]
 ) -> Training:
+    folder = str(summary.get("run_folder") or "")
     speed, seed, commit = (summary.get(key) for key in ("samples_per_s", "seed", "git_commit"))
     try:
         return Training(
@@ -99,6 +103,8 @@ def _training(
             cpu=str(summary.get("gpu") or summary.get("cpu") or ""),
             history=curves,
             phases=phases,
+            run_folder=folder,
+            run_id=Tracker.run_id(Path(folder) / "tracking") or "" if folder else "",
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise broken(path, "holds something else where a number must be") from error

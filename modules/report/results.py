@@ -10,6 +10,8 @@ from modules.evaluation.exhibits import Exhibit
 from modules.evaluation.findings import Chart
 
 Curve = list[tuple[float, float]]
+DASHBOARD = "http://127.0.0.1:5000"
+"""Where `python -m pipelines.track dashboard` opens MLflow's pages."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Training:
         cpu: what it ran on.
         history: learning curves by name, as (step, value).
         phases: what was trained before, by name.
+        run_folder: where it lies; empty where that isn't known.
+        run_id: MLflow's; empty where there is none, or the run is no longer here.
     """
 
     identity: str
@@ -41,6 +45,8 @@ class Training:
     cpu: str
     history: dict[str, Curve]
     phases: "dict[str, Training]"
+    run_folder: str = ""
+    run_id: str = ""
 
     @property
     def seconds_in_all(self) -> float:
@@ -121,9 +127,10 @@ class Promotion:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One recipe: its plan, and whatever has come of it so far."""
+    """One recipe: its plan, a sentence about it, and whatever has come of it so far."""
 
     name: str
+    description: str
     plan: dict[str, Any]
     network: str | None
     training: Training | None
@@ -137,6 +144,20 @@ class Recipe:
     @property
     def model(self) -> str:
         return str(self.plan["model"]["_target_"]).rpartition(".")[2]
+
+    @property
+    def tracker_page(self) -> str:
+        """The address of the run's page in MLflow; empty where it has none."""
+        if self.training is None or not self.training.run_id:
+            return ""
+        uri = str(self.plan["tracking"]["uri"])
+        pages = uri if uri.startswith("http") else DASHBOARD
+        return f"{pages.rstrip('/')}/#/runs/{self.training.run_id}"
+
+    @property
+    def is_tracked_locally(self) -> bool:
+        """Whether its pages are there only while the dashboard runs."""
+        return self.tracker_page.startswith(DASHBOARD)
 
     @property
     def serves(self) -> bool:

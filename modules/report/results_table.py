@@ -41,8 +41,26 @@ def untrained(recipes: list[Recipe]) -> tuple[str, str] | None:
     more = "more " if len(names) < len(recipes) else ""
     count = f"{len(names)} {more}recipe{'s' if len(names) > 1 else ''}"
     first = next(recipe for recipe in recipes if recipe.training is None)
-    verb = "promote" if first.serves else "evaluate"
-    return f"{count}: {', '.join(names)}", f"dvc repro {shlex.quote(f'{verb}@{first.name}')}"
+    return f"{count}: {', '.join(names)}", train_one(first)
+
+
+def train_one(recipe: Recipe) -> str:
+    """The command that brings a recipe into the report."""
+    verb = "promote" if recipe.serves else "evaluate"
+    return f"dvc repro {shlex.quote(f'{verb}@{recipe.name}')}"
+
+
+def predict_command(recipe: Recipe) -> str:
+    """What asks a recipe's champion, or its run where it has none; empty where nothing answers."""
+    if recipe.training is None or not recipe.serves:
+        return ""
+    champion = recipe.promotion if recipe.promotion and recipe.promotion.champion else None
+    if champion is None and not recipe.training.run_folder:
+        return ""
+    model = f"{champion.model}@champion" if champion else recipe.training.run_folder
+    takes = recipe.evaluation.takes if recipe.evaluation else ""
+    given = ",".join(_EXAMPLES.get(kind, "image.png") for kind in takes.split(", "))
+    return f"python -m pipelines.predict model={shlex.quote(model)} input={given}"
 
 
 def closing_table(recipes: list[Recipe]) -> "Table":
@@ -115,11 +133,8 @@ def next_commands(recipes: list[Recipe]) -> list[tuple[str, str]]:
         ("sweep", f"{train} -m recipe={example} optimizer.lr=0.0005,0.001,0.002"),
     ]
     champions = [recipe for recipe in recipes if recipe.promotion and recipe.promotion.champion]
-    if champions and (promotion := champions[-1].promotion):
-        takes = champions[-1].evaluation.takes if champions[-1].evaluation else ""
-        given = ",".join(_EXAMPLES.get(kind, "image.png") for kind in takes.split(", "))
-        model = f"model={shlex.quote(promotion.model)}@champion"
-        commands.append(("predict", f"python -m pipelines.predict {model} input={given}"))
+    if champions:
+        commands.append(("predict", predict_command(champions[-1])))
     return commands
 
 

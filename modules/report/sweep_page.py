@@ -63,7 +63,10 @@ def render(sweep: SweepResults) -> str:
 def headline(sweep: SweepResults) -> str:
     """What the page shows, in a few words."""
     count = f"{len(sweep.trials):,} {'trial' if len(sweep.trials) == 1 else 'trials'}"
+    of = f" of {sweep.recipe}" if sweep.recipe else ""
     if sweep.best is None:
-        return f"{count}, none trained to its end yet"
+        return f"{count}{of}, none trained to its end yet"
     score = f"{sweep.metric.rpartition('/')[2].capitalize()} {sweep.best.value:.4g}"
-    return f"{score} is the best of {count}" if len(sweep.trials) > 1 else f"{score} in the only trial"
+    return (
+        f"{score} is the best of {count}{of}" if len(sweep.trials) > 1 else f"{score} in the only trial{of}"
+    )

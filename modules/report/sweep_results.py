@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shlex
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from modules.configuration.errors import UserError
 from modules.configuration.regular_file import read_regular, read_regular_text
 
+_MULTIRUN = ("python", "-m", "pipelines.train", "-m")
 ENDED_WELL = ("FINISHED", "REUSED")
 # Numbers that were listed and are no more than these have a place each on their axis.
 MOST_LISTED = 8
@@ -96,6 +98,31 @@ class SweepResults:
     trials: list[Trial]
     started_s: float
     last_s: float
+
+    @property
+    def recipe(self) -> str:
+        """The recipe that it varies; empty where it varies recipes."""
+        given = self._given("recipe").partition("=")[2]
+        return "" if "," in given else given.rpartition("/")[2]
+
+    @property
+    def command(self) -> str:
+        """What repeats it from the repository's root."""
+        given = [text for text in self.overrides if not text.startswith("hydra/sweeper=")]
+        keys = [text.partition("=")[0] for text in given]
+        if len(keys) == len(set(keys)):
+            return shlex.join([*_MULTIRUN, "hydra/sweeper=ray", *given])
+        # Hydra's own sweeper spanned a grid, and gave each point by itself.
+        fixed = [text for text, key in zip(given, keys, strict=True) if keys.count(key) == 1]
+        return shlex.join([*_MULTIRUN, "hydra/launcher=ray", *fixed, *self._grid()])
+
+    def _grid(self) -> list[str]:
+        """The values of each swept key, in the order in which they were first tried."""
+        values: dict[str, dict[str, None]] = {}
+        for trial in self.trials:
+            for key, text in trial.point.items():
+                values.setdefault(key, {})[text] = None
+        return [f"{key}={','.join(texts)}" for key, texts in values.items()]
 
     @property
     def sign(self) -> int:

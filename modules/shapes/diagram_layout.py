@@ -15,7 +15,7 @@ from grandalf.layouts import SugiyamaLayout
 from modules.shapes.calls import Node
 from modules.shapes.shape_check import Row, ShapeReport
 
-TITLE_PX, NOTE_PX = 14, 11.5
+TITLE_PX, NOTE_PX = 15, 13
 _LAYER_GAP, _SIDE_GAP, _SIDE_ARROW = 46, 36, 64
 _PASSING = 60  # width kept free for a line that passes a layer, and for a shape beside it
 _BRICK_HEIGHT, _PILL_HEIGHT, _SYMBOL_SIZE = 50, 30, 30

@@ -27,10 +27,10 @@ _STYLE = """
 .network .join { fill: var(--join); stroke: var(--join-edge); }
 .network .flow { fill: none; stroke: var(--line); stroke-width: 1.6; }
 .network .tip { fill: var(--line); }
-.network text { fill: var(--ink); font-size: 14px; text-anchor: middle; dominant-baseline: central; }
+.network text { fill: var(--ink); font-size: 15px; text-anchor: middle; dominant-baseline: central; }
 .network .title { font-weight: 600; }
-.network .note { fill: var(--faint); font-size: 11.5px; }
-.network .shape { fill: var(--faint); font-size: 11.5px; stroke: var(--paper); stroke-width: 4px;
+.network .note { fill: var(--faint); font-size: 13px; }
+.network .shape { fill: var(--faint); font-size: 13px; stroke: var(--paper); stroke-width: 4px;
   stroke-linejoin: round; paint-order: stroke; }
 .network .start { text-anchor: start; }
 .network .end { text-anchor: end; }

@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from modules.configuration.plans.training_cost import Cost
+from modules.shapes.calls import Node
 from modules.shapes.shape_check import ShapeReport
 
 _BYTES = ("B", "kB", "MB", "GB", "TB")
@@ -37,6 +38,45 @@ def shape_table(report: ShapeReport, multiply_adds_per_s: float | None = None) -
             f"{row.multiply_adds:,}" if row.multiply_adds else "",
         )
     return Group(table, cost_table(report.cost, multiply_adds_per_s))
+
+
+def network_text(report: ShapeReport, most: int = 12) -> str:
+    """The network in a few lines: its bricks in the order in which they are passed, a line for each branch.
+
+    Args:
+        report: of `check_shapes`.
+        most: lines; what is left out is said.
+    """
+    after: dict[Node, list[Node]] = {}
+    before: dict[Node, list[Node]] = {}
+    for edge in report.edges:
+        after.setdefault(edge.source, []).append(edge.target)
+        before.setdefault(edge.target, []).append(edge.source)
+
+    def follows_alone(node: Node) -> bool:
+        """Whether it goes on with the line of the node before it."""
+        return len(before.get(node, ())) == 1 and len(after[before[node][0]]) == 1
+
+    lines = []
+    for start in dict.fromkeys([*after, *before]):
+        if follows_alone(start):
+            continue
+        chain = [start]
+        while len(after.get(chain[-1], ())) == 1 and follows_alone(after[chain[-1]][0]):
+            chain.append(after[chain[-1]][0])
+        following = after.get(chain[-1], [])
+        if len(chain) > 1 or following:
+            lines.append(" → ".join(map(_called, [*chain, *following[:1]])))
+            lines += [f"{_called(chain[-1])} → {_called(node)}" for node in following[1:]]
+    left = len(lines) - most
+    shown = lines[:most] + (
+        [f"and {left} more branches; as an image: python -m pipelines.plan --all"] if left > 0 else []
+    )
+    return "\n".join(f"{'network' if not number else '':<8} {line}" for number, line in enumerate(shown))
+
+
+def _called(node: Node) -> str:
+    return node.path.removeprefix("model.") if node.kind == "brick" else node.name.replace("_", " ")
 
 
 def cost_table(cost: Cost, multiply_adds_per_s: float | None = None) -> Table:

@@ -39,7 +39,7 @@ class Backlog:
 def backlogs(runs: Path, sweeps: Path) -> list[Backlog]:
     """The backlogs of the sweeps, their trials with them, then of all other runs; oldest first."""
     heads = _read(path.parent for path in sweeps.glob(f"*/tracking/{RUN}"))
-    trials = {head.folder: [path for path, _ in read_followed(head.folder.absolute())] for head in heads}
+    trials = {head.folder: [path for path, _, _ in read_followed(head.folder.absolute())] for head in heads}
     followed = {path for paths in trials.values() for path in paths}
     alone = _read(
         path.parent for path in runs.glob(f"*/tracking/{RUN}") if path.parent.absolute() not in followed

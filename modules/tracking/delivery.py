@@ -31,6 +31,7 @@ class Delivery:
         folder: a tracking folder that a Tracker has opened.
         run: what `read_run` says of it.
         stores: connections to share with other deliveries.
+        name: what a new run is called; its own name if empty.
 
     Attributes:
         run: the same.
@@ -39,11 +40,14 @@ class Delivery:
         parent_id: MLflow's id of the run that becomes this one's parent, should this one be new.
     """
 
-    def __init__(self, folder: Path, run: dict[str, Any], stores: Stores | None = None) -> None:
+    def __init__(
+        self, folder: Path, run: dict[str, Any], stores: Stores | None = None, name: str = ""
+    ) -> None:
         self._folder = folder
         self._stores = stores or Stores()
         self._remote: RemoteRun | None = None
         self.run = run
+        self._name = name
         self.place = (run["settings"]["uri"], run["settings"]["experiment"])
         self.parent_id = ""
         state = DrainState.load(folder)
@@ -101,7 +105,8 @@ class Delivery:
             if not may_be_there:
                 self.state.is_requested = True
                 self.state.save(self._folder, durably=True)
-            remote = RemoteRun(store, self.run, run_id, may_be_there, started_ms, self.parent_id)
+            named = self.run | ({"name": self._name} if self._name else {})
+            remote = RemoteRun(store, named, run_id, may_be_there, started_ms, self.parent_id)
             if run_id not in ("", remote.run_id):
                 logger.warning("the tracker has lost run %s: it is told everything again", run_id)
                 self.state = DrainState(*self.place)
@@ -164,6 +169,8 @@ class Delivery:
                 draft.parameters += new
             case "tag":
                 remote.tag(event["name"], event["value"])
+            case "dataset":
+                remote.dataset(event["values"])
             case "artifact":
                 draft.artifacts.append([event["path"], event["folder"]])
             case "finish" if not replays.adding:

@@ -27,12 +27,14 @@ class Member:
 
     Attributes:
         folder: its tracking folder.
+        name: what a new run is called; empty for its own name.
         delivery: of its spool, while it has something to say.
         lock: the drainer's, held as long as `delivery` is there; None for the head, whose lock others hold.
         settled_size: the spool's length when all of it was delivered and the run had ended.
     """
 
     folder: Path
+    name: str = ""
     delivery: Delivery | None = None
     lock: FileLock | None = None
     settled_size: int = -1
@@ -45,7 +47,7 @@ class Member:
         if self.delivery is None or self.delivery.run != run:
             if self.delivery is None and not self._acquire():
                 return None
-            self.delivery = Delivery(self.folder, run, stores)
+            self.delivery = Delivery(self.folder, run, stores, self.name)
         return self.delivery
 
     def _acquire(self) -> bool:
@@ -107,11 +109,11 @@ class Family:
         return sent
 
     def _look_for_children(self) -> None:
-        for folder, offset in read_followed(self._head.folder, self._offset):
+        for folder, name, offset in read_followed(self._head.folder, self._offset):
             self._offset = offset
             if folder not in self._known:
                 self._known.add(folder)
-                self._children.append(Member(folder, lock=drainer_lock(folder)))
+                self._children.append(Member(folder, name, lock=drainer_lock(folder)))
 
     def _send(self, member: Member, head_is_over: bool, away: set[str]) -> bool:
         is_over = head_is_over and not is_held(writer_lock(member.folder))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MAX_ITEMS = {"Metric": ROWS_PER_EVENT, "Param": 100, "RunTag": 100}  # MLflow's limits for one request
 MAX_TAG = 8000  # and of a tag's length
 MLFLOW_TAGS = {"git_commit": "mlflow.source.git.commit"}  # ours, and those that MLflow's pages look for
+DATASET_CONTEXT = "mlflow.data.context"
 PARENT_TAG = "mlflow.parentRunId"
 REASON_TAG = "reason"
 
@@ -129,6 +130,13 @@ class RemoteRun:
     def tag(self, name: str, value: str) -> None:
         """Takes a tag along, cut to what MLflow takes."""
         self._tags[name] = str(value)[:MAX_TAG]
+
+    def dataset(self, values: dict[str, str]) -> None:
+        """Says what the run was trained on; the same once more changes nothing."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        tags = [InputTag(DATASET_CONTEXT, "training")]
+        self._client.log_inputs(self.run_id, [DatasetInput(Dataset(**values), tags)])
 
     def flush(self) -> None:
         """Sends all that was taken along, in as few requests as MLflow allows."""

@@ -131,7 +131,7 @@ def send_again(folder: Path, settings: dict[str, Any]) -> str:
     from modules.tracking.drainer import drain
 
     with drainer_lock(folder).acquire(timeout=0):
-        for one in (folder, *(path for path, _ in read_followed(folder.absolute()))):
+        for one in (folder, *(path for path, *_ in read_followed(folder.absolute()))):
             _start_over(one, settings)
         return drain(folder, patience_s=0)
 

@@ -79,11 +79,12 @@ def read_events(path: Path, offset: int = 0) -> Iterator[tuple[dict[str, Any] | 
             yield (event if isinstance(event, dict) and "event" in event else None), offset
 
 
-def read_followed(folder: Path, offset: int = 0) -> Iterator[tuple[Path, int]]:
-    """Yields the folders that a sweep's tracking folder follows, from byte `offset` of their list on."""
+def read_followed(folder: Path, offset: int = 0) -> Iterator[tuple[Path, str, int]]:
+    """Yields the folders that a sweep's tracking folder follows, from byte `offset` of their list on, each
+    with what its run is called there; empty where it keeps its own name."""
     for event, end in read_events(folder / FOLLOWED, offset):
         if event is not None:
-            yield Path(os.path.normpath(folder / event["folder"])), end
+            yield Path(os.path.normpath(folder / event["folder"])), event.get("name", ""), end
 
 
 class ReplayFilter:

@@ -40,11 +40,11 @@ class SweepTracker(Tracker):
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any], run: dict[str, Any]) -> None:
-        self._followed = {followed for followed, _ in read_followed(Path(folder).absolute())}
+        self._followed = {followed for followed, _, _ in read_followed(Path(folder).absolute())}
         super().__init__(folder, settings, run)
         self._list = SpoolWriter(self._folder / FOLLOWED)
 
-    def follow(self, folder: Path) -> None:
+    def follow(self, folder: Path, name: str = "") -> None:
         """Has the run in `folder` delivered too, as a child of this one; once it is followed, does nothing.
 
         Best called before the trial is sent to a worker: the folder need not be there yet. A run that the
@@ -52,12 +52,15 @@ class SweepTracker(Tracker):
 
         Args:
             folder: the tracking folder of a trial's run, on storage that this node sees.
+            name: what the run is to be called; its own name if not given.
         """
         folder = Path(os.path.normpath(Path(folder).absolute()))
         if folder not in self._followed:
             self._followed.add(folder)
             try:
-                self._list.write({"event": "follow", "folder": os.path.relpath(folder, self._folder)})
+                self._list.write(
+                    {"event": "follow", "folder": os.path.relpath(folder, self._folder), "name": name}
+                )
             except OSError as error:
                 self._warn(f"{self._folder / FOLLOWED}: {error.strerror}; runs to deliver wait in memory")
 

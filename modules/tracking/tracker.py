@@ -5,6 +5,7 @@ spool to MLflow. So training neither imports MLflow nor ever waits for it, and a
 locked is of no concern to it: what could not be sent stays in the spool.
 """
 
+import json
 import os
 import posixpath
 import re
@@ -123,6 +124,20 @@ class Tracker:
     def tag(self, name: str, value: str) -> None:
         """Records a fact about the run; a later value replaces an earlier one."""
         self._write({"event": "tag", "name": name, "value": str(value)})
+
+    def dataset(self, name: str, digest: str, source: dict[str, Any], profile: dict[str, int]) -> None:
+        """Records what the run is trained on.
+
+        Args:
+            name: of the dataset.
+            digest: of its contents, at most 36 characters.
+            source: where it comes from, as plain values.
+            profile: samples by split.
+        """
+        kind = str(source.get("_target_", "")).rpartition(".")[2] or "unknown"
+        values = {"name": name, "digest": digest, "source_type": kind}
+        values |= {"source": json.dumps(source), "profile": json.dumps(profile)}
+        self._write({"event": "dataset", "values": values})
 
     def artifact(self, path: Path, folder: str = "") -> None:
         """Hands a copy of a file, or of a folder's files, to the run, below `folder` there.

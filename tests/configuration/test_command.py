@@ -1,5 +1,6 @@
 """Command lines of `key=value`, and how a program ends."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -82,6 +83,20 @@ def test_a_program_ends_in_one_line(
     with pytest.raises(SystemExit) as ended:
         run(main)
     assert ended.value.code == status and capsys.readouterr().err == line
+
+
+def test_a_warning_is_one_line_without_the_place_that_gave_it() -> None:
+    lines: list[str] = []
+
+    def main(argv: list[str]) -> None:
+        told = UserWarning("Palette images\n  with Transparency")
+        lines.append(warnings.formatwarning(told, UserWarning, "/lib/PIL/Image.py", 3))
+
+    before = warnings.formatwarning
+    with pytest.raises(SystemExit):
+        run(main)
+    assert lines == ["warning: Palette images with Transparency\n"]
+    assert warnings.formatwarning is before
 
 
 def test_what_main_returns_is_the_status() -> None:

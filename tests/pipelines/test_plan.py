@@ -154,6 +154,7 @@ def test_show_prints_the_table_and_writes_nothing(
     main(["recipe=lenet", "model.num_filters=[8,16]"])
     shown = capsys.readouterr().out
     assert "ConvolutionLayer" in shown and "batch" in shown and "multiply-adds" in shown
+    assert shown.endswith("→ output → cross entropy\n         label → cross entropy\n")
     assert not list(tmp_path.iterdir())
 
 

@@ -154,7 +154,7 @@ def test_only_a_better_challenger_becomes_champion(
     assert result["version"] == 2 and result["champion"] is wins
     assert gates(result)["score"] is wins and result["previous"] == {"version": 1, "accuracy": accuracy}
     assert champion(champion_yard).number == (2 if wins else 1)
-    assert ("the champion stays: gate score not passed" in capsys.readouterr().out) is not wins
+    assert ("the champion stays: score failed" in capsys.readouterr().out) is not wins
 
 
 def test_a_score_below_the_expected_one_is_told_and_still_wins(yard: Yard) -> None:
@@ -196,7 +196,9 @@ def test_a_champion_of_other_data_and_another_signature_cannot_be_compared(champ
     result = challenge(
         champion_yard, "b" * 64, {"accuracy": 1.0}, outputs=swapped(champion_yard), data={"test": "0" * 64}
     )
-    assert gates(result)["score"] is False and "no fair comparison" in detail(result, "score")
+    assert gates(result)["score"] is False and "cannot be compared with the champion" in detail(
+        result, "score"
+    )
     assert result["champion"] is False
 
 

@@ -11,8 +11,11 @@ import pytest
 import yaml
 
 from modules.cluster.cluster_settings import read_cluster
+from modules.cluster.code_package import collect
 from modules.cluster.command_line import CommandLine, cluster_overrides, read_command_line
+from modules.cluster.job import Job
 from modules.configuration.errors import UserError
+from pipelines.submit import rendered
 from tests.commands import environment, run
 from tests.training.small import write_small_shards
 
@@ -34,9 +37,10 @@ RECIPE = ("recipe=lenet", "data.samples_per_record=50")
 
 
 def test_a_dry_run_shows_the_request_and_every_file(yard: Path) -> None:
-    status, out, err = submit(yard, "cluster=local", "--dry-run", "--", *RECIPE)
+    status, out, err = submit(yard, "cluster=local", "--dry-run", "--full", "--", *RECIPE)
     assert (status, err) == (0, "")
     asked = json.loads(out)
+    assert asked["num_files"] == len(asked["files"])
     words = shlex.split(asked["entrypoint"])
     assert words[:5] == [sys.executable, "-m", "pipelines.train", *RECIPE]
     assert {"runtime=ray", "runtime.address=auto", f"runtime.storage={yard}"} <= set(words)
@@ -48,13 +52,19 @@ def test_a_dry_run_shows_the_request_and_every_file(yard: Path) -> None:
 
 
 def test_without_shared_storage_the_shards_go_along(yard: Path) -> None:
-    status, out, _ = submit(yard, "cluster=ray", "--dry-run", "--", *RECIPE, "runtime=local")
+    status, out, _ = submit(yard, "cluster=ray", "--dry-run", "--full", "--", *RECIPE, "runtime=local")
     assert status == 0
     asked = json.loads(out)
     assert "data/shards/fashion_mnist/shards.json" in asked["files"]
     words = shlex.split(asked["entrypoint"])
     assert "runtime=ray" not in words and "runtime=local" in words
     assert not [word for word in words if word.startswith(("runtime.storage", "tracking."))]
+
+
+def test_a_dry_run_counts_the_files_that_it_does_not_name() -> None:
+    package = collect(())
+    asked = json.loads(rendered(Job("job", ["-m", "x"], [], package), read_cluster("local", [])))
+    assert "files" not in asked and asked["num_files"] == len(package.files) > 100
 
 
 def test_a_batch_script_is_what_would_be_submitted(yard: Path) -> None:

@@ -89,9 +89,13 @@ def test_shows_every_part_of_every_recipe(page: Page, trained: Path) -> None:
             assert any(image["alt"] == alt for image in page.all("img"))
         for gate in recipe.promotion.gates:
             assert gate.detail in page.text
+    assert page.text.count("Tells stripes and blobs apart.") == 1
+    assert page.text.count("may fall while the layer goes on learning") == 1
+    assert page.text.index("layer0: log likelihood") > page.text.rindex("Weights of the first layer")
+    assert "python -m pipelines.predict model=net@champion input=image.png" in page.text
     for words in ("Confusion matrix", "Accuracy by class", "Worst mistakes", "To repeat it", "Network"):
         assert page.text.count(words) == 2
-    assert "4.0 s" in page.text and "of it layer0" in page.text and "Layer0: loss" in page.text
+    assert "4.0 s" in page.text and "of it layer0" in page.text and "layer0: loss" in page.text
     assert "c0ffeec0ff with changes" in page.text and "2025-11-23 12:40 UTC" in page.text
     assert "ab" * 32 in page.text
     charts = [svg["aria-label"] or "" for svg in page.all("svg")]
@@ -109,6 +113,33 @@ def test_confusion_matrix_is_the_measured_one(page: Page, trained: Path) -> None
     matrix = json.loads((trained / "evaluate/line/confusion.json").read_text())["matrix"]
     cells = [str(count or "·") for row in matrix for count in row]
     assert "".join(cells) in re.sub(r"[\s]|horizontal|vertical|diagonal|blob", "", page.text)
+
+
+def test_a_link_leads_to_the_run_where_the_tracker_has_it(trained: Path) -> None:
+    net = next(one for one in read_recipes(trained) if one.name == "net")
+    assert net.training and net.tracker_page == ""
+    for uri, page in (
+        ("sqlite:///mlflow.db", "http://127.0.0.1:5000/#/runs/abc"),
+        ("https://tracker.org/", "https://tracker.org/#/runs/abc"),
+    ):
+        plan = net.plan | {"tracking": {"uri": uri}}
+        tracked = replace(net, plan=plan, training=replace(net.training, run_id="abc"))
+        assert tracked.tracker_page == page and f'href="{page}"' in render([tracked])
+        assert ("make dashboard" in render([tracked])) == page.startswith("http://127")
+
+
+@pytest.mark.parametrize(("num_classes", "shown"), [(26, True), (51, False)])
+def test_a_matrix_of_many_classes_is_shown_or_said_to_be_missing(
+    build: Path, edit, num_classes: int, shown: bool
+) -> None:
+    classes = [f"class {number}" for number in range(num_classes)]
+    matrix = [[9 * (row == column) for column in classes] for row in classes]
+    edit(build / "evaluate/net/confusion.json", {"classes": classes, "matrix": matrix})
+    recipe = next(one for one in read_recipes(build) if one.name == "net")
+    page = Page(render([recipe]))
+    assert ('class="matrix dense"' in render([recipe])) == shown
+    assert ("Of 51 classes, too many to be read cell by cell here" in page.text) == (not shown)
+    assert ("The 50 least accurate of 51 classes" in page.text) == (not shown)
 
 
 def test_can_be_read_without_eyes(page: Page) -> None:
@@ -129,6 +160,8 @@ def test_needs_nothing_beside_it(page: Page, text: str) -> None:
     for tag, attributes in page.elements:
         for name in ("src", "href"):
             inside = ("#", "data:image/", "data:audio/wav;")
+            if (attributes.get("href") or "").startswith("http://127.0.0.1:5000/#/runs/"):
+                continue  # what is only followed by a click
             assert (attributes.get(name) or "#").startswith(inside), (tag, attributes)
     assert re.findall(r"https?://[^\"' ]+", text) == ["http://www.w3.org/2000/svg"] * len(page.all("svg"))
     assert "url(" not in text and "@import" not in text
@@ -245,11 +278,10 @@ def test_recipes_that_are_not_done(build: Path, gone: str, names: list[str]) -> 
     page = Page(render(read_recipes(build)))
     shown = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     if gone == "train":
-        told = "1 more recipe: net; train one: dvc repro promote@net"
-        assert (
-            told if names == ["net"] else "2 recipes: line, net; train one: dvc repro promote@line"
-        ) in page.text
-        assert not set(names) & set(shown) and len(page.all("details")) == 2 - len(names)
+        more = ("1 more recipe", "net") if names == ["net"] else ("2 recipes", "line")
+        assert f"{more[0]}, not trained here; train one: dvc repro promote@{more[1]}" in page.text
+        assert "netTells stripes and blobs apart." in page.text
+        assert not set(names) & set(shown) and len(page.all("details")) == 3 - len(names)
     else:
         assert {"net", "line"} <= set(shown)
         assert ("not evaluated yet" in page.text) == (gone == "evaluate")
@@ -304,6 +336,10 @@ def test_recipe_without_classes(build: Path, edit) -> None:
     for name in ("confusion.json", "filters.npy", "mistakes/mistakes.json"):
         (build / "evaluate/line" / name).unlink()
     page = Page(render(read_recipes(build)))
+    assert page.text.count("Tells stripes and blobs apart.") == 1
+    assert page.text.count("may fall while the layer goes on learning") == 1
+    assert page.text.index("layer0: log likelihood") > page.text.rindex("Weights of the first layer")
+    assert "python -m pipelines.predict model=net@champion input=image.png" in page.text
     for words in ("Confusion matrix", "Accuracy by class", "Most often confused", "Worst mistakes"):
         assert page.text.count(words) == 1, "of net alone"
     assert page.text.count("A tile") == 2

@@ -99,6 +99,26 @@ def rows(page: str) -> list[str]:
     return re.findall(r'<tr id="trial-(\d+)"', page)
 
 
+def test_a_sweep_names_its_recipe_and_the_command_that_repeats_it(mixed: Ledger, tmp_path: Path):
+    swept = read_sweep(mixed.folder)
+    assert swept.recipe == "lenet"
+    assert swept.command == (
+        "python -m pipelines.train -m hydra/sweeper=ray recipe=lenet "
+        "'optimizer.lr=tag(log,interval(1e-4,1e-1))' 'model.sizes=[64],[128]'"
+    )
+    page = write_sweep_page(mixed.folder).read_text()
+    assert "Accuracy 0.9 is the best of 7 trials of lenet" in page
+    assert "python -m pipelines.train plan=sweeps/abc/best.yaml" in page
+    # Hydra's own sweeper hands over points, not values.
+    points = ("seed=0 model.sizes=[64]", "seed=1 model.sizes=[64]")
+    launched = Ledger(tmp_path / "launched", overrides=("recipe=a", *points))
+    for number in (0, 1):
+        launched.trial(number, [0.5], "FINISHED", seed=str(number), model__sizes="[64]")
+    assert read_sweep(launched.folder).command == (
+        "python -m pipelines.train -m hydra/launcher=ray recipe=a seed=0,1 'model.sizes=[64]'"
+    )
+
+
 def test_a_page_of_every_fate_is_whole_and_safe(mixed: Ledger):
     path = write_sweep_page(mixed.folder)
     assert path == mixed.folder / "index.html"

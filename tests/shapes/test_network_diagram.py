@@ -11,6 +11,7 @@ from modules.configuration.static_analysis.definitions import ROOT
 from modules.shapes.diagram_layout import lay_out
 from modules.shapes.network_diagram import network_svg
 from modules.shapes.shape_check import check_shapes
+from modules.shapes.shape_table import network_text
 from tests.shapes.own_networks import own
 
 
@@ -92,3 +93,22 @@ def test_the_same_network_gives_the_same_image(residual, tmp_path):
     command = [sys.executable, "-c", code, str(saved)]
     again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
     assert again.stdout.decode() == network_svg(residual)
+
+
+def test_a_network_in_lines_follows_each_branch(residual):
+    lines = network_text(residual).split("\n")
+    assert [line[9:] for line in lines] == [
+        "image → stem → shortcut",
+        "stem → first",
+        "first → second → add",
+        "shortcut → add",
+        "add → left",
+        "add → right",
+        "left → cat",
+        "right → cat",
+        "cat → output → cross entropy",
+        "label → cross entropy",
+    ]
+    assert lines[0].startswith("network ")
+    left_out = network_text(residual, most=2).split("\n")[2:]
+    assert left_out == [9 * " " + "and 8 more branches; as an image: python -m pipelines.plan --all"]

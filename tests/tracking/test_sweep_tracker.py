@@ -55,8 +55,8 @@ def test_children_arrive_below_their_parent(tmp_path: Path, sqlite: Settings, re
     sweep = SweepTracker(tmp_path / "sweep" / "tracking", sqlite, SWEEP)
     folders = [tmp_path / "runs" / str(number) / "tracking" for number in range(3)]
     for number, folder in enumerate(folders):
-        sweep.follow(folder)
-        sweep.follow(folder)
+        sweep.follow(folder, f"lr=0.{number}")
+        sweep.follow(folder, f"lr=0.{number}")
         trial(folder, sqlite, f"trial{number}", range(20))
         sweep.metric("best/loss", 0.5, number)
     assert not list(tmp_path.glob("runs/*/tracking/drainer.log"))
@@ -66,6 +66,7 @@ def test_children_arrive_below_their_parent(tmp_path: Path, sqlite: Settings, re
     for number in range(3):
         run = recorded(sqlite, f"trial{number}")
         assert (run.info.status, run.curves) == ("FINISHED", {"loss": curve(range(20))})
+        assert run.info.run_name == f"lr=0.{number}"
         assert run.data.tags[PARENT_TAG] == parent.info.run_id
     wait_until(lambda: not is_held(drainer_lock(tmp_path / "sweep" / "tracking")))
 

@@ -1,5 +1,6 @@
 """What conf/ holds: sources, datasets and recipes, and the file that tells dvc.yaml of them."""
 
+import re
 from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
@@ -42,11 +43,17 @@ def groups(conf: Path = CONF) -> list[Path]:
 
 
 def describe(recipe: str, conf: Path = CONF) -> str:
-    """The first sentence of a recipe's header."""
+    """The first sentence of a recipe's header, which may go over several lines."""
+    comment = []
     for line in recipe_files(conf)[recipe].read_text(encoding="utf-8").splitlines():
-        if line.startswith("# ") and not line.startswith("# @"):
-            return line.removeprefix("# ")
-    return ""
+        if line.startswith("# @"):
+            continue
+        # The command that trains it is set in, and ends the prose.
+        if not line.startswith("# ") or line.startswith("#  "):
+            break
+        comment.append(line.removeprefix("# ").strip())
+    # No end of a sentence: the stops of "et al. 2015" and of "Fig. 3".
+    return re.split(r"(?<=[.!?])\s+(?=[A-Z])", " ".join(comment))[0]
 
 
 def source(name: str, conf: Path = CONF) -> dict[str, Any]:

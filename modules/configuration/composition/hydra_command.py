@@ -7,6 +7,7 @@ With HYDRA_FULL_ERROR=1 Hydra's own errors are shown in full.
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -224,4 +225,12 @@ def check_points(overrides: list[str], check: Check | None = None) -> None:
 
 
 def _refuse(message: str) -> Any:
+    taken = re.match(r"argument (--[\w-]+)\S*: invalid choice: '(\w\S*=.*)' \(choose from (.*)\)", message)
+    if taken:
+        flag, override, choices = taken.groups()
+        spoken = choices.replace("'", "")
+        raise UserError(
+            f"{flag} takes {override} for what it shows, which is one of {spoken}",
+            f"Say it: {flag} {spoken.partition(',')[0]} {override}",
+        )
     raise UserError(message, "See --help and --hydra-help")

@@ -23,8 +23,8 @@ from modules.configuration.errors import UserError
 from modules.configuration.names import nearest, nearest_key, suggest
 from modules.configuration.renamed import hint_for_choice, hint_for_key
 
-# Hydra lets a bare ValueError through for an override such as model=null.
-HYDRA_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, RecursionError, ValueError)
+# Hydra lets a bare ValueError through for an override such as model=null, a TypeError for model=[{a: b}].
+HYDRA_ERRORS = (HydraException, OmegaConfBaseException, yaml.YAMLError, RecursionError, ValueError, TypeError)
 _RESOLVERS = ("length", "oc.env", "oc.decode", "oc.select", "oc.create")
 
 
@@ -38,11 +38,25 @@ def explain(error: Exception, overrides: list[str], conf: Path) -> UserError:
             return _missing_file(error, conf)
         case yaml.MarkedYAMLError(problem_mark=mark) if mark is not None:
             return UserError(f"{shown(Path(mark.name))}:{mark.line + 1}: no valid YAML: {error.problem}")
+        case TypeError():
+            return _no_choice(error, overrides, conf)
         case RecursionError():
             return UserError("an interpolation ${...} leads back to itself")
         case OmegaConfBaseException() if not isinstance(error, ConfigKeyError):
             return _unresolved(error, key, overrides, conf)
     return _refused_override(error, key, overrides, conf)
+
+
+def _no_choice(error: Exception, overrides: list[str], conf: Path) -> UserError:
+    """A group that is given something else than the name of a file."""
+    for override in overrides:
+        group, _, value = override.lstrip("+").partition("=")
+        if (conf / group).is_dir() and not re.match(r"(?!(null|true|false)$)[A-Za-z_/]", value):
+            return UserError(
+                f"override {override!r}: {group} takes the name of a file of conf/{group}/",
+                f"Write what you mean into a file there, or change its keys one by one: {group}.key=value",
+            )
+    return UserError(f"{_first_line(error)} ({' '.join(overrides)})")
 
 
 def _unresolved(error: OmegaConfBaseException, key: str, overrides: list[str], conf: Path) -> UserError:
@@ -92,6 +106,8 @@ def _refused_override(error: Exception, key: str, overrides: list[str], conf: Pa
         return UserError(f"override {name!r} has several values", hint)
     if text.startswith("Sweep parameters"):
         return UserError(f"{name} is a sweep", "Add -m, and hydra/sweeper=ray to search an interval")
+    if text.startswith("Config group override"):
+        return _no_choice(error, overrides, conf)
     if "more than once" in text:
         return UserError(text, "Leave the + out")
     if key:

@@ -112,6 +112,16 @@ def shard_hashes(folder: Path, data: DataSettings | None = None) -> dict[str, li
         raise UserError(f"{path} cannot be read: {error!r}", "Write the shards again") from error
 
 
+def split_sizes(folder: Path) -> dict[str, int]:
+    """How many samples each split of a dataset holds.
+
+    Args:
+        folder: of the dataset, whose shards.json `shard_hashes` has read.
+    """
+    found = json.loads((folder / "shards.json").read_text(encoding="utf-8"))["splits"]
+    return {split: int(entry["num_samples"]) for split, entry in found.items()}
+
+
 def pinned_environment(constraints: Path) -> list[str]:
     """The pins of a constraints file, without comments and order."""
     if not constraints.is_file():

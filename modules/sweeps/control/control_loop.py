@@ -12,6 +12,7 @@ from modules.sweeps.control.trial import Trial
 from modules.sweeps.control.trial_history import Trials
 from modules.sweeps.control.trial_queue import STACKED_AHEAD, TrialQueue
 from modules.sweeps.schedulers.decisions import Exploit
+from modules.sweeps.search.search_space import name_of
 from modules.sweeps.workers.trial_worker import TAKEN_OVER, Assignment, Event
 from modules.sweeps.workers.worker_deaths import why_died
 from modules.sweeps.workers.worker_pool import Pool, PooledWorker
@@ -151,8 +152,9 @@ class ControlLoop:
         assert self._pool is not None
         self._trials.start(task, worker.node)
         for trial in task:
-            for folder in [*self._trials.phase_folders(trial), self._trials.folder(trial)]:
+            for folder in self._trials.phase_folders(trial):
                 self._tracker.follow(RunFolder(folder).tracking)
+            self._tracker.follow(RunFolder(self._trials.folder(trial)).tracking, name_of(trial.point))
         self._pool.begin(worker, [self._assignment(trial) for trial in task])
 
     def _assignment(self, trial: Trial) -> Assignment:

@@ -6,10 +6,13 @@ moment is started again with the same command, and finishes what is missing.
 
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from rich.console import Console
 
+from modules.report.sweep_page import write_sweep_page
 from modules.sweeps.control.control_loop import ControlLoop
 from modules.sweeps.control.ledger import Ledger
 from modules.sweeps.control.live_table import LiveTable
@@ -54,6 +57,7 @@ def run_sweep(sweep: Sweep, console: Console, trial: str = TRAINING) -> SweepRes
         tags = {"sweep": sweep.folder.name, "overrides": " ".join(sweep.overrides)}
         about = {"name": f"{sweep.base.name} sweep", "identity": sweep.identity, "tags": tags}
         tracker = SweepTracker(sweep.folder / "tracking", sweep.base.configuration["tracking"], about)
+        tracker.parameters(_parameters(sweep))
         status, reason = "FAILED", "the driver failed"
         try:
             with LiveTable(trials, console) as table, Interruption() as interruption:
@@ -70,9 +74,31 @@ def run_sweep(sweep: Sweep, console: Console, trial: str = TRAINING) -> SweepRes
             )
             sys.exit(interrupted.exit_status)
         finally:
-            for name in ("best.yaml", "ledger.jsonl"):
-                if (sweep.folder / name).is_file():
-                    tracker.artifact(sweep.folder / name)
-            tracker.finish(status, reason, wait_s=5.0 if status == "KILLED" else None)
+            try:
+                write_sweep_page(sweep.folder)  # of one that was interrupted as well
+            finally:
+                for name in ("index.html", "best.yaml", "ledger.jsonl"):
+                    if (sweep.folder / name).is_file():
+                        tracker.artifact(sweep.folder / name)
+                tracker.finish(status, reason, wait_s=5.0 if status == "KILLED" else None)
+
         best = None if trials.best is None else trials.best.number
         return SweepResult(dict(trials.counts()), best, time.perf_counter() - began_s)
+
+
+def _parameters(sweep: Sweep) -> dict[str, Any]:
+    """What sets a sweep apart from others, for its run at the tracker."""
+    given = _by_key(sweep.overrides)
+    space = {axis.key: given.get(axis.key, "") for axis in sweep.space.axes}
+    fixed = _by_key(sweep.space.fixed)
+    return {
+        "name": sweep.base.name,
+        "space": space or {"points": len(sweep.space.points or ())},
+        "overrides": {key: value for key, value in fixed.items() if not key.startswith("sweep")},
+        "sweep": asdict(sweep.settings) | {"metric": sweep.metric, "mode": sweep.mode},
+    }
+
+
+def _by_key(overrides: Iterable[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in overrides]
+    return {key: value for key, _, value in pairs}

@@ -17,14 +17,9 @@ def sweep(swept: Sweep) -> None:
     """
     from rich.console import Console
 
-    from modules.report.sweep_page import write_sweep_page
     from modules.sweeps.control.controller import run_sweep
 
-    try:
-        run_sweep(swept, Console(stderr=True))
-    finally:
-        if (swept.folder / "ledger.jsonl").is_file():  # one that was interrupted has a page as well
-            write_sweep_page(swept.folder)
+    run_sweep(swept, Console(stderr=True))
     print(summary(swept))
     events = read_events(swept.folder / "ledger.jsonl")
     failed = [event for event in events if event["event"] == "ended" and event["status"] == "FAILED"]

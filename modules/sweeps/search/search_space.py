@@ -159,6 +159,18 @@ def overrides_of(point: Point) -> list[str]:
     return [f"{key}={value}" if value or not key.startswith("~") else key for key, value in point.items()]
 
 
+def name_of(point: Point) -> str:
+    """A point as a short name: `lr=0.002291 hidden_sizes=[256]`; whole keys where their ends are the same."""
+    ends = [key.lstrip("+~").rpartition(".")[2] for key in point]
+    names = [end if ends.count(end) == 1 else key for end, key in zip(ends, point, strict=True)]
+    return " ".join(f"{name}={_shortened(value)}" for name, value in zip(names, point.values(), strict=True))
+
+
+def _shortened(value: str) -> str:
+    """A number of many digits with four of them; any other text as it is."""
+    return f"{float(value):.4g}" if _is_number(value) and not _is_whole(value) and len(value) > 8 else value
+
+
 def _is_number(text: str) -> bool:
     try:
         return math.isfinite(float(text))

@@ -1,5 +1,6 @@
 """A run from its plan to its results: data, tracker, training, and an honest word on how it ended."""
 
+import hashlib
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from modules.configuration.errors import UserError
 from modules.configuration.plans.code_rings import carrying_code
-from modules.configuration.plans.identity import shard_hashes
+from modules.configuration.plans.identity import shard_hashes, split_sizes
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.regular_file import open_regular
 from modules.configuration.static_analysis.definitions import ROOT
@@ -33,6 +34,7 @@ from modules.training.runs.interruption import Interrupted, Interruption
 from modules.training.runs.run_folder import RunFolder
 from modules.training.runs.training_errors import explained
 
+STOPPED_EARLY = "stopped early"
 # Validation keeps no gradients: larger batches fit, and cost less a sample.
 VALIDATION_BATCH_SIZE = 500
 # Whoever sends SIGTERM seldom waits longer than half a minute before SIGKILL.
@@ -189,6 +191,9 @@ def open_tracker(
     tracker = Tracker(folder.tracking, plan.configuration["tracking"], run, deliver)
     tracked = ("name", "seed", "model", "task", "optimizer", "schedule", "trainer", "runtime")
     tracker.parameters({key: plan.configuration[key] for key in tracked})
+    made_of = ",".join(f"{split}:{value}" for split, value in hashes.items())
+    digest = hashlib.sha256(made_of.encode()).hexdigest()[:16]
+    tracker.dataset(plan.dataset, digest, plan.configuration["data"]["source"], split_sizes(shards))
     tracker.artifact(folder.plan)
     return tracker
 
@@ -196,9 +201,10 @@ def open_tracker(
 def end_run(folder: RunFolder, tracker: Tracker, status: str, reason: str) -> None:
     """Tells tracker and folder how the run ended; a full disk must not hide why.
 
-    STOPPED, a trial that its sweep has heard enough of, is KILLED to the tracker.
+    STOPPED, a trial that its sweep has heard enough of, has ended as it should to the tracker, which has no
+    such status: the reason says it.
     """
-    told = "KILLED" if status == "STOPPED" else status
+    told, reason = ("FINISHED", reason or STOPPED_EARLY) if status == "STOPPED" else (status, reason)
     try:
         tracker.finish(told, reason, wait_s=_KILLED_WAIT_S if told == "KILLED" else None)
         folder.write("outcome.json", {"status": status, "reason": reason, "ended_s": round(time.time(), 3)})

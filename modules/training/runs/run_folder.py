@@ -17,7 +17,7 @@ import filecmp
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from modules.configuration.regular_file import read_regular_text
 from modules.configuration.yaml_files import write_if_changed
 
 RESULTS = ("weights.pt", "history.json", "summary.json")
+_LOCK = ".lock"
 FIRST_STEPS = "first_steps.json"
 HELD_WAIT_S = 60.0
 """For the worker of a driver that was killed to be gone."""
@@ -57,12 +58,18 @@ class RunFolder:
 
         Raises:
             UserError: another process is training it, or the folder cannot be written to.
+
+        A folder that is as empty at the end as at the start, of a start that was refused, is removed.
         """
-        lock = FileLock(self.path / ".lock", timeout=wait_s)
+        lock = FileLock(self.path / _LOCK, timeout=wait_s)
         try:
             with access_errors(self.path):
                 self.path.mkdir(parents=True, exist_ok=True)
                 lock.acquire()
+                while not (self.path / _LOCK).exists():  # another removed it, and the folder, in this moment
+                    lock.release()
+                    self.path.mkdir(parents=True, exist_ok=True)
+                    lock.acquire()
         except Timeout:
             raise UserError(
                 f"another process is training {self.path}", "Wait for it, or stop it and start again"
@@ -70,7 +77,14 @@ class RunFolder:
         try:
             yield
         finally:
+            self._remove_if_empty()
             lock.release()
+
+    def _remove_if_empty(self) -> None:
+        with suppress(OSError):
+            if [entry.name for entry in self.path.iterdir()] == [_LOCK]:
+                (self.path / _LOCK).unlink()
+                self.path.rmdir()
 
     def finished(self) -> bool:
         """Whether the run has been trained to its end, with all its results in place."""

@@ -57,6 +57,34 @@ def test_a_point_that_a_further_check_refuses_is_named_with_a_way_to_train_the_o
         compose_and_run(lambda config: pytest.fail("it ran"), ["-m", "recipe=neuron", "seed=2"], "", check)
 
 
+@pytest.mark.parametrize(
+    ("flag", "way"), [("--info", "--info all recipe=neuron"), ("--cfg", "--cfg job recipe=neuron")]
+)
+def test_a_flag_that_takes_an_override_for_its_argument_says_so(flag: str, way: str) -> None:
+    with pytest.raises(UserError) as caught:
+        compose_and_run(lambda config: pytest.fail("it ran"), [flag, "recipe=neuron"])
+    assert caught.value.problem.startswith(f"{flag} takes recipe=neuron for what it shows, which is one of ")
+    assert caught.value.hint == f"Say it: {way}"
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "evaluation=[{_target_: x}]",
+        "model=[[a]]",
+        "optimizer=[1]",
+        "data=null",
+        "trainer=1",
+        "recipe=[{a: 1}]",
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["-m", "seed=0,1"]])
+def test_a_group_that_is_given_no_file_is_one_line(override: str, more: list[str]) -> None:
+    group = override.partition("=")[0]
+    with pytest.raises(UserError, match=f"{group} takes the name of a file of conf/{group}/"):
+        compose_and_run(lambda config: pytest.fail("it ran"), [*more, override])
+
+
 def test_a_refusal_inside_one_point_does_not_stop_the_others(capsys: pytest.CaptureFixture[str]) -> None:
     seen = []
 

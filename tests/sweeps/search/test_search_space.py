@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from modules.configuration.composition.catalogue import names
 from modules.configuration.errors import UserError
-from modules.sweeps.search.search_space import Axis, Space, from_points, overrides_of, parse
+from modules.sweeps.search.search_space import Axis, Space, from_points, name_of, overrides_of, parse
 
 
 @pytest.mark.parametrize(
@@ -106,3 +106,16 @@ def test_a_number_is_what_its_text_says_and_inside(
 def test_which_values_are_real_numbers(values: tuple[str, ...], is_real: bool, ends: tuple[str, ...]) -> None:
     axis = Axis("x", values)
     assert axis.is_real is is_real and axis.ends == ends
+
+
+@pytest.mark.parametrize(
+    ("point", "name"),
+    [
+        ({"optimizer.lr": "0.00229054", "model.hidden_sizes": "[256]"}, "lr=0.002291 hidden_sizes=[256]"),
+        ({"+task.label_smoothing": "0.1", "seed": "1"}, "label_smoothing=0.1 seed=1"),
+        ({"optimizer.lr": "1e-3", "schedule.lr": "0.5"}, "optimizer.lr=1e-3 schedule.lr=0.5"),
+        ({"trainer.max_steps": "1234567890"}, "max_steps=1234567890"),
+    ],
+)
+def test_a_point_is_named_by_the_ends_of_its_keys(point: dict[str, str], name: str) -> None:
+    assert name_of(point) == name

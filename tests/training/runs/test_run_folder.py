@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from modules.configuration.errors import UserError
 from modules.training.runs.run_folder import RESULTS, RunFolder
 
 
@@ -28,3 +31,15 @@ def test_results_are_published_with_those_of_the_phases_before(tmp_path: Path) -
     assert published["layer0"] == {"summary": {"steps": 2}, "history": {"train/loss": [[2, 0.5]]}}
     last.publish(out, {})
     assert json.loads((out / "phases.json").read_text()) == {}
+
+
+def test_a_start_that_was_refused_leaves_no_folder(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "runs" / "ab")
+    with pytest.raises(UserError), folder.held():
+        raise UserError("no")
+    assert not folder.path.exists()
+    with folder.held():
+        folder.write("outcome.json", {"status": "FAILED"})
+    with folder.held():
+        pass
+    assert folder.read("outcome.json") == {"status": "FAILED"}
