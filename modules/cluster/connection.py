@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from modules.cluster.own_ray import guard
 from modules.cluster.token import ensure_token, find_token
 from modules.configuration.errors import UserError
 from modules.configuration.schema.execution_settings import RuntimeSettings
@@ -69,6 +70,7 @@ def _start(runtime: RuntimeSettings, num_cpus: int | None) -> None:
         logging_level=logging.ERROR,
         _node_ip_address=LOOPBACK,
     )
+    guard()
 
 
 def _join(runtime: RuntimeSettings, name: str) -> None:

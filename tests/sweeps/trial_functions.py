@@ -70,6 +70,10 @@ def _happen(what: str, epoch: int, attempt: int) -> None:
         case "kill_once":
             if attempt == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
+        case "kill_raylet":
+            if attempt == 1:
+                os.kill(os.getppid(), signal.SIGKILL)
+                time.sleep(600)
         case "kill_always":
             os.kill(os.getpid(), signal.SIGKILL)
         case "wait":

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Any
 
+from modules.cluster.own_ray import RayDied, leave
+from modules.configuration.errors import UserError
 from modules.sweeps.control.best_trial import write_best
 from modules.sweeps.control.live_table import LiveTable
 from modules.sweeps.control.trial import Trial
@@ -21,6 +23,7 @@ from modules.training.runs.interruption import Interruption
 from modules.training.runs.run_folder import RunFolder
 
 _WAIT_S = 0.5  # for an event; a signal is looked for between two waits
+_MOST_DEATHS = 5  # of Ray itself
 _LAST_WAIT_S = 60.0  # for trials to reach the end of their blocks
 
 
@@ -54,6 +57,7 @@ class ControlLoop:
         self._waiting = TrialQueue(trials)
         self._twins: dict[int, list[Trial]] = {}
         self._faults: dict[int, str] = {}
+        self._num_deaths = 0
         self._space_left = True
         self._num_ended = trials.num_ended
         self._best_is_old = trials.best is None
@@ -73,8 +77,11 @@ class ControlLoop:
                     self._ask()
                 elif not self._waiting and not self._busy():
                     break
-                self._feed()
-                self._take(0.0 if asking else _WAIT_S)
+                try:
+                    self._feed()
+                    self._take(0.0 if asking else _WAIT_S)
+                except RayDied as death:
+                    self._start_ray_again(death)
                 self._table.refresh()
             self._wind_up()
             self._write_best()
@@ -169,6 +176,19 @@ class ControlLoop:
             "alone": self._waiting.goes_alone(trial),
             "took_over": "exploit" in trial.answers.values(),
         }
+
+    def _start_ray_again(self, death: RayDied) -> None:
+        """Gives up all workers; their trials go on from their checkpoints with those of another Ray."""
+        assert self._pool is not None
+        self._num_deaths += 1
+        busy, self._pool = self._pool.busy, None
+        leave()
+        for worker in busy:
+            self._died(worker, {"event": "died", "error": death, "node_died": True})
+        if self._num_deaths > _MOST_DEATHS:
+            raise UserError(
+                f"{death}, and {_MOST_DEATHS} times before", "The same command goes on from the checkpoints"
+            )
 
     def _take(self, timeout_s: float) -> None:
         """Takes in what workers have to say; where nobody says anything, there is time for other things."""

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from modules.cluster.own_ray import RayDied
+
 _FATAL = "Fatal Python error: "
 _FRAME = "  File "
 
@@ -19,6 +21,8 @@ def why_died(error: Exception, crash_log: Path) -> tuple[str, bool]:
     """
     from ray.exceptions import OutOfMemoryError
 
+    if isinstance(error, RayDied):
+        return str(error), False
     if isinstance(error, OutOfMemoryError):
         return "out of memory: Ray ended the worker because its node had none left", True
     if crash := _crash(crash_log):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.cluster.capacity import room_for_workers
+from modules.cluster.own_ray import check_parts
 from modules.configuration.errors import UserError
 from modules.configuration.schema.execution_settings import RuntimeSettings
 from modules.sweeps.workers.trial_worker import Assignment, Event, Worker
@@ -117,7 +118,9 @@ class Pool:
 
         Raises:
             UserError: workers cannot be started.
+            RayDied: this pool is of no use any more.
         """
+        check_parts()
         waiting = {worker.answer: worker for worker in self._workers if worker.answer is not None}
         if not waiting:
             time.sleep(timeout_s)

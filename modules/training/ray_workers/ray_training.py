@@ -21,6 +21,7 @@ from rich.console import Console
 
 from modules.cluster.capacity import room_for_workers
 from modules.cluster.connection import connect
+from modules.cluster.own_ray import RayDied, check_parts, leave
 from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.schema.settings import RuntimeSettings
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY_S = 0.2
 _PATIENCE_S = 30.0
+_GOOD_BYE_S = 5.0
 _ANSWER_S = 90.0  # a driver that has lost its subscription to Ray would wait for ever
 
 
@@ -118,7 +120,7 @@ def _attempt(
         What died; None if nothing did.
     """
     import ray
-    from ray.exceptions import GetTimeoutError
+    from ray.exceptions import GetTimeoutError, RayActorError
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -150,10 +152,11 @@ def _attempt(
     training.start()
     try:
         _monitor(training, mailbox, console, interruption)
-    except GetTimeoutError:
-        ray.shutdown()  # ends all that this driver has started
-        training.join(_PATIENCE_S)
-        return "the connection to Ray died"
+    except (GetTimeoutError, RayActorError, RayDied) as error:
+        died = str(error) if isinstance(error, RayDied) else "the connection to Ray died"
+        leave()  # ends all that this driver has started
+        training.join(_GOOD_BYE_S)
+        return died
     finally:
         console.show_cursor()  # a worker that was drawing may have died
         shutil.rmtree(rays_own, ignore_errors=True)
@@ -192,6 +195,7 @@ def _monitor(training: _Training, mailbox: Any, console: Console, interruption: 
     waiting_until_s, told = time.monotonic() + _PATIENCE_S, False
     while training.is_alive():
         training.join(_LOOK_EVERY_S)
+        check_parts()
         arrived, text = ray.get(mailbox.take.remote(), timeout=_ANSWER_S)
         console.file.write(text)
         console.file.flush()

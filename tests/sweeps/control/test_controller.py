@@ -13,6 +13,7 @@ import ray
 from rich.console import Console
 
 from modules.cluster.connection import connect
+from modules.cluster.own_ray import _processes_of  # pyright: ignore[reportPrivateUsage]
 from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.sweeps.control.controller import SweepResult, run_sweep
@@ -94,6 +95,19 @@ def test_a_killed_worker_loses_and_doubles_nothing(tmp_path: Path) -> None:
     reports = [event["epoch"] for event in events(sweep, "report") if event["trial"] == 0]
     assert reports == [1, 2, 3, 4]
     assert lines(run_folder(sweep, 0) / "trained") == ["1", "2", "3", "4"]
+
+
+def test_a_killed_raylet_is_said_and_another_ray_goes_on(tmp_path: Path) -> None:
+    sweep = make_sweep(tmp_path, [{"x": "1", "do": "kill_raylet"}, {"x": "2"}])
+    output = io.StringIO()
+    node: Any = ray._private.worker._global_node
+    session, count = node.get_session_dir_path(), {"FINISHED": 2}
+
+    assert run_sweep(sweep, Console(file=output, width=300), TRIAL).counts == count
+
+    assert "trial 0  lost, tried again: Ray's raylet died (SIGKILL)" in output.getvalue()
+    assert lines(run_folder(sweep, 0) / "trained") == ["1", "2", "3", "4"]
+    assert not _processes_of(session)
 
 
 def test_workers_are_used_again(tmp_path: Path) -> None:
