@@ -16,6 +16,7 @@ from modules.configuration.composition.key_locations import CONF, shown
 from modules.configuration.composition.recipes import recipe_files
 from modules.configuration.errors import UserError
 from modules.configuration.plans.code_rings import CARRYING_ROOTS, carrying_code
+from modules.configuration.plans.plan_files import plan_text
 from modules.configuration.static_analysis.class_attributes import changes, serves, validation_metrics
 from modules.configuration.static_analysis.code_fingerprint import code_fingerprint
 from modules.configuration.static_analysis.definitions import ROOT
@@ -71,7 +72,7 @@ def plan_recipe(name: str) -> Planned:
     evaluating = code_fingerprint(["pipelines.evaluate", *named_targets(config["evaluation"])])
     print(f"{name}: {plan.cost.num_parameters:,} parameters, {plan.cost.multiply_adds:,} multiply-adds")
     files = {
-        f"{name}.yaml": to_yaml(plan.to_plain()),
+        f"{name}.yaml": plan_text(plan.to_plain()),
         f"{name}.svg": network_svg(report),
         f"about/{name}.txt": describe(name) + "\n",
         f"verbs/evaluate/{name}.yaml": to_yaml({"code": evaluating}),

@@ -1,21 +1,40 @@
-"""Plans on disk, checked like conf/ when read: they may come from someone else."""
+"""Plans on disk, checked like conf/ when read: they may come from someone else.
 
+A plan's last line is the digest of what is above it: its facts (code, cost) are those of its configuration,
+which would not hold of one that was edited by hand.
+"""
+
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.plans.run_plan import ADDED, Plan, parse_plan
 from modules.configuration.schema.config_check import check
-from modules.configuration.yaml_files import read_yaml
+from modules.configuration.yaml_files import read_yaml, to_yaml
+
+_DIGEST = "# sha256 of the lines above: "
+
+
+def plan_text(plain: dict[str, Any], header: str = "") -> str:
+    """A plan's file.
+
+    Args:
+        plain: what `Plan.to_plain` gives.
+        header: comments before it.
+    """
+    text = header + to_yaml(plain)
+    return f"{text}{_DIGEST}{sha256(text.encode()).hexdigest()}\n"
 
 
 def read_plan(path: Path) -> Plan:
     """The plan of a recipe.
 
     Raises:
-        UserError: the file is not there, is no plan, or holds what a configuration may not hold.
+        UserError: the file is not there, is no plan, was edited, or holds what a configuration may not hold.
     """
     plain = read_yaml(path)
+    _check_digest(path)
     missing = [key for key in ADDED if not isinstance(plain.get(key), dict)]
     if missing:
         raise UserError(
@@ -33,6 +52,15 @@ def read_plan(path: Path) -> Plan:
         return parse_plan(plain)
     except UserError as error:
         raise UserError(f"{path}: {error.problem}", error.hint) from None
+
+
+def _check_digest(path: Path) -> None:
+    above, mark, digest = path.read_text(encoding="utf-8").rpartition(_DIGEST)
+    if mark and sha256(above.encode()).hexdigest() != digest.strip():
+        raise UserError(
+            f"{path} was edited by hand: its code and cost are another configuration's",
+            "Bring it back, and train with overrides instead: python -m pipelines.train recipe=...",
+        )
 
 
 def _without_facts(plan: Any) -> Any:

@@ -3,7 +3,8 @@
 import shlex
 from pathlib import Path
 
-from modules.configuration.yaml_files import to_yaml, write_if_changed
+from modules.configuration.plans.plan_files import plan_text
+from modules.configuration.yaml_files import write_if_changed
 from modules.sweeps.control.ledger import Event, Ledger
 from modules.sweeps.control.sweep_setup import Sweep
 from modules.sweeps.search.search_algorithms import Mode
@@ -53,5 +54,5 @@ def write_best(sweep: Sweep, ledger: Ledger) -> Path | None:
     if sweep.settings.scheduler == "pbt":
         header += _SCHEDULE
     path = sweep.folder / "best.yaml"
-    write_if_changed(path, header + to_yaml({**plan.to_plain(), "name": f"{plan.name}_best"}))
+    write_if_changed(path, plan_text({**plan.to_plain(), "name": f"{plan.name}_best"}, header))
     return path

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from modules.configuration.plans.plan_files import plan_text
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.regular_file import read_regular_text
-from modules.configuration.yaml_files import to_yaml, write_if_changed
+from modules.configuration.yaml_files import write_if_changed
 from modules.training.runs.environment import FACTS
 from modules.training.runs.run import open_tracker
 from modules.training.runs.run_folder import RunFolder
@@ -31,7 +32,7 @@ def record_results(
     summary, history = (_read(results / name) for name in ("summary.json", "history.json"))
     metrics = _read(evaluation / "metrics.json")
     with folder.held():
-        write_if_changed(folder.plan, to_yaml(plan.to_plain()))
+        write_if_changed(folder.plan, plan_text(plan.to_plain()))
         facts = {name: str(summary[name]) for name in FACTS if name in summary}
         tracker = open_tracker(plan, identity, shards, folder, facts)
         for name, points in history.items():

@@ -15,10 +15,11 @@ from rich.console import Console
 from modules.configuration.errors import UserError
 from modules.configuration.plans.code_rings import carrying_code
 from modules.configuration.plans.identity import shard_hashes, split_sizes
+from modules.configuration.plans.plan_files import plan_text
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.regular_file import open_regular
 from modules.configuration.static_analysis.definitions import ROOT
-from modules.configuration.yaml_files import to_yaml, write_if_changed
+from modules.configuration.yaml_files import write_if_changed
 from modules.datamodules.chosen_samples import choose
 from modules.datamodules.shard_loader import EvaluationLoader, TrainingLoader
 from modules.datamodules.shard_set import ShardSet
@@ -102,7 +103,7 @@ def train(
     facts = {**git_state(ROOT), **environment()}
     callbacks = [KeepFirstSteps(folder, carrying_code()), *callbacks]
     with explained(settings.batch_size):
-        write_if_changed(folder.plan, to_yaml(plan.to_plain()))
+        write_if_changed(folder.plan, plan_text(plan.to_plain()))
         tracker = open_tracker(plan, identity, shards, folder, facts, deliver)
     try:
         with explained(settings.batch_size):

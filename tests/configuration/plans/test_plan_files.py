@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from modules.configuration import yaml_files
 from modules.configuration.errors import UserError
-from modules.configuration.plans.plan_files import read_plan
+from modules.configuration.plans.plan_files import plan_text, read_plan
 from modules.configuration.yaml_files import read_yaml, to_yaml, write_if_changed
 from tests.plans import composed_plan
 
@@ -90,6 +90,16 @@ def test_a_plan_is_checked_like_a_configuration(tmp_path: Path) -> None:
         assert str(caught.value).startswith(str(path))
     with pytest.raises(UserError, match=r"none.yaml is not there. Write it: python -m pipelines.plan --all"):
         read_plan(tmp_path / "none.yaml")
+
+
+def test_a_plan_that_was_edited_is_refused(tmp_path: Path) -> None:
+    path, planned = tmp_path / "plan.yaml", composed_plan("recipe=neuron")
+    text = plan_text(planned.to_plain(), "# A word before it.\n")
+    path.write_text(text)
+    assert read_plan(path) == planned
+    path.write_text(text.replace("seed: 0", "seed: 1"))
+    with pytest.raises(UserError, match="was edited by hand"):
+        read_plan(path)
 
 
 def test_a_plan_with_phases_comes_back(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from modules.configuration.errors import UserError
+from modules.configuration.plans.plan_files import plan_text
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.static_analysis.targets import build
-from modules.configuration.yaml_files import to_yaml, write_if_changed
+from modules.configuration.yaml_files import write_if_changed
 from modules.training.fit import initial_task
 from modules.training.monitoring.curves import Curves, MeanLosses
 from modules.training.runs.checkpoint import DAMAGE, save_tensors
@@ -58,7 +59,7 @@ class Member:
             return
         self._saved = self._read_checkpoint()
         try:
-            write_if_changed(self.folder.plan, to_yaml(self.plan.to_plain()))
+            write_if_changed(self.folder.plan, plan_text(self.plan.to_plain()))
             self._tracker = open_tracker(
                 self.plan, self.identity, Path(assignment["shards"]), self.folder, facts, deliver=False
             )
