@@ -51,7 +51,8 @@ def run(main: Callable[[list[str]], object]) -> NoReturn:
     except UserError as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(one_line(error), file=sys.stderr)
+        for fault in (error, *error.others):
+            print(one_line(fault), file=sys.stderr)
         sys.exit(REFUSED)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

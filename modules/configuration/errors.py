@@ -1,5 +1,7 @@
 """What a user can fix, said in one line."""
 
+from collections.abc import Sequence
+
 
 class UserError(Exception):
     """A fault in what the user gave: shown as one line, never as a traceback.
@@ -7,12 +9,14 @@ class UserError(Exception):
     Attributes:
         problem: what is wrong, naming the file, key or value.
         hint: what to do about it.
+        others: faults that were found with it, each a line of its own.
     """
 
-    def __init__(self, problem: str, hint: str = "") -> None:
+    def __init__(self, problem: str, hint: str = "", others: "Sequence[UserError]" = ()) -> None:
         super().__init__(f"{problem}. {hint}" if hint else problem)
         self.problem = problem
         self.hint = hint
+        self.others = others
 
 
 class ConfigError(UserError):
@@ -30,4 +34,4 @@ class ConfigError(UserError):
 
     def at(self, origin: str) -> UserError:
         """The same fault with the place that set the key."""
-        return UserError(f"{origin}: {self.problem}", self.hint)
+        return UserError(f"{origin}: {self.problem}", self.hint, self.others)

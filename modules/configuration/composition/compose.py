@@ -64,10 +64,11 @@ def _check_name(name: str, overrides: list[str]) -> None:
 
 
 def _placed(fault: ConfigError, overrides: list[str], conf: Path) -> UserError:
+    others = [_placed(one, overrides, conf) for one in fault.others if isinstance(one, ConfigError)]
     place = key_locations(overrides, conf).of(fault.key)
     section = fault.key.partition(".")[0]
     is_chosen = fault.key != section and any(override.startswith(f"{section}=") for override in overrides)
     if "recipe/" in place and is_chosen:
         hint = f"The recipe sets it for another {section}: take it away with ~{fault.key}"
-        return UserError(f"{place}: {fault.problem}", hint)
-    return fault.at(place)
+        return UserError(f"{place}: {fault.problem}", hint, others)
+    return UserError(f"{place}: {fault.problem}", fault.hint, others)

@@ -1,16 +1,19 @@
 """Checks a whole resolved configuration: targets, keys, types, ranges, and every phase; imports no torch."""
 
+from collections.abc import Iterator
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.names import check_name, suggest
-from modules.configuration.schema.optimizer_settings import of_one_node
+from modules.configuration.schema.optimizer_settings import check_optimizer, of_one_node
 from modules.configuration.schema.phases import SETTABLE, named_phases
-from modules.configuration.schema.settings import Settings, read
+from modules.configuration.schema.settings import GIVEN, ExpectedSettings, Settings, read
 from modules.configuration.static_analysis.class_attributes import evaluator_metrics
 from modules.configuration.static_analysis.definitions import ROOT
 from modules.configuration.static_analysis.kinds import check_kinds
+from modules.configuration.static_analysis.node_check import check_node
 from modules.configuration.static_analysis.targets import check_targets, own_allowed_targets, root_list
 
 _ROOT_ALONE = {
@@ -32,26 +35,47 @@ def check(config: dict[str, Any], conf: Path = ROOT / "conf") -> Settings:
     try:
         settings = read(Settings, config | ({"phases": {}} if isinstance(phases, dict) else {}))
     except ConfigError as fault:
-        raise of_one_node(_of_ragged_data(fault, config), config) from None
+        first = of_one_node(_of_ragged_data(fault, config), config)
+        section = first.key.partition(".")[0]
+        others = {other.key.partition(".")[0]: other for other in reversed([*_faults(config)])}
+        first.others = [other for name, other in sorted(others.items()) if name != section]
+        raise first from None
     own_allowed_targets(conf / "config.yaml")
     for key, hint in _ROOT_ALONE.items():
         if getattr(settings, key) != root_list(key, conf / "config.yaml"):
             raise ConfigError(key, "may be set in conf/config.yaml alone", hint)
-    _check_expected(settings)
+    _check_expected(settings.evaluation, settings.expected)
     _check_phases(config)
     return settings
 
 
-def _check_expected(settings: Settings) -> None:
+def _faults(config: dict[str, Any]) -> Iterator[ConfigError]:
+    """The first fault of each section that can be checked by itself."""
+    hints = get_type_hints(Settings)
+    for name, value in config.items():
+        try:
+            if is_dataclass(hints.get(name)):
+                read(hints[name], value, name)
+            elif isinstance(value, dict) and "_target_" in value:
+                check_node(name, value, GIVEN)
+                if name == "optimizer":
+                    check_optimizer(value, lr_decay=1.0)
+            elif name == "evaluation" and isinstance(value, list):
+                nodes = [node for node in value if isinstance(node, dict) and "_target_" in node]
+                _check_expected(nodes, read(ExpectedSettings, config.get("expected", {}), "expected"))
+        except ConfigError as fault:
+            yield fault
+
+
+def _check_expected(evaluation: list[dict[str, Any]], expected: ExpectedSettings) -> None:
     """What is expected is measured by one evaluator, in the direction that is better there."""
     owners: dict[str, tuple[str, str]] = {}
-    for node in settings.evaluation:
+    for node in evaluation:
         for metric, mode in evaluator_metrics(node["_target_"]).items():
             if metric in owners:
                 both = f"{owners[metric][0]} and {node['_target_']}"
                 raise ConfigError("evaluation", f"{both} both measure {metric}", "Leave one of them out")
             owners[metric] = (node["_target_"], mode)
-    expected = settings.expected
     if expected.metric not in owners:
         hint = suggest(expected.metric, owners) or "List an evaluator in evaluation"
         raise ConfigError("expected.metric", f"no evaluator measures {expected.metric!r}", hint)

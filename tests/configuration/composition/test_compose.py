@@ -165,6 +165,16 @@ def test_mistake_is_one_line_with_a_hint(override: str, parts: list[str]) -> Non
         assert part in message
 
 
+def test_all_sections_say_what_is_wrong_with_them_at_once() -> None:
+    wrong = ["optimizer.lr=-3", "model.num_filters=x", "expected.metric=accurcy", "trainer.max_epochs=-1"]
+    with pytest.raises(UserError) as caught:
+        compose(["recipe=lenet", *wrong])
+    found = [str(fault) for fault in (caught.value, *caught.value.others)]
+    assert [text.partition(")")[0] for text in found] == [
+        f"command line ({override}" for override in (wrong[1], wrong[2], wrong[0], wrong[3])
+    ]
+
+
 BY_STEP = ["recipe=neural_cryptography", "optimizer=by_step", "~optimizer.lr", "~optimizer.weight_decay"]
 
 
