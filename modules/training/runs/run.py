@@ -1,7 +1,6 @@
 """A run from its plan to its results: data, tracker, training, and an honest word on how it ended."""
 
 import hashlib
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -208,7 +207,7 @@ def end_run(folder: RunFolder, tracker: Tracker, status: str, reason: str) -> No
     told, reason = ("FINISHED", reason or STOPPED_EARLY) if status == "STOPPED" else (status, reason)
     try:
         tracker.finish(told, reason, wait_s=_KILLED_WAIT_S if told == "KILLED" else None)
-        folder.write("outcome.json", {"status": status, "reason": reason, "ended_s": round(time.time(), 3)})
+        folder.end(status, reason)
     except (OSError, UserError):
         if status == "FINISHED":
             raise

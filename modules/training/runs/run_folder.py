@@ -8,7 +8,8 @@ there.
     weights.pt              the trained model's state_dict, nothing else
     history.json            {name of a curve: [[step, value], ...]}
     summary.json            figures of the training
-    outcome.json            {status: FINISHED, KILLED or FAILED, reason}; written last
+    outcome.json            {status: FINISHED, KILLED or FAILED, reason, and sha256 of history and summary};
+                            written last
 
 Imports no torch: that a run is already trained is said at once.
 """
@@ -16,8 +17,10 @@ Imports no torch: that a run is already trained is said at once.
 import filecmp
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ from modules.configuration.regular_file import read_regular_text
 from modules.configuration.yaml_files import write_if_changed
 
 RESULTS = ("weights.pt", "history.json", "summary.json")
+_DIGESTED = RESULTS[1:]  # weights are an archive with checksums of its own
 _LOCK = ".lock"
 FIRST_STEPS = "first_steps.json"
 HELD_WAIT_S = 60.0
@@ -87,10 +91,33 @@ class RunFolder:
                 self.path.rmdir()
 
     def finished(self) -> bool:
-        """Whether the run has been trained to its end, with all its results in place."""
+        """Whether the run has been trained to its end, with all its results in place.
+
+        Raises:
+            UserError: its history or its summary is not what the run wrote.
+        """
         outcome = self.read("outcome.json")
         complete = all((self.path / name).is_file() for name in RESULTS)
-        return complete and outcome is not None and outcome.get("status") == "FINISHED"
+        if not complete or outcome is None or outcome.get("status") != "FINISHED":
+            return False
+        digests = outcome.get("sha256")
+        for name in _DIGESTED if isinstance(digests, dict) else ():
+            if self._digest(name) != digests.get(name):
+                raise UserError(
+                    f"{self.path / name} is not what the run wrote",
+                    f"Take {self.path} away, and the same command trains it again",
+                )
+        return True
+
+    def end(self, status: str, reason: str) -> None:
+        """Writes outcome.json."""
+        outcome = {"status": status, "reason": reason, "ended_s": round(time.time(), 3)}
+        if status == "FINISHED":
+            outcome["sha256"] = {name: self._digest(name) for name in _DIGESTED}
+        self.write("outcome.json", outcome)
+
+    def _digest(self, name: str) -> str:
+        return sha256(read_regular_text(self.path / name).encode()).hexdigest()
 
     def read(self, name: str) -> dict[str, Any] | None:
         """A JSON file of the folder; None if it is not there or not whole."""

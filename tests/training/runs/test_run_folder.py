@@ -43,3 +43,17 @@ def test_a_start_that_was_refused_leaves_no_folder(tmp_path: Path) -> None:
     with folder.held():
         pass
     assert folder.read("outcome.json") == {"status": "FAILED"}
+
+
+@pytest.mark.parametrize("name", ["history.json", "summary.json"])
+def test_results_that_are_not_what_was_written_are_refused(tmp_path: Path, name: str) -> None:
+    folder = RunFolder(tmp_path)
+    folder.weights.touch()
+    folder.write("history.json", {"train/loss": [[1, 0.5]]})
+    folder.write("summary.json", {"steps": 1})
+    folder.end("FINISHED", "")
+    assert folder.finished()
+    damaged = (tmp_path / name).read_text().replace("1", "3")
+    (tmp_path / name).write_text(damaged)
+    with pytest.raises(UserError, match=f"{name} is not what the run wrote"):
+        folder.finished()
