@@ -101,8 +101,8 @@ class RunFolder:
         if not complete or outcome is None or outcome.get("status") != "FINISHED":
             return False
         digests = outcome.get("sha256")
-        for name in _DIGESTED if isinstance(digests, dict) else ():
-            if self._digest(name) != digests.get(name):
+        for name in _DIGESTED:
+            if isinstance(digests, dict) and self._digest(name) != digests.get(name):
                 raise UserError(
                     f"{self.path / name} is not what the run wrote",
                     f"Take {self.path} away, and the same command trains it again",
