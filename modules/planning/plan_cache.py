@@ -17,7 +17,7 @@ from typing import Any
 
 from modules.configuration.errors import UserError
 from modules.configuration.regular_file import read_regular_text
-from modules.configuration.static_analysis.code_fingerprint import code_digest, remember
+from modules.configuration.static_analysis.code_fingerprint import code_digest
 from modules.configuration.static_analysis.definitions import ROOT
 from modules.configuration.yaml_files import write_if_changed
 
@@ -56,9 +56,6 @@ class PlanCache:
         known = known if known.get("made_by") == _made_by() else {}
         self._known: dict[str, Any] = known.get("items", {})
         self._stats: dict[str, list[Any]] = known.get("stats", {})
-        for name, stamp in self._stats.items():
-            if name.endswith(".py"):
-                remember(ROOT / name, *stamp)
         self._now: dict[str, Any] = {}
         self._digests: dict[str, str] = {}
         self._planning = [path for folder in PLANNING for path in sorted((ROOT / folder).rglob("*.py"))]

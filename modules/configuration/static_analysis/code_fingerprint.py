@@ -9,7 +9,6 @@ compared as this Python prints them: under another minor version a fingerprint m
 import ast
 import hashlib
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ from modules.configuration.static_analysis.definitions import (
     module_path,
     parse,
 )
+from modules.configuration.static_analysis.source_facts import source_fact
 
-_remembered: dict[tuple[Path, int, int], str] = {}
 DOCUMENTS = (".md", ".rst", ".txt")
 """Endings of files that are read by people alone."""
 
@@ -68,14 +67,16 @@ def reached_modules(names: list[str], root: Path = ROOT) -> list[str]:
     """The names of all own modules that these names import, directly or through each other."""
     waiting = [module for name in names if _is_own(name) for module in _modules_of(name, root)]
     reached: set[str] = set()
+    seen = set(waiting)
     while waiting:
         name = waiting.pop()
         path = module_path(name, root)
-        if name in reached or path is None:
-            continue
+        if path is None:
+            continue  # what `from a import b` names is no module
         reached.add(name)
-        waiting.extend(_parents(name))
-        waiting.extend(_imported(name, path, path.stat().st_mtime_ns, path.stat().st_size, root))
+        named = {*_parents(name), *_imports(name, path)} - seen
+        seen |= named
+        waiting.extend(named)
     return sorted(reached)
 
 
@@ -92,19 +93,20 @@ def _modules_of(name: str, root: Path) -> list[str]:
     return [module, definition.module.name]
 
 
-@lru_cache(maxsize=1024)
-def _imported(name: str, path: Path, _mtime_ns: int, _num_bytes: int, root: Path) -> list[str]:
-    module = Module(name, path, parse(path))
-    found = []
+def _imports(name: str, path: Path) -> list[str]:
+    return source_fact("imports", path, lambda: _read_imports(Module(name, path, parse(path))))
+
+
+def _read_imports(module: Module) -> list[str]:
+    found: list[str] = []
     for statement in _statements(module.tree):
         if isinstance(statement, ast.Import):
             found.extend(alias.name for alias in statement.names)
         elif isinstance(statement, ast.ImportFrom):
             source = absolute_name(module, statement)
-            submodules = [f"{source}.{alias.name}" for alias in statement.names if _is_own(source)]
             found.append(source)
-            found.extend(submodule for submodule in submodules if module_path(submodule, root) is not None)
-    return [name for name in found if _is_own(name)]
+            found.extend(f"{source}.{alias.name}" for alias in statement.names)
+    return sorted({name for name in found if _is_own(name)})
 
 
 def _statements(tree: ast.AST) -> Iterator[ast.AST]:
@@ -151,18 +153,10 @@ def _beside(folder: Path) -> Iterator[Path]:
 
 def code_digest(path: Path) -> str:
     """The sha256 of a Python file's syntax tree without docstrings."""
-    status = path.stat()
-    version = path, status.st_mtime_ns, status.st_size
-    return _remembered.get(version) or _code_digest(*version)
+    return source_fact("digest", path, lambda: _code_digest(path))
 
 
-def remember(path: Path, mtime_ns: int, num_bytes: int, digest: str) -> None:
-    """Spares `code_digest` the reading of a file of that time and size, whose digest is known."""
-    _remembered[path, mtime_ns, num_bytes] = digest
-
-
-@lru_cache(maxsize=1024)
-def _code_digest(path: Path, _mtime_ns: int, _num_bytes: int) -> str:
+def _code_digest(path: Path) -> str:
     tree = ast.parse(path.read_bytes(), filename=str(path))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
