@@ -9,7 +9,7 @@ import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from modules.configuration.command import arguments, run
 
@@ -40,8 +40,10 @@ def main(argv: list[str]) -> None:
         from modules.report.studies import read_studies
 
         page, table = render(recipes, read_studies(build)), markdown(recipes)
-        write_if_changed(build / "report" / "index.html", page)
+        is_new = write_if_changed(build / "report" / "index.html", page)
         write_if_changed(build / "report" / "table.md", table)
+        if is_new and recipes:
+            _track(build / "report" / "index.html", recipes[0].plan["tracking"])
     if chosen.show != "page":
         from rich.console import Console
 
@@ -52,6 +54,20 @@ def main(argv: list[str]) -> None:
             sys.stdout.reconfigure(errors="replace")
         console = Console(width=None if sys.stdout.isatty() else 120)
         closing(recipes, build / "report" / "index.html", console)
+
+
+def _track(page: Path, tracking: dict[str, Any]) -> None:
+    """Makes the page an artefact of the run `report`, where there is a tracker."""
+    from modules.tracking.store import is_there
+    from modules.tracking.tracker import Tracker
+
+    if tracking["uri"] is None or not is_there(tracking):
+        return
+    tracker = Tracker(
+        Path("runs/report/tracking"), tracking, {"name": "report", "identity": "report", "tags": {}}
+    )
+    tracker.artifact(page)
+    tracker.finish(wait_s=10.0)
 
 
 if __name__ == "__main__":
