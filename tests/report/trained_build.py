@@ -61,6 +61,7 @@ def write_recipe(build: Path, name: str) -> None:
     plan = {
         "name": name,
         "data": {"name": "stripes", "title": "Stripes & blobs"},
+        "tracking": {"uri": None, "artifact_root": None},
         "model": {"_target_": f"{type(model).__module__}.{type(model).__name__}"},
         "task": {"_target_": "modules.tasks.classification.Classification"},
         "expected": {"metric": "accuracy", "at_least": 0.7 if name == "net" else 0.97},
