@@ -106,6 +106,7 @@ def limit_patience() -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT", "60")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("PGCONNECT_TIMEOUT", "5")
     # What a fresh database says of its tables, line by line, is of use to nobody.
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -159,6 +160,10 @@ def _open(settings: dict[str, Any]) -> tuple["MlflowClient", str]:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
+    if not settings["uri"].startswith("http"):
+        from mlflow.store.db import utils
+
+        utils.MAX_RETRY_COUNT = 2  # ten are two minutes for a database that does not answer
     client = MlflowClient(tracking_uri=settings["uri"], registry_uri=settings["uri"])
     name = settings["experiment"]
     experiment = client.get_experiment_by_name(name)
