@@ -88,11 +88,11 @@ def test_two_codes_are_scattered_by_class(data: ShardSet, settings: DataSettings
 def test_images_that_cannot_be_shown_are_measured_all_the_same(
     data: ShardSet, settings: DataSettings, tmp_path: Path
 ) -> None:
-    class FiveChannels(nn.Module):
+    class TwoChannels(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
-            return images.expand(-1, 5, -1, -1)
+            return images.expand(-1, 2, -1, -1)
 
-    task = Reconstruction(Autoencoder((5, 28, 28), 2, [32]), preprocessing=FiveChannels())
+    task = Reconstruction(Autoencoder((2, 28, 28), 2, [32]), preprocessing=TwoChannels())
     found = evaluate(task, data, PLAN)
     found.save(tmp_path)
     assert not found.images and [chart.name for chart in found.charts] == ["codes"]

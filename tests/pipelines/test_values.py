@@ -54,7 +54,7 @@ def test_an_evaluation_leaves_what_its_task_finds_and_nothing_of_classifiers(aut
 
 def test_a_prediction_names_every_value(yard: Yard, capsys: pytest.CaptureFixture[str]) -> None:
     result = promoted(yard)
-    assert result["champion"] is True and "[1, 12, 12] to 3 outputs" in str(result["gates"])
+    assert result["champion"] is True and "takes [1, 12, 12], gives 3 outputs" in str(result["gates"])
     image = yard.folder / "data/raw" / f"{RECIPE}0" / CLASSES[0] / "003.png"
     arguments = [f"model={RECIPE}", f"input={image}", f"tracking={yard.plan['tracking']['uri']}"]
     capsys.readouterr()

@@ -162,9 +162,10 @@ def test_trials_share_the_phases_they_have_in_common_and_all_are_tracked(yard: Y
     assert experiment
     delivered = client.search_runs([experiment.experiment_id])
     assert {found.info.status for found in delivered} == {"FINISHED"}
-    assert sorted(found.info.run_name or "" for found in delivered) == sorted(
-        ["stripes sweep", *(name for name, _ in names)]
-    )
+    assert sorted(found.info.run_name or "" for found in delivered) == [
+        *("lr=0.003", "lr=0.01", "lr=0.01 seed=1"),
+        *("stripes sweep", "stripes.first", "stripes.first"),
+    ]
 
 
 def test_a_phase_of_several_workers_is_trained_by_them(

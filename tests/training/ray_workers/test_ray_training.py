@@ -111,7 +111,7 @@ def test_deaths_and_signals_cost_few_steps_and_change_no_bit(small_shards: Path,
     again = max(number for number, step in enumerate(steps) if step == resumed + BLOCK_STEPS)
     assert 0 <= steps[again - 1] - resumed <= EVERY_STEPS + BLOCK_STEPS
 
-    # A signal to the driver: all of them save and stop at the same block.
+    # The same command again, and a signal to the driver: all of them save and stop at the same block.
     shown = io.StringIO()
     with pytest.raises(Interrupted) as interrupted:
         train(plan, small_shards, folder, shown, at(180, do=lambda: os.kill(os.getpid(), signal.SIGTERM)))
@@ -121,11 +121,10 @@ def test_deaths_and_signals_cost_few_steps_and_change_no_bit(small_shards: Path,
     reached = recorded(folder, 0)[-1]["step"]
     assert recorded(folder, 1)[-1]["step"] == reached
 
-    shown = io.StringIO()
-    train(plan, small_shards, folder, shown)
-    assert resumed_at(shown.getvalue()) == reached
-    assert "epoch 6/6  step 336  train/loss" in shown.getvalue()
     assert "━━" in shown.getvalue()  # the bar, drawn by the worker for this terminal
+
+    # Two processes without Ray go on from there.
+    assert train_together(plan, small_shards, folder, 2, [Recorder(folder)]) == [0, 0]
     assert json.loads((folder / "outcome.json").read_text())["status"] == "FINISHED"
     undisturbed = tmp_path / "undisturbed"
     assert train_together(plan, small_shards, undisturbed, 2, [Recorder(undisturbed)]) == [0, 0]
@@ -164,7 +163,7 @@ def test_a_driver_that_nobody_answers_begins_again(
         return bool(suspended)
 
     shown = io.StringIO()
-    plan = on_ray("lenet", "trainer.max_epochs=4", "runtime.num_workers=1", "runtime.max_restarts=1")
+    plan = on_ray("lenet", "trainer.max_epochs=4", "runtime.num_workers=1", "runtime.max_restarts=3")
     train(plan, small_shards, tmp_path, shown, suspend)
     assert "the connection to Ray died: going on from the last checkpoint" in shown.getvalue()
     assert json.loads((tmp_path / "outcome.json").read_text())["status"] == "FINISHED"
