@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import ray
+from ray._private import worker
 from rich.console import Console
 
 from modules.cluster.connection import connect
@@ -100,7 +101,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(tmp_path: Path) -> None:
 def test_a_killed_raylet_is_said_and_another_ray_goes_on(tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path, [{"x": "1", "do": "kill_raylet"}, {"x": "2"}])
     output = io.StringIO()
-    node: Any = ray._private.worker._global_node
+    node: Any = worker._global_node
     session, count = node.get_session_dir_path(), {"FINISHED": 2}
 
     assert run_sweep(sweep, Console(file=output, width=300), TRIAL).counts == count
