@@ -49,6 +49,7 @@ def guard() -> None:
     global _guardian
     from ray._private import worker
 
+    _dismiss()  # of a session that ended otherwise than by `leave`
     node = worker._global_node
     assert node is not None
     _guardian = subprocess.Popen(
@@ -61,10 +62,14 @@ def guard() -> None:
 
 def leave() -> None:
     """Ends this process's Ray and returns when nothing is left of it; leaves a cluster that it joined."""
-    global _guardian
     import ray
 
     ray.shutdown()
+    _dismiss()
+
+
+def _dismiss() -> None:
+    global _guardian
     if _guardian is not None:
         _guardian.communicate()
         _guardian = None
