@@ -8,9 +8,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from modules.configuration.bounded_yaml import read_bounded
 from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.plans.run_plan import ADDED, Plan, parse_plan
+from modules.configuration.regular_file import read_regular_text
 from modules.configuration.schema.config_check import check
 from modules.configuration.yaml_files import read_yaml, to_yaml
 
@@ -56,7 +56,7 @@ def read_plan(path: Path) -> Plan:
 
 
 def _check_digest(path: Path) -> None:
-    above, mark, digest = read_bounded(path).rpartition(_DIGEST)
+    above, mark, digest = read_regular_text(path).rpartition(_DIGEST)
     if mark and sha256(above.encode()).hexdigest() != digest.strip():
         raise UserError(
             f"{path} was edited by hand: its code and cost are another configuration's",
