@@ -19,7 +19,7 @@ from omegaconf.errors import InterpolationResolutionError
 from modules.configuration.errors import UserError
 from modules.configuration.static_analysis.targets import root_list
 
-MAX_INTERPOLATIONS = 20_000
+MAX_INTERPOLATIONS = 2_000
 MAX_CHARACTERS = 4_000_000
 _SECRET = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|(^|_)(KEY|PWD|AUTH)(_|$)", re.IGNORECASE)
 _NONE_GIVEN = object()
