@@ -53,6 +53,7 @@ def _look(build: Path, out: Path) -> None:
     from modules.tracking.store import absolute_settings
 
     lost: dict[str, list[str]] = read_yaml(out) if out.is_file() else {}
+    silent: set[str | None] = {None}
     for path in sorted((build / "promote").glob("*.json")):
         plan = build / "plan" / f"{path.stem}.yaml"
         if not plan.is_file():
@@ -60,7 +61,11 @@ def _look(build: Path, out: Path) -> None:
         promoted = json.loads(path.read_text(encoding="utf-8"))
         settings = absolute_settings(read_yaml(plan)["tracking"])
         run_id, version = promoted["run_id"], (promoted["model"], promoted["version"])
-        known = settings["uri"] is None or has_version(settings, *version, run_id)
+        if settings["uri"] in silent:
+            continue
+        known = has_version(settings, *version, run_id)
+        if known is None:
+            silent.add(settings["uri"])  # nor need it be asked for the others
         if known is False and run_id not in lost.get(path.stem, []):
             lost.setdefault(path.stem, []).append(run_id)
             print(f"{path.stem}: the registry has lost version {promoted['version']}")
