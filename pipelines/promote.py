@@ -9,6 +9,7 @@ promotion goes on where it was.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -100,9 +101,7 @@ def _promote_plan(chosen: Arguments, path: Path) -> None:
     registry = Registry(plan.configuration["tracking"])
     promotion = decided(registry, name, outcome.provenance.identity)
     if promotion is None:
-        if registry.find_run(outcome.provenance.identity) is None:
-            send()
-        promotion = _promote(registry, plan, weights, outcome, data)
+        promotion = _promote(registry, plan, weights, outcome, data, send)
     result = {
         "recipe": name,
         "model": promotion.version.name,
@@ -132,7 +131,9 @@ def _send(plan: Plan, identity: str, shards: Path, build: Path) -> None:
     bring_to(folder.tracking, plan.configuration["tracking"], plan.name)
 
 
-def _promote(registry: Any, plan: Plan, weights: Path, outcome: Any, data: Path) -> Any:
+def _promote(
+    registry: Any, plan: Plan, weights: Path, outcome: Any, data: Path, send: Callable[[], None]
+) -> Any:
     from modules.configuration.errors import UserError
     from modules.datamodules.shard_set import ShardSet
     from modules.registry.promotion import promote
@@ -140,6 +141,9 @@ def _promote(registry: Any, plan: Plan, weights: Path, outcome: Any, data: Path)
     from modules.tasks.build_task import build_task
 
     run_id = registry.find_run(outcome.provenance.identity)
+    if run_id is None:
+        send()
+        run_id = registry.find_run(outcome.provenance.identity)
     if run_id is None:
         raise UserError(
             f"the tracker {registry.uri} does not know the run of {plan.name}",

@@ -143,6 +143,7 @@ def _start_over(folder: Path, settings: dict[str, Any]) -> None:
     write_json(folder / RUN, {**description, "settings": settings})
     state = DrainState.load(folder)
     if state is not None and has_run(settings, state.run_id) is False:
+        # What it acknowledged is gone with it.
         DrainState(settings["uri"], settings["experiment"]).save(folder)
 
 

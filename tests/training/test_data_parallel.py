@@ -127,9 +127,9 @@ def test_every_sample_once_an_epoch_and_one_stream_of_random_numbers(
         # Block by block they are those that one alone takes.
         for block, shares in zip(of_one, zip(*of_all, strict=True), strict=True):
             assert sorted(block) == sorted(sample for share in shares for sample in share)
-    drawn = [line["drawn"] for line in recorded(alone, 0)]
-    assert all([line["drawn"] for line in lines[rank]] == drawn for rank in range(3))
-    assert len(set(drawn)) == len(drawn)
+    sampled = [line["sampled"] for line in recorded(alone, 0)]
+    assert all([line["sampled"] for line in lines[rank]] == sampled for rank in range(3))
+    assert len(set(sampled)) == len(sampled)
 
 
 def test_validation_is_over_all_samples_of_uneven_shares(small_shards: Path, tmp_path: Path) -> None:
@@ -162,8 +162,8 @@ def test_a_stop_that_reaches_one_worker_stops_all_at_one_block(small_shards: Pat
     for name, value in weights(whole).items():
         assert torch.equal(weights(parts)[name], value), name
     for rank in (0, 1):
-        assert [line["drawn"] for line in recorded(parts, rank)] == [
-            line["drawn"] for line in recorded(whole, rank)
+        assert [line["sampled"] for line in recorded(parts, rank)] == [
+            line["sampled"] for line in recorded(whole, rank)
         ]
 
     # Another number goes on with the very next samples, and with the very next random numbers.

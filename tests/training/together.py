@@ -47,7 +47,7 @@ class Recorder(Callback):
             "step": trainer.global_step,
             "samples": [digest(image) for image in images],
             "weights": digest(weights),
-            "drawn": float(torch.rand(())),
+            "sampled": float(torch.rand(())),
         }
         with (self.folder / f"rank{rank()}.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")

@@ -1,6 +1,6 @@
 """What was read of Python files, kept on disk: one whose time and size have not changed is not parsed again.
 
-Where nothing may be written, every command parses anew, and says the same.
+Where nothing may be written, every command parses them again, and says the same.
 """
 
 import atexit
