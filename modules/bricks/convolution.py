@@ -28,6 +28,7 @@ class ConvolutionLayer(nn.Module):
             the convolution depthwise.
         norm: name of the normalisation (see `modules.bricks.normalisation`), which brings the bias.
         activation: name of the nonlinearity (see `modules.bricks.activation`).
+        pre_activation: whether normalisation and nonlinearity come before the filters, not after.
 
     Raises:
         ValueError: if `norm` or `activation` is unknown, or `groups` does not divide the channels.
@@ -43,6 +44,7 @@ class ConvolutionLayer(nn.Module):
         groups: int = 1,
         norm: str = "none",
         activation: str = "identity",
+        pre_activation: bool = False,
     ) -> None:
         super().__init__()
         self.pads_to_same = padding == "same"
@@ -55,18 +57,22 @@ class ConvolutionLayer(nn.Module):
             groups=groups,
             bias=norm == "none",
         )
-        self.normalisation = normalisation_layer(norm, num_filters)
+        self.pre_activation = pre_activation
+        self.normalisation = normalisation_layer(norm, in_channels if pre_activation else num_filters)
         self.activation = activation_layer(activation)
         initialise(self.convolution, activation)
 
     def forward(
         self, maps: Float[Tensor, "batch in_channels height width"]
     ) -> Float[Tensor, "batch num_filters out_height out_width"]:
+        if self.pre_activation:
+            maps = self.activation(self.normalisation(maps))
         if self.pads_to_same:
             (kernel_size, _), (stride, _) = self.convolution.kernel_size, self.convolution.stride
             height, width = (same_padding(size, kernel_size, stride) for size in maps.shape[-2:])
             maps = functional.pad(maps, (*width, *height))
-        return self.activation(self.normalisation(self.convolution(maps)))
+        maps = self.convolution(maps)
+        return maps if self.pre_activation else self.activation(self.normalisation(maps))
 
 
 def convolved_size(size_px: int, kernel_size: int, stride: int = 1, padding: int = 0) -> int:
