@@ -101,6 +101,7 @@ GREY = field("image", shape=[1, SIZE, SIZE])
     [
         ({}, GREY, rf"fields\.image is uint8 \[1, {SIZE}, {SIZE}\].*in colour"),
         ({}, field("mask", shape=[SIZE, 8]), rf"fields\.mask is uint8 \[{SIZE}, 8\]"),
+        ({}, field("mask", mask_of=None), r"fields\.mask\.mask_of is None.*Write image"),
         ({}, field("labels", shape=["objects"]), r"fields\.labels is int64 \['objects'\]"),
         ({}, field("labels", classes=["square", "disc"]), r"fields\.labels\.classes differ from"),
         ({}, field("mask", classes=list(GROUPS)), r"fields\.mask\.classes differ.*Name background, then"),

@@ -203,6 +203,9 @@ def _check_fields(fields: dict[str, FieldSettings], classes: list[str]) -> int:
             raise UserError(
                 f"fields.{name}.classes differ from reader.groups", f"Name {also}the same, in the same order"
             )
+    for key, of in (("boxes.boxes_of", fields["boxes"].boxes_of), ("mask.mask_of", fields["mask"].mask_of)):
+        if of != "image":
+            raise UserError(f"fields.{key} is {of!r}", "Write image: that is what it is checked against")
     assert isinstance(size, int)
     return size
 
