@@ -59,6 +59,15 @@ def test_no_box_is_outside_and_none_is_without_pixels() -> None:
     assert hidden > 60
 
 
+def test_of_an_object_a_quarter_is_seen_at_least() -> None:
+    shares = []
+    for scene in scenes((2, 2), 200, sizes_px=(40, 40)):
+        if len(set(scene.labels)) == 2:
+            # Turning changes the number of pixels by some at the edge.
+            shares += [(scene.mask == 1).sum() / 1200, (scene.mask == 2).sum() / 1600]
+    assert len(shares) > 150 and 0.23 < min(shares) < 0.4 and max(shares) > 0.95
+
+
 def test_a_scene_without_objects_is_a_photograph() -> None:
     for scene in scenes((0, 0), 3):
         assert not scene.mask.any() and scene.boxes.shape == (0, 4) and scene.labels.shape == (0,)
