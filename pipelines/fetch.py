@@ -21,6 +21,7 @@ from modules.configuration.command import arguments, run
 from modules.configuration.errors import ConfigError, UserError
 
 _RECORDED = ("package", "version", "url")
+_RECORDED_OF_PARTS = ("name", *_RECORDED, "sha256", "licence")
 _BESIDES = ("code", "listing")
 """What a plan holds besides the source: the fingerprint of the code, and what files were seen."""
 _LICENCE_NAMES = ("copyright", "licence", "license", "copying")
@@ -98,6 +99,7 @@ def fetch(node: dict[str, Any], data: Path, cache: Path) -> dict[str, Any]:
         found = {
             "name": source.name,
             **{key: node[key] for key in _RECORDED if key in node},
+            **({"parts": [_record(part) for part in node["parts"]]} if "parts" in node else {}),
             "sha256": node.get(
                 "sha256", hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest()
             ),
@@ -106,6 +108,10 @@ def fetch(node: dict[str, Any], data: Path, cache: Path) -> dict[str, Any]:
         }
         (folder / "source.json").write_text(json.dumps(found, indent=1) + "\n")
     return found
+
+
+def _record(part: dict[str, Any]) -> dict[str, Any]:
+    return {key: part[key] for key in _RECORDED_OF_PARTS if key in part}
 
 
 def _look(node: dict[str, Any], out: Path) -> None:
@@ -144,6 +150,8 @@ def _read_source(path: Path) -> dict[str, Any]:
     try:
         check_node("", node)
         check_kind("", node, KINDS["source"])
+        for number, part in enumerate(node.get("parts", [])):
+            check_kind(f"parts[{number}]", part, KINDS["source"])
     except ConfigError as fault:
         raise fault.at(str(path)) from None
     return node
@@ -157,17 +165,21 @@ def _show_licences(conf: Path, data: Path) -> None:
     table = Table("source", "package", "version", "licence", "text", box=box.SIMPLE_HEAD)
     for path in sorted(conf.glob("*.yaml")):
         node = _read_source(path)
-        origin = node.get("package") or node.get("url") or node.get("path") or ""
-        texts = _licence_texts(data / node["name"])
-        table.add_row(node["name"], origin, node.get("version", ""), node["licence"], "\n".join(texts))
+        rows = [(node, node["name"], data / node["name"])]
+        if "parts" in node:
+            rows = [(part, f"{node['name']}/{part['name']}", data / node["name"] / part["name"])
+                    for part in node["parts"]]  # fmt: skip
+        fetched = (data / node["name"] / "source.json").is_file()
+        for one, name, folder in rows:
+            origin = one.get("package") or one.get("url") or one.get("path") or ""
+            texts = _licence_texts(folder) if fetched else ["not fetched yet"]
+            table.add_row(name, origin, one.get("version", ""), one["licence"], "\n".join(texts))
     console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(table)
 
 
 def _licence_texts(folder: Path) -> list[str]:
     """The files of a fetched source that hold its licence."""
-    if not (folder / "source.json").is_file():
-        return ["not fetched yet"]
     names = (path for path in sorted(folder.rglob("*")) if path.is_file())
     texts = [str(path) for path in names if path.name.lower().startswith(_LICENCE_NAMES)]
     return texts or ["none in the package"]

@@ -76,9 +76,11 @@ def record(
         if name not in ragged:
             array = np.asarray(columns[name])
             _check(name, array, field, len(numbers))
+            _check_classes(name, array, field, keys)
             yield f"{name}.{field.encoding}", encode(array[0] if alone else array, field.encoding)
             continue
         samples = ragged[name]
+        _check_classes(name, samples, field, keys)
         if field.boxes_of is not None:
             _check_boxes(name, samples, columns[field.boxes_of], keys)
         values = samples[0] if alone else np.concatenate([sample.reshape(-1) for sample in samples])
@@ -158,6 +160,18 @@ def _check(name: str, array: np.ndarray, field: FieldSettings, num_samples: int)
             f"the field {name!r} is {array.dtype} {list(array.shape[1:])} in the source",
             f"fields.{name} says {field.dtype} {list(field.shape)}",
         )
-    if field.classes is not None and not ((array >= 0) & (array < len(field.classes))).all():
-        raise UserError(f"the field {name!r} holds a class number outside 0..{len(field.classes) - 1}",
-                        f"Correct fields.{name}.classes")  # fmt: skip
+
+
+def _check_classes(
+    name: str, samples: Sequence[np.ndarray] | np.ndarray, field: FieldSettings, keys: Sequence[str]
+) -> None:
+    if field.classes is None:
+        return
+    highest = len(field.classes) - 1
+    for sample, key in zip(samples, keys, strict=True):
+        if (wrong := np.extract((sample < 0) | (sample > highest), sample)).size:
+            raise UserError(
+                f"the field {name!r} of the sample {key} holds the class number {wrong[0]},"
+                f" outside 0..{highest}",
+                f"Correct fields.{name}.classes",
+            )

@@ -243,6 +243,7 @@ def _read_source(raw: Path, data: DataSettings) -> dict[str, Any]:
     try:
         source = json.loads(read_regular_text(raw / "source.json", links=True))
         mismatch = source["sha256"] != data.source.get("sha256", source["sha256"])
+        mismatch |= _pins(source) != _pins(data.source)
     except FileNotFoundError:
         raise UserError(f"{raw} holds no fetched source", again) from None
     except (ValueError, KeyError, TypeError) as error:
@@ -250,3 +251,8 @@ def _read_source(raw: Path, data: DataSettings) -> dict[str, Any]:
     if mismatch:
         raise UserError(f"{raw} holds another content than the source YAML names", again)
     return source
+
+
+def _pins(source: dict[str, Any]) -> dict[str, str]:
+    """The sha256 of each part of a source that has parts."""
+    return {part["name"]: part["sha256"] for part in source.get("parts", [])}

@@ -66,7 +66,7 @@ class ReconstructionEvaluator:
         components = principal_components(
             (task.inputs(batch).flatten(1) for batch in EvaluationLoader(train, self.batch_size)), code_size
         )
-        label = next((name for name, field in fields.items() if field.classes), None)
+        label = next((name for name, field in fields.items() if field.classes and not field.shape), None)
         with torch.random.fork_rng():
             torch.manual_seed(plan.seed)
             metrics = _errors(task, components, test, self.batch_size)

@@ -26,13 +26,26 @@ FIELDS: dict[str, Any] = {
         "axes": ["channel", "height", "width"],
         "units": "level",
     },
-    "mask": {"dtype": "bool", "shape": ["height", "width"], "axes": ["height", "width"], "units": "inside"},
+    "mask": {
+        "dtype": "bool",
+        "shape": ["height", "width"],
+        "axes": ["height", "width"],
+        "units": "inside",
+        "mask_of": "image",
+    },
     "boxes": {
         "dtype": "float32",
         "shape": ["boxes", 4],
         "axes": ["box", "edge"],
         "units": "px",
         "boxes_of": "image",
+    },
+    "kinds": {
+        "dtype": "int64",
+        "shape": ["boxes"],
+        "axes": ["box"],
+        "units": "class",
+        "classes": ["a", "b"],
     },
     "clip": {
         "dtype": "uint8",
@@ -55,6 +68,7 @@ def sample(number: int) -> dict[str, np.ndarray]:
         "image": rng.integers(0, 256, (3, height, width), np.uint8),
         "mask": rng.integers(0, 2, (height, width)).astype(bool),
         "boxes": boxes.astype(np.float32),
+        "kinds": np.arange(number % 3) % 2,
         "clip": rng.integers(0, 256, (1 + number % 4, 1, 2, 2), np.uint8),
         "label": np.array(number % 3),
     }

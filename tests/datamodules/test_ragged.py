@@ -134,10 +134,13 @@ WRONG = {
     r"'boxes' of the sample 2 is float32 \[1, 5\]": {"boxes": np.zeros((1, 5), np.float32)},
     "height is 5 of 'image' and 6 of 'mask'": {"mask": np.zeros((6, 4), bool)},
     r"the box \[-1.0, 0.0, 1.0, 1.0\] of the sample 2 is outside its image of 4x5": {
-        "boxes": np.array([[-1, 0, 1, 1]], np.float32)
+        "boxes": np.array([[-1, 0, 1, 1], [0, 0, 1, 1]], np.float32)
     },
-    "or has no size": {"boxes": np.array([[1, 0, 1, 1]], np.float32)},
-    r"outside its image": {"boxes": np.array([[0, 0, 4, 5.5]], np.float32)},
+    "or has no size": {"boxes": np.array([[0, 0, 1, 1], [1, 0, 1, 1]], np.float32)},
+    r"outside its image": {"boxes": np.array([[0, 0, 4, 5.5], [0, 0, 1, 1]], np.float32)},
+    r"'kinds' of the sample 2 holds the class number 2, outside 0\.\.1": {"kinds": np.array([1, 2])},
+    r"'kinds' of the sample 2 holds the class number -1, outside 0\.\.1": {"kinds": np.array([-1, 0])},
+    "boxes is 2 of 'boxes' and 1 of 'kinds'": {"kinds": np.array([1])},
 }
 
 
@@ -150,6 +153,9 @@ def test_a_sample_unlike_its_fields_is_named(
     assert not (tmp_path / "shards").exists()
 
 
+OTHER_MASK = FIELDS["mask"] | {"shape": ["height", 7]}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -157,6 +163,14 @@ def test_a_sample_unlike_its_fields_is_named(
         ({"fields": {"sound": FIELDS["sound"] | {"shape": ["batch"]}}}, "no name of a size"),
         ({"fields": {"sound": FIELDS["sound"] | {"boxes_of": "image"}}}, "boxes are"),
         ({"fields": {"boxes": FIELDS["boxes"]}, "typical_sizes": {"boxes": 2}}, "there is no field 'image'"),
+        (
+            {"fields": {"mask": FIELDS["mask"]}, "typical_sizes": {"height": 2, "width": 2}},
+            r"fields\.mask\.mask_of: there is no field 'image'",
+        ),
+        (
+            {"fields": {name: FIELDS[name] for name in ("mask", "image")} | {"mask": OTHER_MASK}},
+            r"fields\.mask\.shape: the mask is \['height', 7\], its image 'image' \[3, 'height', 'width'\]",
+        ),
         (
             {"fields": {"sound": FIELDS["sound"], "sound_length": FIELDS["label"]}},
             "is what the lengths of sound are called",

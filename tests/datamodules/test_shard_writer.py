@@ -131,7 +131,7 @@ FIELDS = {
     ("fields", "message"),
     [
         ({"image": FIELDS["image"] | {"shape": [1, 2, 2]}}, "The field 'image' says"),
-        ({"label": FIELDS["label"] | {"classes": ["a", "b"]}}, "holds a class number outside 0..1"),
+        ({"label": FIELDS["label"] | {"classes": ["a", "b"]}}, "holds the class number 2, outside 0..1"),
         ({"image": FIELDS["image"] | {"encoding": "png"}}, "samples_per_record"),
         ({"weight": FIELDS["label"]}, "the reader gives the fields"),
         ({"index": FIELDS["label"]}, "Give the field another name"),
@@ -147,6 +147,21 @@ def test_samples_unlike_the_yaml_are_refused(tmp_path: Path, fields: dict, messa
 def test_a_source_that_was_not_fetched_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Run `python -m pipelines\.fetch source=raw`"):
         write_shards(settings(), tmp_path / "raw", tmp_path / "out")
+
+
+def test_a_source_of_other_parts_is_named(tmp_path: Path) -> None:
+    write_raw(tmp_path / "raw", 9)
+    path = tmp_path / "raw" / "source.json"
+    parts = [{"name": "one", "sha256": "1" * 64, "licence": "MIT"}]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"parts": parts}))
+    source = {"_target_": "modules.sources.several.Several", "name": "raw", "parts": parts}
+    written = write_shards(replace(settings(), source=source), tmp_path / "raw", tmp_path / "out")
+    assert written["source"]["parts"] == parts
+    newer = source | {"parts": [parts[0] | {"sha256": "2" * 64}]}
+    with pytest.raises(
+        UserError, match=r"raw holds another content than the source YAML names.*fetch source"
+    ):
+        write_shards(replace(settings(), source=newer), tmp_path / "raw", tmp_path / "out")
 
 
 WRITE = """

@@ -1,5 +1,6 @@
 """`python -m pipelines.fetch` as a user meets it."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -92,8 +93,39 @@ def test_every_source_of_the_yard_is_listed_with_its_licence() -> None:
     shown = run("--licences").stdout
     for path in (ROOT / "conf/source").glob("*.yaml"):
         node = yaml.safe_load(path.read_text())
-        line = next(line for line in shown.splitlines() if f" {node['name']} " in line)
-        assert node["licence"] in line and node.get("version", "") in line
+        parts = [part | {"name": f"{node['name']}/{part['name']}"} for part in node.get("parts", [])]
+        for one in parts or [node]:
+            line = next(line for line in shown.splitlines() if f" {one['name']} " in line)
+            assert one["licence"] in line and one.get("version", "") in line
+
+
+def test_a_source_of_parts_lands_whole_or_not_at_all(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parts = []
+    for name, licence in (("one", "MIT"), ("two", "GPL-2")):
+        (conf.parent / f"{name}.txt").write_text(name)
+        parts.append({
+            "_target_": "modules.sources.url.Url",
+            "name": name,
+            "url": (conf.parent / f"{name}.txt").as_uri(),
+            "sha256": hashlib.sha256(name.encode()).hexdigest(),
+            "licence": licence,
+        })  # fmt: skip
+    node = {"_target_": "modules.sources.several.Several", "name": "both", "parts": parts}
+    (conf / "source/both.yaml").write_text(yaml.safe_dump(node))
+    main(["source=both", *folders(conf)])
+    assert capsys.readouterr().out == "both: 2 files, sha256 verified, licence MIT AND GPL-2\n"
+    found = json.loads((conf.parent / "data/both/source.json").read_text())
+    assert [part["licence"] for part in found["parts"]] == ["MIT", "GPL-2"]
+    assert set(found["files"]) == {"one/one.txt", "two/two.txt"}
+    main(["--licences", *folders(conf)])
+    shown = capsys.readouterr().out
+    assert "both/one" in shown and "both/two" in shown and "not fetched yet" in shown  # pets is not
+    parts[1]["sha256"] = "0" * 64
+    (conf / "source/both.yaml").write_text(yaml.safe_dump(node))
+    with pytest.raises(UserError, match=r"the part 'two' of the source 'both': two-two\.txt isn't what"):
+        main(["source=both", *folders(conf)])
+    assert found == json.loads((conf.parent / "data/both/source.json").read_text())
+    assert (conf.parent / "data/both/two/two.txt").read_text() == "two"
 
 
 @pytest.mark.parametrize(

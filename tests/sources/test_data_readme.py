@@ -4,6 +4,7 @@ import subprocess
 
 from modules.configuration.composition.catalogue import names, source
 from modules.configuration.static_analysis.definitions import ROOT
+from modules.sources.several import joined_licences
 
 
 def test_it_names_every_source_with_its_package_and_licence() -> None:
@@ -12,9 +13,11 @@ def test_it_names_every_source_with_its_package_and_licence() -> None:
     listed = {row[0].strip("`"): (row[1], row[2]) for row in rows}
     for name in names("source"):
         found = source(name)
+        parts = found.get("parts", [found])
         package, licence = listed[name]
-        named = f"`{found['package']}`" if "package" in found else "generated"
-        assert named in package and licence == found["licence"]
+        for part in parts:
+            assert (f"`{part['package']}`" if "package" in part else "generated") in package
+        assert licence == joined_licences([part["licence"] for part in parts])
 
 
 def test_git_ignores_what_lies_beside_it() -> None:

@@ -48,6 +48,7 @@ class FieldSettings:
         vocabulary: of a field of text, which is int64 tokens of shape [time].
         sample_rate_hz: of a field of sound, whose first axis is time.
         boxes_of: of a field of boxes, [boxes, 4] as x0, y0, x1, y1 in pixels: the image they lie in.
+        mask_of: of a field of masks, which has as many rows and columns: the image whose pixels it tells of.
     """
 
     dtype: Dtype
@@ -59,6 +60,7 @@ class FieldSettings:
     vocabulary: VocabularySettings | None = None
     sample_rate_hz: int | None = None
     boxes_of: str | None = None
+    mask_of: str | None = None
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -143,6 +145,8 @@ class DataSettings:
                 raise ConfigError(f"fields.{name}_length", f"is what the lengths of {name} are called")
             if one.boxes_of is not None and one.boxes_of not in self.fields:
                 raise ConfigError(f"fields.{name}.boxes_of", f"there is no field {one.boxes_of!r}")
+            if one.mask_of is not None:
+                self._check_mask(name, one, one.mask_of)
         for symbol, size in self.typical_sizes.items():
             at_least(1, f"typical_sizes.{symbol}", size)
         if set(self.typical_sizes) != set(self.symbols):
@@ -155,3 +159,14 @@ class DataSettings:
         for split in self.splits:
             named(f"splits.{split}", "split", split)
         at_least(1, "samples_per_record", self.samples_per_record)
+
+    def _check_mask(self, name: str, mask: FieldSettings, image: str) -> None:
+        """Height and width are the same in both: numbers, or symbols that each sample is checked for."""
+        if image not in self.fields:
+            raise ConfigError(f"fields.{name}.mask_of", f"there is no field {image!r}")
+        if len(mask.shape) < 2 or mask.shape[-2:] != self.fields[image].shape[-2:]:
+            raise ConfigError(
+                f"fields.{name}.shape",
+                f"the mask is {mask.shape}, its image {image!r} {self.fields[image].shape}",
+                "Give both the same height and width",
+            )

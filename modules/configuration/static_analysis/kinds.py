@@ -56,8 +56,13 @@ _SECTION = re.compile(
     r"(?:phases\.[^.]+\.)?(?:data\.|fine_tuning\.)?"
     r"(model|task|reader|source|schedule|optimizer|evaluation|adapter)(.*)"
 )
-# A node itself: an optimiser of each step, an evaluator of several. Whatever lies deeper is a part of one.
-_WHOLE = {"optimizer": re.compile(r"(\.\w+)?"), "evaluation": re.compile(r"\[\d+\]")}
+# A node itself: an optimiser of each step, an evaluator of several, a part of a source. Whatever lies deeper
+# is a part of one.
+_WHOLE = {
+    "optimizer": re.compile(r"(\.\w+)?"),
+    "evaluation": re.compile(r"\[\d+\]"),
+    "source": re.compile(r"(\.parts\[\d+\])?"),
+}
 _MAX_BASES = 20
 
 
