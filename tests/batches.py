@@ -21,21 +21,30 @@ def batch_of(config: dict[str, Any], num_samples: int) -> dict[str, Tensor]:
     """
     generator = torch.Generator().manual_seed(1)
     fields = config["data"]["fields"]
+    lengths: dict[str, Tensor] = {}
     batch: dict[str, Tensor] = {}
     for name, about in fields.items():
         dtype = getattr(torch, about["dtype"])
         symbols = [size for size in about["shape"] if isinstance(size, str)]
         shape = (num_samples, *(LONGEST if isinstance(size, str) else size for size in about["shape"]))
-        if about.get("classes"):
+        if about.get("mask_of"):
+            batch[name] = _masks(shape, len(about["classes"]), generator).to(dtype)
+        elif about.get("classes"):
             batch[name] = torch.randint(0, len(about["classes"]), shape, generator=generator).to(dtype)
         elif about.get("vocabulary"):
             batch[name] = torch.randint(4, about["vocabulary"]["size"], shape, generator=generator)
+        elif about.get("boxes_of"):
+            batch[name] = _boxes(shape, fields[about["boxes_of"]]["shape"], generator).to(dtype)
         else:
             values = torch.randint(0, 2, shape, generator=generator)
             highest = 1 if dtype.is_floating_point else 255
             batch[name] = (2 * values - 1 if dtype == torch.int8 else highest * values).to(dtype)
         if symbols:
-            _shorten(batch, name, len(symbols), about, generator)
+            for symbol in symbols:  # one name is one size in all fields of a sample
+                if symbol not in lengths:
+                    lengths[symbol] = torch.randint(5, LONGEST + 1, (num_samples,), generator=generator)
+                    lengths[symbol][0] = LONGEST
+            _shorten(batch, name, torch.stack([lengths[symbol] for symbol in symbols], dim=1), about)
         if symbols and config["trainer"]["order"]["kind"] == "stream":
             batch[begins_of(name)] = torch.ones(num_samples, dtype=torch.bool)
     if config["teacher"]:
@@ -46,13 +55,25 @@ def batch_of(config: dict[str, Any], num_samples: int) -> dict[str, Tensor]:
     return batch
 
 
-def _shorten(
-    batch: dict[str, Tensor], name: str, num_symbols: int, about: dict[str, Any], generator: torch.Generator
-) -> None:
+def _masks(shape: tuple[int, ...], num_classes: int, generator: torch.Generator) -> Tensor:
+    """A class for each quarter of an image."""
+    quarters = torch.randint(0, num_classes, (shape[0], 2, 2), generator=generator)
+    rows, columns = (torch.arange(size) * 2 // size for size in shape[1:])
+    return quarters[:, rows[:, None], columns[None, :]]
+
+
+def _boxes(shape: tuple[int, ...], image: list[Any], generator: torch.Generator) -> Tensor:
+    """Boxes of a tenth to nine tenths of an image's sides, anywhere in it."""
+    height, width = (LONGEST if isinstance(size, str) else size for size in image[1:])
+    sides = torch.tensor([width, height])
+    size = (0.1 + 0.8 * torch.rand(*shape[:-1], 2, generator=generator)) * sides
+    corner = torch.rand(*shape[:-1], 2, generator=generator) * (sides - size)
+    return torch.cat([corner, corner + size], dim=-1)
+
+
+def _shorten(batch: dict[str, Tensor], name: str, lengths: Tensor, about: dict[str, Any]) -> None:
     """Samples of differing size, the first the longest, padded with zeros."""
-    values = batch[name]
-    lengths = torch.randint(5, LONGEST + 1, (len(values), num_symbols), generator=generator)
-    lengths[0] = LONGEST
+    values, num_symbols = batch[name], lengths.shape[1]
     ragged = [axis for axis, size in enumerate(about["shape"], 1) if isinstance(size, str)]
     for number, axis in enumerate(ragged):
         steps = torch.arange(LONGEST).view([-1 if one == axis else 1 for one in range(values.ndim)])

@@ -31,3 +31,9 @@ def tiles(images: Float[Tensor, "images channels height width"], columns: int, s
     sheet = rows.permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
     sheet = functional.pad(sheet, (_GAP_PX, 0, _GAP_PX, 0), value=_GROUND)
     return (sheet[0] if len(sheet) == 1 else sheet.permute(1, 2, 0)).numpy()
+
+
+def pixels(image: Float[Tensor, "channels height width"]) -> ndarray:
+    """An image in 0..1 as uint8, [height, width] or [height, width, 3]."""
+    grey = (image.detach().cpu().float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return (grey[0] if len(grey) == 1 else grey.permute(1, 2, 0)).contiguous().numpy()

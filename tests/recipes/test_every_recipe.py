@@ -33,8 +33,11 @@ from tests.batches import batch_of
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 NUM_SAMPLES, NUM_STEPS, STEPS_AT_A_TIME, LEARNING_RATES = 8, 600, 20, (0.003, 0.001, 0.01)
-SMALLER = {"style_optimised": ["data.fields.content.shape=[3,32,32]", "data.fields.style.shape=[3,32,32]"]}
-"""Recipes whose samples are large are tried on smaller ones."""
+SMALLER = {
+    "palace_and_starry_night": ["data.fields.content.shape=[3,32,32]", "data.fields.style.shape=[3,32,32]"],
+    "scenes": ["data.fields.image.shape=[3,64,64]", "data.fields.mask.shape=[64,64]"],
+}
+"""Datasets whose samples are large are tried with smaller ones."""
 BY_HEART = 0.6
 """Of an error before, what is left once a batch is learned."""
 
@@ -46,7 +49,7 @@ def cases() -> Iterator[tuple[str, list[str], int]]:
         config = compose([f"recipe={recipe}"])
         for number, training in enumerate(trainings(config)):
             used.add(training["model"]["_target_"])
-            yield training["name"], [f"recipe={recipe}", *SMALLER.get(recipe, [])], number
+            yield training["name"], [f"recipe={recipe}", *SMALLER.get(config["data"]["name"], [])], number
     for path in sorted((ROOT / "conf" / "model").rglob("*.yaml")):
         model = path.relative_to(ROOT / "conf" / "model").with_suffix("").as_posix()
         if f"_target_: {model}" not in path.read_text() and not any(

@@ -1,0 +1,35 @@
+"""FCN: sizes, and its sum by hand."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from modules.models.convolutional.fcn import FCN
+from modules.models.convolutional.resnet import ResNet
+
+
+def backbone() -> ResNet:
+    return ResNet((3, 64, 64), None, num_blocks=(1, 1, 1, 1), num_filters=(4, 4, 6, 8), stem="large")
+
+
+@pytest.mark.parametrize("stride", [4, 8, 16, 32])
+@pytest.mark.parametrize("size", [(64, 96), (50, 33), (97, 65), (7, 5)])
+def test_an_answer_for_each_pixel_of_any_size(stride: int, size: tuple[int, int]) -> None:
+    model = FCN(backbone(), 5, stride).eval()
+    assert model(torch.rand(2, 3, *size)).shape == (2, 5, *size)
+
+
+def test_the_scores_of_coarse_maps_are_enlarged_and_added() -> None:
+    model = FCN(backbone(), 5, 16).eval()
+    images = torch.rand(1, 3, 64, 64)
+    *_, sixteenth, coarsest = model.backbone.feature_maps(images).values()
+    total = model.scores[0](sixteenth) + model.upsampling[0](model.scores[1](coarsest))
+    torch.testing.assert_close(model(images), functional.interpolate(total, scale_factor=16, mode="bilinear"))
+
+
+def test_refused() -> None:
+    with pytest.raises(ValueError, match="strides 4, 8, 16, 32"):
+        FCN(backbone(), 5, 2)
+    with pytest.raises(ValueError, match="no backbone"):
+        FCN(nn.Identity(), 5)
