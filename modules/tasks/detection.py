@@ -102,7 +102,7 @@ class Detection(Task):
         min_overlap: float = 0.5,
         max_boxes: int = 100,
         max_overlap: float = 0.45,
-        min_score: float = 0.05,
+        min_score: float = 0.3,
         image: str = "image",
         boxes: str = "boxes",
         labels: str = "labels",

@@ -1,0 +1,73 @@
+"""Heat maps: which windows learn what."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from modules.models.convolutional.convolutional_lenet import ConvolutionalLeNet
+from modules.tasks.heat_maps import HeatMaps, Peaks
+
+
+def task() -> HeatMaps:
+    torch.manual_seed(0)
+    return HeatMaps(ConvolutionalLeNet(28, 1, 4, (3, 4), hidden_sizes=(5,), padding_px=12)).eval()
+
+
+def batch() -> dict[str, Tensor]:
+    """One object around (10, 14) in an image of 24x32, and an image of 20x16 without any."""
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "image": torch.randint(0, 256, (2, 1, 24, 32), dtype=torch.uint8, generator=generator),
+        "image_length": torch.tensor([[24, 32], [20, 16]]),
+        "boxes": torch.tensor([[[6.0, 9, 14, 19]], [[0, 0, 0, 0]]]),
+        "boxes_length": torch.tensor([1, 0]),
+        "labels": torch.tensor([[2], [0]]),
+    }
+
+
+def test_windows_near_the_middle_of_an_object_learn_its_class() -> None:
+    made = task()
+    logits = made.model(made.inputs(batch()))
+    targets = made.targets(batch(), logits)
+    assert targets.shape == (2, 6, 8)
+    # Middles of windows: 2, 6, 10, ...; those within 3 px of (10, 14) along both axes, and less than 6.
+    assert (targets[0] == 3).nonzero().tolist() == [[3, 2]]
+    ignored = [[row, column] for row in (2, 3, 4) for column in (1, 2, 3) if (row, column) != (3, 2)]
+    assert (targets[0] == -1).nonzero().tolist() == ignored
+    inside = targets[1] == 0
+    assert inside.sum() == 5 * 4 and inside[:5, :4].all() and (targets[1][~inside] == -1).all()
+
+
+def test_the_loss_is_of_objects_and_of_the_ground_that_is_most_wrong() -> None:
+    made = task()
+    logits = made.model(made.inputs(batch()))
+    targets = made.targets(batch(), logits)
+    losses = functional.cross_entropy(logits, targets.clamp(min=0), reduction="none")
+    expected = losses[0][targets[0] == 3].sum()
+    for row in range(2):
+        expected = expected + losses[row][targets[row] == 0].sort(descending=True).values[:3].sum()
+    loss = made.loss(batch())
+    assert loss.count == 1 + 3 + 3
+    torch.testing.assert_close(loss.total, expected)
+
+
+def test_an_exported_program_takes_images_of_any_size() -> None:
+    made = task()
+    served = Peaks(made.model, 20.0, 30, 0.0)
+    sizes = {name: torch.export.Dim(name, min=28, max=400) for name in ("height", "width")}
+    program = torch.export.export(
+        served,
+        (torch.rand(2, 1, 60, 44),),
+        dynamic_shapes=({0: torch.export.Dim("batch", max=64), 2: sizes["height"], 3: sizes["width"]},),
+    )
+    for shape in ((2, 1, 60, 44), (1, 1, 28, 120)):
+        image = torch.rand(*shape)
+        torch.testing.assert_close(program.module()(image), served(image))
+
+
+def test_refused() -> None:
+    with pytest.raises(ValueError, match="no classifier of windows"):
+        HeatMaps(nn.Identity())
+    with pytest.raises(ValueError, match="hit_px=5"):
+        HeatMaps(task().model, hit_px=5.0, miss_px=4.0)
