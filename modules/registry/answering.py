@@ -130,7 +130,8 @@ def batch(one: Plain, samples: Sequence[numpy.ndarray]) -> list[Tensor]:
     found = [torch.from_numpy(whole)]
     symbols = [axis for axis, size in enumerate(shape) if isinstance(size, str)]
     if symbols:
-        found.append(torch.tensor([sample.shape[symbols[0]] for sample in samples]))
+        given = torch.tensor([[sample.shape[axis] for axis in symbols] for sample in samples])
+        found.append(given[:, 0] if len(symbols) == 1 else given)
     return found
 
 
@@ -168,11 +169,13 @@ def check_outputs(description: Plain, outputs: Sequence[Any], num_samples: int) 
 
 def say(description: Plain, arguments: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[dict[str, Any]]:
     """What the outputs mean, for each sample: of one output its answer, of several each under its name."""
-    lengths, place = {}, 0
+    lengths: dict[str, list[int]] = {}
+    place = 0
     for one in description["inputs"]:
         symbols = [size for size in one["shape"] if isinstance(size, str)]
         if symbols:
-            lengths[symbols[0]] = arguments[place + 1].tolist()
+            given = arguments[place + 1].reshape(-1, len(symbols))
+            lengths |= dict(zip(symbols, given.T.tolist(), strict=True))
         place += 2 if symbols else 1
     said = []
     for sample in range(len(outputs[0])):

@@ -8,7 +8,7 @@ offsets, by the number of matched ones. Deviates: of the whole batch, as in the 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,7 +19,7 @@ from modules.metrics.average_precision import Objects, average_precision
 from modules.metrics.mean import Mean
 from modules.models.convolutional.ssd import SSD, Detections
 from modules.tasks.box_matching import hard_negatives, match
-from modules.tasks.image_inputs import image_inputs, served_image
+from modules.tasks.image_inputs import image_inputs, images_and_sizes, served_image
 from modules.tasks.served import Served, ServedOutput
 from modules.tasks.task import Task
 from modules.tasks.worker_shares import lists_of_all_workers
@@ -51,14 +51,24 @@ class Detecting(nn.Module):
         self.max_overlap = max_overlap
         self.min_score = min_score
 
-    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch boxes 6"]:
-        """Left, top, right, bottom as shares of width and height, score, class number."""
+    def forward(
+        self,
+        images: Float[Tensor, "batch channels height width"],
+        sizes: Int[Tensor, "batch 2"] | None = None,
+    ) -> Float[Tensor, "batch boxes 6"]:
+        """Left, top, right, bottom as shares of width and height, score, class number.
+
+        Args:
+            images: in 0..1, padded.
+            sizes: height and width of each; None = there is no padding.
+        """
         height, width = images.shape[2:]
         boxes, scores, classes = detect(
             self.model(images), height, width, self.max_boxes, self.max_overlap, self.min_score
         )
-        sides = torch.tensor([width, height, width, height], device=boxes.device)
-        return torch.cat([boxes / sides, scores[..., None], classes[..., None].to(boxes.dtype)], dim=-1)
+        own = torch.tensor([[height, width]], device=boxes.device) if sizes is None else sizes
+        shares = (boxes / own.flip(1).repeat(1, 2)[:, None]).clamp(max=1)
+        return torch.cat([shares, scores[..., None], classes[..., None].to(boxes.dtype)], dim=-1)
 
 
 class Detection(Task):
@@ -227,3 +237,6 @@ class Detection(Task):
         output = ServedOutput(self.boxes, "boxes", ("boxes", 6), classes)
         module = Detecting(self.model, self.max_boxes, self.max_overlap, self.min_score)
         return Served(module, (image,), (output,))
+
+    def served_inputs(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        return images_and_sizes(self.inputs(batch), batch, self.image)

@@ -16,7 +16,7 @@ from torch.nn import functional
 from modules.generation.heat_map_peaks import peaks
 from modules.metrics.mean import Mean
 from modules.tasks.box_matching import hard_negatives
-from modules.tasks.image_inputs import image_inputs, served_image
+from modules.tasks.image_inputs import image_inputs, images_and_sizes, served_image
 from modules.tasks.served import Served, ServedOutput
 from modules.tasks.task import Task
 
@@ -57,17 +57,29 @@ class Peaks(nn.Module):
         self.max_objects = max_objects
         self.min_score = min_score
 
-    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch boxes 6"]:
-        """Left, top, right, bottom as shares of width and height, score, class number."""
+    def forward(
+        self,
+        images: Float[Tensor, "batch channels height width"],
+        sizes: Int[Tensor, "batch 2"] | None = None,
+    ) -> Float[Tensor, "batch boxes 6"]:
+        """Left, top, right, bottom as shares of width and height, score, class number.
+
+        Args:
+            images: in 0..1, padded.
+            sizes: height and width of each; None = there is no padding.
+        """
         heat = self.model(images).softmax(dim=1)[:, 1:]
         centres, scores, classes = peaks(
             heat, self.model.first_px, self.model.stride_px, self.max_objects, self.object_px / 2
         )
-        height, width = images.shape[2:]
+        if sizes is None:
+            height, width = images.shape[2:]
+        else:
+            height, width = sizes.to(images.dtype).T[:, :, None]
         x, y = centres.unbind(-1)
         half = self.object_px / 2
         sides = [(x - half) / width, (y - half) / height, (x + half) / width, (y + half) / height]
-        kept = scores * (scores >= self.min_score)
+        kept = scores * ((scores >= self.min_score) & (x < width) & (y < height))
         return torch.stack([*(side.clamp(0, 1) for side in sides), kept, classes.to(kept.dtype)], dim=-1)
 
 
@@ -198,3 +210,6 @@ class HeatMaps(Task):
         output = ServedOutput(self.boxes, "boxes", ("boxes", 6), classes)
         module = Peaks(self.model, self.object_px, self.max_objects, self.min_score)
         return Served(module, (image,), (output,))
+
+    def served_inputs(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        return images_and_sizes(self.inputs(batch), batch, self.image)

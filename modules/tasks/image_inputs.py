@@ -49,6 +49,20 @@ def demand_unit_interval(image: Float[Tensor, "batch channels height width"], wh
         raise UserError(f"data.fields.image holds {low:g}..{high:g}; {who} need 0..1", hint)
 
 
+def images_and_sizes(
+    images: Float[Tensor, "batch channels height width"], batch: dict[str, Tensor], field: str
+) -> tuple[Tensor, ...]:
+    """What a served module is called with: images, and where these differ in size the size of each.
+
+    Args:
+        images: as the model takes them, padded.
+        batch: of raw fields.
+        field: that holds the images.
+    """
+    sizes = batch.get(f"{field}_length")
+    return (images,) if sizes is None else (images, sizes)
+
+
 def served_image(
     data: "DataSettings", inputs: Callable[[dict[str, Tensor]], Tensor], field: str = "image"
 ) -> ServedInput:

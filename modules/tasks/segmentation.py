@@ -10,7 +10,7 @@ from torch.nn import functional
 from modules.configuration.errors import UserError
 from modules.metrics.mean import Mean
 from modules.metrics.overlap import confusion_matrix, mean_intersection_over_union
-from modules.tasks.image_inputs import image_inputs, served_image
+from modules.tasks.image_inputs import image_inputs, images_and_sizes, served_image
 from modules.tasks.served import Served, ServedOutput
 from modules.tasks.task import Task
 from modules.tasks.worker_shares import of_all_workers
@@ -34,8 +34,15 @@ class MostProbableClass(nn.Module):
         self.model = model
 
     def forward(
-        self, images: Float[Tensor, "batch channels height width"]
+        self,
+        images: Float[Tensor, "batch channels height width"],
+        sizes: Int[Tensor, "batch 2"] | None = None,
     ) -> Int[Tensor, "batch height width"]:
+        """
+        Args:
+            images: in 0..1, padded.
+            sizes: height and width of each; what lies beyond is of no meaning.
+        """
         return self.model(images).argmax(dim=1)
 
 
@@ -144,3 +151,6 @@ class Segmentation(Task):
         classes = tuple(data.fields[self.mask].classes or ())
         output = ServedOutput(self.mask, "mask", image.shape[1:], classes)
         return Served(MostProbableClass(self.model), (image,), (output,))
+
+    def served_inputs(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        return images_and_sizes(self.inputs(batch), batch, self.image)

@@ -1,8 +1,8 @@
 """What a trained task serves: one value that export, registry, prediction and MLflow's server follow from.
 
 The module is called with one tensor for each input, [batch, *shape], in their order; after an input whose
-shape holds a symbol comes how long each sample is along its first symbol, int64 [batch]. It returns a tensor
-for each output, or the one alone. What a kind means:
+shape holds a symbol comes how long each sample is, int64 [batch], of several symbols [batch, symbols]. It
+returns a tensor for each output, or the one alone. What a kind means:
 
 image    input: float32 [channels, height, width] in 0..1; output: the same
 text     input: int64 [time], tokens between begin and end; output: int64 [time], tokens up to the first end

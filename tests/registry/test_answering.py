@@ -239,3 +239,15 @@ def test_an_input_larger_than_any_memory_is_no_description() -> None:
             (ServedInput("image", "image", (1, 50_000, 50_000)),),
             (ServedOutput("o", "values", (1,), ("a",)),),
         )
+
+
+def test_images_of_several_sizes_come_with_both_sizes_and_answers_are_cut_to_them() -> None:
+    one = {"name": "image", "kind": "image", "shape": [1, "height", "width"]}
+    samples = [numpy.ones((1, 2, 5), numpy.float32), numpy.ones((1, 4, 3), numpy.float32)]
+    images, sizes = answering.batch(one, samples)
+    assert images.shape == (2, 1, 4, 5) and sizes.tolist() == [[2, 5], [4, 3]]
+    mask = {"name": "mask", "kind": "mask", "shape": ["height", "width"], "classes": ["ground"]}
+    answers = answering.say(
+        {"inputs": [one], "outputs": [mask]}, [images, sizes], [torch.zeros(2, 4, 5).long()]
+    )
+    assert [numpy.shape(answer["mask"]) for answer in answers] == [(2, 5), (4, 3)]
