@@ -1,4 +1,4 @@
-"""What a model gives as images: written as PNG files, with boxes and masks laid over the input."""
+"""What a model gives as images: written as PNG files, with boxes and masks laid over an input that is one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,9 +46,12 @@ def write_images(
 
 
 def _image(result: dict[str, Any], sample: numpy.ndarray) -> Image.Image | None:
+    result = {name: part for name, part in result.items() if isinstance(part, list)}  # not another output's
     if "image" in result:
         return _pillow_image(numpy.array(result["image"], numpy.uint8))
-    if ("boxes" not in result and "mask" not in result) or sample.ndim != 3:
+    if sample.ndim != 3:  # of numbers: a mask lies on black
+        return _laid_over_black(numpy.array(result["mask"])) if "mask" in result else None
+    if "boxes" not in result and "mask" not in result:
         return None
     image = _pillow_image((sample * 255).round().astype(numpy.uint8)).convert("RGB")
     if "mask" in result:
@@ -63,10 +66,19 @@ def _pillow_image(pixels: numpy.ndarray) -> Image.Image:
 
 def _laid_over(image: Image.Image, mask: numpy.ndarray) -> Image.Image:
     """Every class but the first, which is the ground, in its colour."""
-    colours = numpy.array([(0, 0, 0), *_COLOURS])[numpy.where(mask == 0, 0, (mask - 1) % len(_COLOURS) + 1)]
+    colours = _colours(mask)
     pixels = numpy.asarray(image).astype(float)
     share = numpy.where(mask == 0, 0.0, _MASK_OPACITY)[..., None]
     return Image.fromarray((pixels * (1 - share) + colours * share).round().astype(numpy.uint8))
+
+
+def _laid_over_black(mask: numpy.ndarray) -> Image.Image:
+    return Image.fromarray(_colours(mask).astype(numpy.uint8))
+
+
+def _colours(mask: numpy.ndarray) -> numpy.ndarray:
+    """[height, width, 3]; the first class is black."""
+    return numpy.array([(0, 0, 0), *_COLOURS])[numpy.where(mask == 0, 0, (mask - 1) % len(_COLOURS) + 1)]
 
 
 def _with_boxes(image: Image.Image, boxes: Sequence[dict[str, Any]]) -> Image.Image:

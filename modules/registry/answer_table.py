@@ -43,7 +43,7 @@ def _rows(answer: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
                 yield from ((name, f"{share:.1%}", "█" * round(20 * share)) for name, share in value.items())
             case "labels", list():
                 yield from ((text, "", "") for text in _spans(value))
-            case "mask" | "image", _:
+            case "mask" | "image", list():
                 yield f"{key}: write it with out=folder", "", ""
             case _, dict():
                 yield f"{key}:", "", ""
