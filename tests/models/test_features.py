@@ -15,7 +15,7 @@ from modules.models.features import Backbone, maps_after
 MODELS = sorted(
     path.relative_to(ROOT / "conf" / "model").with_suffix("").as_posix()
     for path in (ROOT / "conf" / "model").rglob("*.yaml")
-    if not re.search(r"data\.fields\.(?!image|label)", path.read_text())  # those of images
+    if not re.search(r"data\.fields\.(?!(image|label)\b)", path.read_text())  # those of images
 )
 SIDES = (96, 160)  # both are multiples of 32, and so is what lies between them
 

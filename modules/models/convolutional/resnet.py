@@ -28,7 +28,7 @@ class ResNet(nn.Module):
     Args:
         input_shape: (channels, height, width) of an image.
         num_classes: number of outputs; None = a backbone, which gives maps alone.
-        num_blocks: residual blocks of each stage.
+        num_blocks: residual blocks of each stage, or of every one.
         num_filters: filters of the 3x3 convolutions of each stage; the first convolution has those of the
             first stage.
         stem: `small` keeps the resolution up to the first stage, `large` quarters it.
@@ -47,7 +47,7 @@ class ResNet(nn.Module):
         self,
         input_shape: Sequence[int],
         num_classes: int | None,
-        num_blocks: Sequence[int] = (3, 3, 3),
+        num_blocks: Sequence[int] | int = 3,
         num_filters: Sequence[int] = (16, 32, 64),
         stem: Literal["small", "large"] = "small",
         bottleneck: bool = False,
@@ -58,6 +58,8 @@ class ResNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if isinstance(num_blocks, int):
+            num_blocks = [num_blocks] * len(num_filters)
         if len(num_blocks) != len(num_filters):
             raise ValueError(
                 f"num_blocks has {len(num_blocks)} stages and num_filters {len(num_filters)}:"
