@@ -5,12 +5,13 @@ import hashlib
 import math
 import mmap
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from modules.configuration.errors import UserError
 from modules.configuration.plans.made_of import how_to_shard_again
@@ -59,6 +60,15 @@ class Shard:
         assert not isinstance(column, FileValues)
         return column.gather(numbers)
 
+    def rows(self, name: str) -> "Rows | None":
+        """Where the samples of a field of one size lie; None where they are encoded.
+
+        Raises:
+            UserError: as `gather`.
+        """
+        column = self._columns[name]
+        return column if isinstance(column, Rows) else None
+
     def sample(self, name: str, number: int) -> np.ndarray:
         """A ragged field of one sample, in its own shape.
 
@@ -66,7 +76,7 @@ class Shard:
             UserError: as `gather`.
         """
         column = self._columns[name]
-        assert not isinstance(column, _Rows)
+        assert not isinstance(column, Rows)
         return column.sample(number)
 
     def values(self, name: str) -> FileValues:
@@ -88,11 +98,11 @@ class Shard:
         return self.gather(f"{name}.{SIZES}", np.arange(self.num_samples))
 
     @functools.cached_property
-    def _columns(self) -> dict[str, "_Rows | _Images | FileValues"]:
+    def _columns(self) -> dict[str, "Rows | _Images | FileValues"]:
         content = self._verified()
         num_records = -(-self.num_samples // self.samples_per_record)
         spans = self._spans(content)
-        columns: dict[str, _Rows | _Images | FileValues] = {}
+        columns: dict[str, Rows | _Images | FileValues] = {}
         for name, field in self._members.items():
             if len(spans.get(name, ())) != num_records:
                 self._refuse(
@@ -101,7 +111,7 @@ class Shard:
             sizes = np.empty((self.num_samples, 0), np.int64)
             if field.symbols:
                 of_records = columns[f"{name}.{SIZES}"]
-                assert isinstance(of_records, _Rows)
+                assert isinstance(of_records, Rows)
                 sizes = of_records.gather(np.arange(self.num_samples))
             if field.encoding != "npy":
                 columns[name] = _Images(self.path, content, field, spans[name], sizes)
@@ -170,7 +180,7 @@ class Shard:
 
     def _rows(
         self, content: mmap.mmap, name: str, field: FieldSettings, spans: list[tuple[int, int]]
-    ) -> "_Rows":
+    ) -> "Rows":
         shape = full_shape(field, ())
         dtype = np.dtype(field.dtype)
         offsets = []
@@ -181,7 +191,7 @@ class Shard:
                 expected = shape
             offsets.append(self._values_start(content, name, span, dtype, expected))
             left -= self.samples_per_record
-        return _Rows(
+        return Rows(
             content, dtype, shape, np.array(offsets, np.int64), self.samples_per_record, self.num_samples
         )
 
@@ -240,7 +250,7 @@ def without_opened(described: object) -> dict[str, object]:
     return {key: value for key, value in vars(described).items() if not key.startswith("_")}
 
 
-class _Rows:
+class Rows:
     """One field of all samples, seen as rows that start at any multiple of a small step of the mapped file.
 
     The records lie scattered between tar headers. Seen with a stride of that step, rows that overlap, all of
@@ -256,16 +266,40 @@ class _Rows:
         samples_per_record: int,
         num_samples: int,
     ) -> None:
+        record, row = np.divmod(np.arange(num_samples), samples_per_record)
+        row_bytes = dtype.itemsize * math.prod(shape)
         self._dtype = dtype
         self._shape = shape
-        row_bytes = dtype.itemsize * math.prod(shape)
-        step = math.gcd(row_bytes, *offsets.tolist())
-        record, row = np.divmod(np.arange(num_samples), samples_per_record)
-        self._starts = (offsets[record] + row * row_bytes) // step
-        num_rows = (len(content) - row_bytes) // step + 1
-        self._rows = np.ndarray((num_rows,), f"V{row_bytes}", buffer=content, strides=(step,))
+        self._content = np.frombuffer(content, np.uint8)
+        self._offsets = offsets[record] + row * row_bytes
+        self._see(self._content, self._offsets, math.gcd(row_bytes, *offsets.tolist()))
+
+    @classmethod
+    def of_all(cls, parts: "Sequence[Rows]") -> "Rows":
+        """The rows of several files, one file's after the other's, so that a choice of them is one copy.
+
+        The memory from the first file to the last is seen as one array. What lies between the files is not
+        ours, and no row reaches there.
+        """
+        whole = cls.__new__(cls)
+        whole._parts = list(parts)  # the array below keeps only one of them mapped
+        whole._dtype, whole._shape = parts[0]._dtype, parts[0]._shape
+        firsts = np.array([part._content.ctypes.data for part in parts])
+        lowest, last = int(firsts.argmin()), int(firsts.argmax())
+        size = int(firsts[last] - firsts[lowest]) + len(parts[last]._content)
+        memory = as_strided(parts[lowest]._content, (size,), writeable=False)
+        offsets = [part._offsets + first - firsts[lowest] for part, first in zip(parts, firsts, strict=True)]
+        whole._see(memory, np.concatenate(offsets), 1)
+        return whole
+
+    def _see(self, memory: np.ndarray, offsets: np.ndarray, step: int) -> None:
+        row_bytes = self._dtype.itemsize * math.prod(self._shape)
+        self._starts = offsets // step
+        num_rows = (len(memory) - row_bytes) // step + 1
+        self._rows = np.ndarray((num_rows,), f"V{row_bytes}", buffer=memory, strides=(step,))
 
     def gather(self, numbers: np.ndarray) -> np.ndarray:
+        """The samples with these numbers, copied out in one go."""
         return self._rows[self._starts[numbers]].view(self._dtype).reshape(len(numbers), *self._shape)
 
 

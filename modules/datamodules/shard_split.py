@@ -19,7 +19,7 @@ from modules.datamodules.ragged import (
     longest,
     pad_each,
 )
-from modules.datamodules.shard_file import INDEX, Shard, without_opened
+from modules.datamodules.shard_file import INDEX, Rows, Shard, without_opened
 
 
 @dataclass(frozen=True)
@@ -140,12 +140,25 @@ class ShardSplit:
         if len(self.shards) == 1:
             return self.shards[0].gather(name, numbers)
         owner = self._firsts.searchsorted(numbers, side="right") - 1
+        if owner.min() < owner.max() and (rows := self._rows_of_all(name)) is not None:
+            return rows.gather(numbers)
         field = self.fields[name]
         out = np.empty((len(numbers), *full_shape(field, ())), field.dtype)
         for chosen in range(int(owner.min()), int(owner.max()) + 1):
             if (mine := (owner == chosen).nonzero()[0]).size:
                 out[mine] = self.shards[chosen].gather(name, numbers[mine] - self._firsts[chosen])
         return out
+
+    def _rows_of_all(self, name: str) -> Rows | None:
+        if name not in self._whole:
+            parts = [part for shard in self.shards if (part := shard.rows(name)) is not None]
+            self._whole[name] = Rows.of_all(parts) if parts else None
+        return self._whole[name]
+
+    @functools.cached_property
+    def _whole(self) -> dict[str, Rows | None]:
+        """Of each field that was asked for, all its rows."""
+        return {}
 
     @functools.cached_property
     def _firsts(self) -> np.ndarray:
