@@ -115,9 +115,8 @@ def reading(chosen: Arguments, split: ShardSplit, fields: dict[str, Tensor]) -> 
         for name, side in (("shards", from_shards), ("memory", from_memory)):
             speeds[name].append(numbers.size / _seconds(lambda side=side, numbers=numbers: side(numbers)))
     shards, memory = (statistics.median(taken[1:]) for taken in speeds.values())
-    print(
-        "\n| reading scenes, samples/s | from shards | from memory | ratio | aimed at |\n|---|---:|---:|---:|---:|"
-    )
+    print("\n| reading scenes, samples/s | from shards | from memory | ratio | aimed at |")
+    print("|---|---:|---:|---:|---:|")
     print(
         f"| blocks of 100 batches of 16 | {shards:,.0f} | {memory:,.0f} | {shards / memory:.2f} | {TARGET} |"
     )
