@@ -162,9 +162,9 @@ def style_losses(
         objective.style_weights[name] * _style_loss(maps[name], wanted)
         for name, wanted in targets.style.items()
     ]
-    rough = sum(images.diff(dim=axis).square().flatten(1).sum(1) for axis in (-1, -2))
+    across, down = (images.diff(dim=axis).square().flatten(1).sum(1) for axis in (-1, -2))
     return StyleLosses(
-        torch.stack(content).sum(0), torch.stack(style).sum(0), objective.variation_weight * rough
+        torch.stack(content).sum(0), torch.stack(style).sum(0), objective.variation_weight * (across + down)
     )
 
 

@@ -64,7 +64,7 @@ def test_the_painting_is_looked_at_once_and_again_with_other_weights() -> None:
     assert task.styles() is styles
     task.loss(images(2, 1)).quotient.backward()
     with torch.no_grad():
-        task.model.backbone.features[0].convolution.weight.mul_(0.5)
+        next(task.model.backbone.parameters()).mul_(0.5)
     assert not torch.equal(task.styles()["conv1_1"], styles["conv1_1"])
 
 
