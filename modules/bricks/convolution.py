@@ -29,6 +29,8 @@ class ConvolutionLayer(nn.Module):
         norm: name of the normalisation (see `modules.bricks.normalisation`), which brings the bias.
         activation: name of the nonlinearity (see `modules.bricks.activation`).
         pre_activation: whether normalisation and nonlinearity come before the filters, not after.
+        padding_mode: what `padding`, if it is a number, puts around the image: `zeros`, or `reflect`, the
+            image in a mirror, which shows the filters no edge that is not there.
 
     Raises:
         ValueError: if `norm` or `activation` is unknown, or `groups` does not divide the channels.
@@ -45,6 +47,7 @@ class ConvolutionLayer(nn.Module):
         norm: str = "none",
         activation: str = "identity",
         pre_activation: bool = False,
+        padding_mode: Literal["zeros", "reflect"] = "zeros",
     ) -> None:
         super().__init__()
         self.pads_to_same = padding == "same"
@@ -56,6 +59,7 @@ class ConvolutionLayer(nn.Module):
             0 if padding == "same" else padding,
             groups=groups,
             bias=norm == "none",
+            padding_mode=padding_mode,
         )
         self.pre_activation = pre_activation
         self.normalisation = normalisation_layer(norm, in_channels if pre_activation else num_filters)

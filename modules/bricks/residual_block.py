@@ -7,6 +7,8 @@ mappings in deep residual networks*, arXiv 1603.05027, figure 4e: normalisation 
 each convolution, and nothing after the sum.
 """
 
+from typing import Literal
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -30,6 +32,7 @@ class ResidualBlock(nn.Module):
         shortcut: whether the input is added; without, the layers are those of a plain net.
         norm: name of the normalisation (see `modules.bricks.normalisation`).
         activation: name of the nonlinearity (see `modules.bricks.activation`).
+        padding_mode: what lies around the maps: `zeros`, or `reflect`, the maps in a mirror.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class ResidualBlock(nn.Module):
         shortcut: bool = True,
         norm: str = "batch",
         activation: str = "relu",
+        padding_mode: Literal["zeros", "reflect"] = "zeros",
     ) -> None:
         super().__init__()
         out_channels = num_filters * (BOTTLENECK if bottleneck else 1)
@@ -59,6 +63,7 @@ class ResidualBlock(nn.Module):
                     norm=norm,
                     activation="identity" if number == last and not pre_activation else activation,
                     pre_activation=pre_activation,
+                    padding_mode=padding_mode,
                 )
                 for number, side in enumerate(sides)
             )

@@ -22,7 +22,7 @@ from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.evaluation.exhibits import ImageStrips, Strip
 from modules.evaluation.findings import Chart, Findings, Series
-from modules.generation.image_optimisation import StyleLosses, stylise
+from modules.generation.image_optimisation import StyleLosses, style_targets, stylise
 from modules.models.convolutional.stylised_image import white_noise
 from modules.tasks.image_inputs import image_inputs
 from modules.tasks.style_transfer import StyleTransfer
@@ -109,7 +109,7 @@ class StyleTransferEvaluator:
 
         last = stylise(
             content,
-            style,
+            style_targets(task.model.backbone, content[None], style[None], task.objective),
             task.model.backbone,
             task.objective,
             self.course_evaluations,

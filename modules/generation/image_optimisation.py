@@ -54,11 +54,11 @@ class StyleTargets:
 
     Attributes:
         content: maps of the photographs, by layer (P in equation 1).
-        style: Gram matrices of the paintings, by layer (A in equation 4).
+        style: Gram matrices of the paintings, or of one for all, by layer (A in equation 4).
     """
 
     content: dict[str, Float[Tensor, "batch maps height width"]]
-    style: dict[str, Float[Tensor, "batch maps maps"]]
+    style: dict[str, Float[Tensor, "paintings maps maps"]]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class StyleLosses:
 
     content: Float[Tensor, " batch"]
     style: Float[Tensor, " batch"]
-    variation: Float[Tensor, ""]
+    variation: Float[Tensor, " images"]
 
     @property
     def total(self) -> Float[Tensor, " batch"]:
@@ -83,8 +83,9 @@ class StyleLosses:
 
 def gram_matrix(maps: Float[Tensor, "batch maps height width"]) -> Float[Tensor, "batch maps maps"]:
     """Inner products of maps over all places, equation 3: what occurs together, wherever it does."""
-    flat = maps.flatten(2)
-    return flat @ flat.mT
+    # Maps mostly lie with their channels innermost, where this is no copy, and its gradient lies like them.
+    flat = maps.permute(0, 2, 3, 1).flatten(1, 2)
+    return flat.mT @ flat
 
 
 @torch.no_grad()
@@ -105,28 +106,54 @@ def style_targets(
     Raises:
         ValueError: the backbone has no such layer.
     """
-    of_content = _chosen(backbone.feature_maps(content), objective.content_weights)
-    of_style = _chosen(backbone.feature_maps(style), objective.style_weights)
+    of_content = contents_of(backbone, content, objective)
     # A sum over places grows with their number: a painting's is brought to the size of the image.
-    scale = (content.shape[-2] * content.shape[-1]) / (style.shape[-2] * style.shape[-1])
-    return StyleTargets(of_content, {name: scale * gram_matrix(maps) for name, maps in of_style.items()})
+    num_pixels = content.shape[-2] * content.shape[-1]
+    styles = styles_of(backbone, style, objective)
+    return StyleTargets(of_content, {name: num_pixels * gram for name, gram in styles.items()})
+
+
+@torch.no_grad()
+def contents_of(
+    backbone: Backbone, content: Float[Tensor, "batch 3 height width"], objective: StyleObjective
+) -> dict[str, Float[Tensor, "batch maps _ _"]]:
+    """Maps of photographs by layer, as an image's are to be; without a graph.
+
+    Raises:
+        ValueError: the backbone has no such layer.
+    """
+    return _chosen(backbone.feature_maps(content), objective.content_weights)
+
+
+@torch.no_grad()
+def styles_of(
+    backbone: Backbone, style: Float[Tensor, "paintings 3 height width"], objective: StyleObjective
+) -> dict[str, Float[Tensor, "paintings maps maps"]]:
+    """Gram matrices of paintings by layer, divided by how many pixels a painting has; without a graph.
+
+    Raises:
+        ValueError: the backbone has no such layer.
+    """
+    num_pixels = style.shape[-2] * style.shape[-1]
+    chosen = _chosen(backbone.feature_maps(style), objective.style_weights)
+    return {name: gram_matrix(maps) / num_pixels for name, maps in chosen.items()}
 
 
 def style_losses(
     backbone: Backbone,
-    image: Float[Tensor, "3 height width"],
+    images: Float[Tensor, "images 3 height width"],
     targets: StyleTargets,
     objective: StyleObjective,
 ) -> StyleLosses:
-    """How far one image is from each of several targets.
+    """How far each image is from the target of the same number, or one image from each of several targets.
 
     Args:
         backbone: gives maps.
-        image: in about 0..1.
-        targets: of photographs of the image's size.
+        images: in about 0..1; as many as targets, or one.
+        targets: of photographs of the images' size.
         objective: layers and weights.
     """
-    maps = backbone.feature_maps(image[None])
+    maps = backbone.feature_maps(images)
     content = [
         objective.content_weights[name] / 2 * (maps[name] - wanted).square().flatten(1).sum(1)
         for name, wanted in targets.content.items()
@@ -135,15 +162,15 @@ def style_losses(
         objective.style_weights[name] * _style_loss(maps[name], wanted)
         for name, wanted in targets.style.items()
     ]
-    rough = image.diff(dim=-1).square().sum() + image.diff(dim=-2).square().sum()
+    across, down = (images.diff(dim=axis).square().flatten(1).sum(1) for axis in (-1, -2))
     return StyleLosses(
-        torch.stack(content).sum(0), torch.stack(style).sum(0), objective.variation_weight * rough
+        torch.stack(content).sum(0), torch.stack(style).sum(0), objective.variation_weight * (across + down)
     )
 
 
 def stylise(
     content: Float[Tensor, "3 height width"],
-    style: Float[Tensor, "3 style_height style_width"],
+    targets: StyleTargets,
     backbone: Backbone,
     objective: StyleObjective,
     num_evaluations: int,
@@ -155,7 +182,7 @@ def stylise(
 
     Args:
         content: a photograph in 0..1.
-        style: a painting in 0..1, of any size.
+        targets: of the photograph and a painting, of the same backbone and objective.
         backbone: gives maps; its weights stay as they are.
         objective: layers and weights.
         num_evaluations: of the losses; the last line search may take a few more. An iteration of L-BFGS takes
@@ -166,11 +193,7 @@ def stylise(
 
     Returns:
         The image in 0..1.
-
-    Raises:
-        ValueError: the backbone has no such layer.
     """
-    targets = style_targets(backbone, content[None], style[None], objective)
     begun = white_noise(content.shape, generator).to(content.device, content.dtype)
     if start == "photograph":
         # Black and white would lie at infinity.
@@ -188,7 +211,7 @@ def stylise(
     def evaluate() -> Tensor:
         optimizer.zero_grad()
         pixels = image.sigmoid()
-        losses = style_losses(backbone, pixels, targets, objective)
+        losses = style_losses(backbone, pixels[None], targets, objective)
         losses.total.sum().backward(inputs=[image])
         if watch is not None:
             watch(next(number), pixels.detach(), losses)
@@ -199,7 +222,7 @@ def stylise(
 
 
 def _style_loss(
-    maps: Float[Tensor, "one maps height width"], wanted: Float[Tensor, "batch maps maps"]
+    maps: Float[Tensor, "images maps height width"], wanted: Float[Tensor, "targets maps maps"]
 ) -> Float[Tensor, " batch"]:
     """Equation 4."""
     num_maps, num_places = maps.shape[1], maps.shape[2] * maps.shape[3]

@@ -59,3 +59,20 @@ class OwnState(Protocol):
     def take_state(self, state: dict[str, Tensor]) -> None:
         """Takes what `state_of_all_workers` gave, for this worker, out of what a checkpoint holds."""
         ...
+
+
+@runtime_checkable
+class KnowsSamples(Protocol):
+    """A task that knows some samples of its dataset throughout, such as the painting whose style it learns.
+
+    They are of the data's shards, and so of the identity of a run.
+
+    Attributes:
+        known_split: the split that holds them.
+    """
+
+    known_split: str
+
+    def know(self, samples: dict[str, Tensor]) -> None:
+        """Takes all samples of that split, raw fields as in a batch, before anything else is asked."""
+        ...

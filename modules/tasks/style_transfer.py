@@ -53,7 +53,14 @@ class Stylising(nn.Module):
         """Images in 0..1; each begins with its photograph."""
         with torch.enable_grad():
             made = [
-                stylise(one, other, self.backbone, self.objective, self.num_evaluations, "photograph")
+                stylise(
+                    one,
+                    style_targets(self.backbone, one[None], other[None], self.objective),
+                    self.backbone,
+                    self.objective,
+                    self.num_evaluations,
+                    "photograph",
+                )
                 for one, other in zip(content, style, strict=True)
             ]
         return torch.stack(made)
@@ -126,7 +133,7 @@ class StyleTransfer(Task):
     ) -> StyleLosses:
         """The losses of the image that learns, or of another one, against each pair of a batch."""
         shown: Tensor = self.model() if image is None else image
-        return style_losses(self.model.backbone, shown, self.targets(batch), self.objective)
+        return style_losses(self.model.backbone, shown[None], self.targets(batch), self.objective)
 
     def targets(self, batch: dict[str, Tensor]) -> StyleTargets:
         """What the image is to be like; remembered, as each step's batch holds the pairs of the one before.

@@ -25,8 +25,11 @@ from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.static_analysis.targets import build
 from modules.datamodules.blocks import Block
+from modules.datamodules.shard_loader import EvaluationLoader
+from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.statistics_of_fields import read_statistics
 from modules.tasks.build_task import build_task
+from modules.tasks.optional_methods import KnowsSamples
 from modules.tasks.step import Step, optimizer_nodes
 from modules.tasks.task import Task
 from modules.training.data_parallel import DataParallelStrategy, world_size
@@ -75,9 +78,13 @@ class EpochOrder(Callback):
 
 def initial_task(plan: Plan) -> Task:
     """Builds the plan's model inside its task, with the initial weights that its seed gives, and what of
-    its data's statistics they hold."""
+    its data's statistics and samples they hold."""
     seed_all(plan.seed, stream=0)
     task = build_task(plan.model, plan.task)
+    if isinstance(task, KnowsSamples):
+        split = ShardSet.open(plan.shards, plan.data).split(task.known_split)
+        (samples,) = EvaluationLoader(split, split.num_samples)
+        task.know(samples)
     for module in task.model.modules():
         if isinstance(module, FieldStandardisation):
             module.take(read_statistics(plan.shards, module.field))

@@ -29,10 +29,9 @@ def raw(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def reader(smallest: float = 0.5, seed: int = 0, **others: dict) -> PhotographCropReader:
-    return PhotographCropReader(
-        others.get("files", FILES), others.get("num_crops", NUM_CROPS), smallest, seed
-    )
+def reader(seed: int = 0, **others: dict) -> PhotographCropReader:
+    given = {"files": FILES, "num_crops": NUM_CROPS, "smallest": {"train": 0.5, "test": 0.5}} | others
+    return PhotographCropReader(**given, seed=seed)
 
 
 def test_files_give_crops_in_turn(raw: Path) -> None:
@@ -65,13 +64,24 @@ def test_a_crop_depends_on_seed_file_and_number(raw: Path) -> None:
     assert (other != first).any()
 
 
+def test_a_margin_is_cut_off_before(raw: Path) -> None:
+    """The whole of a square of 100 by 30 pixels less three rows and columns at each side."""
+    splits = reader(smallest={"train": 0.5, "test": 1}, margins={"test": 0.1}).samples(raw, FIELDS)
+    image = splits["test"].read(np.arange(1))["content"][0].astype(int)
+    assert image[0].min() in (3, 4) and image[0].max() in (25, 26), "columns 3 to 26 of 0 to 29"
+    assert image[1].min() >= 10 and image[1].max() <= 89, "rows 10 to 89 of 0 to 99"
+
+
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
         ({"num_crops": {"train": 3}}, r"reader\.num_crops is .* Give each of train, test 1 or more"),
         ({"num_crops": {"train": 3, "test": 0}}, r"reader\.num_crops is"),
-        ({"smallest": 0.0}, r"reader\.smallest is 0\.0"),
-        ({"smallest": 1.5}, r"reader\.smallest is 1\.5"),
+        ({"smallest": {"train": 0.0, "test": 1}}, r"reader\.smallest is .*0\.0.* Give each of train, test"),
+        ({"smallest": {"train": 1.5, "test": 1}}, r"reader\.smallest is .*1\.5"),
+        ({"smallest": {"train": 0.5}}, r"reader\.smallest is"),
+        ({"margins": {"train": 0.5}}, r"reader\.margins is .*0\.5.* Give some of train, test"),
+        ({"margins": {"other": 0.1}}, r"reader\.margins is"),
         ({"files": {"train": ["*.png"], "test": ["b.png"]}}, r"b\.png is in both 'train' and 'test'"),
         ({"files": {"train": ["c.png"], "test": ["b.png"]}}, r"reader\.files\.train: 'c\.png' fits no file"),
     ],

@@ -9,9 +9,12 @@ from torch import Tensor
 from modules.generation.image_optimisation import (
     StyleLosses,
     StyleObjective,
+    StyleTargets,
+    contents_of,
     gram_matrix,
     style_losses,
     style_targets,
+    styles_of,
     stylise,
 )
 from modules.models.convolutional.stylised_image import white_noise
@@ -51,7 +54,7 @@ def test_a_gram_matrix_is_all_inner_products() -> None:
 def test_losses_are_the_papers(backbone: Vgg16) -> None:
     content, style = images(4).split(2)
     image = white_noise((3, 16, 16), seeded(2)).sigmoid()
-    found = style_losses(backbone, image, style_targets(backbone, content, style, OBJECTIVE), OBJECTIVE)
+    found = style_losses(backbone, image[None], style_targets(backbone, content, style, OBJECTIVE), OBJECTIVE)
     own, of_content, of_style = (backbone.feature_maps(one) for one in (image[None], content, style))
     for sample in range(2):
         by_hand = 0.5 * (own["conv2_2"][0] - of_content["conv2_2"][sample]).square().sum() / 2
@@ -65,17 +68,31 @@ def test_losses_are_the_papers(backbone: Vgg16) -> None:
         torch.testing.assert_close(found.style[sample], by_hand)
     across = (image[:, :, 1:] - image[:, :, :-1]).square().sum()
     down = (image[:, 1:] - image[:, :-1]).square().sum()
-    torch.testing.assert_close(found.variation, 0.25 * (across + down))
+    torch.testing.assert_close(found.variation, 0.25 * (across + down)[None])
     torch.testing.assert_close(found.total, found.content + found.style + found.variation)
 
 
 def test_a_photograph_has_its_own_content_and_a_painting_its_own_style(backbone: Vgg16) -> None:
     content, style = images(2).split(1)
     targets = style_targets(backbone, content, style, OBJECTIVE)
-    assert style_losses(backbone, content[0], targets, OBJECTIVE).content.item() == 0
-    assert style_losses(backbone, style[0], targets, OBJECTIVE).style.item() == 0
-    assert style_losses(backbone, style[0], targets, OBJECTIVE).content.item() > 0
-    assert style_losses(backbone, content[0], targets, OBJECTIVE).style.item() > 0
+    assert style_losses(backbone, content, targets, OBJECTIVE).content.item() == 0
+    assert style_losses(backbone, style, targets, OBJECTIVE).style.item() == 0
+    assert style_losses(backbone, style, targets, OBJECTIVE).content.item() > 0
+    assert style_losses(backbone, content, targets, OBJECTIVE).style.item() > 0
+
+
+def test_images_are_compared_each_with_its_own_photograph_and_one_painting(backbone: Vgg16) -> None:
+    content, style, made = images(5).split([2, 1, 2])
+    styles = {name: 256 * gram for name, gram in styles_of(backbone, style, OBJECTIVE).items()}
+    targets = StyleTargets(contents_of(backbone, content, OBJECTIVE), styles)
+    found = style_losses(backbone, made, targets, OBJECTIVE)
+    for number in range(2):
+        one = slice(number, number + 1)
+        alone = style_losses(
+            backbone, made[one], style_targets(backbone, content[one], style, OBJECTIVE), OBJECTIVE
+        )
+        for name in ("content", "style", "variation", "total"):
+            torch.testing.assert_close(getattr(found, name)[one], getattr(alone, name))
 
 
 def test_a_painting_may_have_another_size(backbone: Vgg16) -> None:
@@ -92,15 +109,16 @@ def test_stylise_makes_the_loss_small_and_tells_of_each_evaluation(backbone: Vgg
     seen: list[tuple[int, Tensor, StyleLosses]] = []
     watch: Callable[[int, Tensor, StyleLosses], None] = lambda *step: seen.append(step)  # noqa: E731
     objective = StyleObjective({"conv2_2": 0.01}, {"conv1_1": 1.0, "conv2_1": 1.0})
-    found = stylise(content, style, backbone, objective, 40, "noise", seeded(3), watch)
+    targets = style_targets(backbone, content[None], style[None], objective)
+    found = stylise(content, targets, backbone, objective, 40, "noise", seeded(3), watch)
     assert 40 <= len(seen) < 60 and [number for number, _, _ in seen] == list(range(len(seen)))
     assert seen[-1][2].total.item() < 0.05 * seen[0][2].total.item()
     torch.testing.assert_close(seen[0][1], white_noise((3, 16, 16), seeded(3)).sigmoid())
     assert found.shape == content.shape and found.min() >= 0 and found.max() <= 1
-    assert torch.equal(found, stylise(content, style, backbone, objective, 40, "noise", seeded(3)))
+    assert torch.equal(found, stylise(content, targets, backbone, objective, 40, "noise", seeded(3)))
     assert all(weight.grad is None for weight in backbone.parameters())
     seen.clear()
-    stylise(content, style, backbone, objective, 1, "photograph", None, watch)
+    stylise(content, targets, backbone, objective, 1, "photograph", None, watch)
     torch.testing.assert_close(seen[0][1], content.clamp(1 / 255, 254 / 255))
 
 

@@ -35,9 +35,20 @@ GOLDEN = ROOT / "tests" / "golden"
 NUM_SAMPLES, NUM_STEPS, STEPS_AT_A_TIME, LEARNING_RATES = 8, 600, 20, (0.003, 0.001, 0.01)
 SMALLER = {
     "palace_and_starry_night": ["data.fields.content.shape=[3,32,32]", "data.fields.style.shape=[3,32,32]"],
+    "photographs_and_paintings": [
+        "data.fields.content.shape=[3,32,32]",
+        "model.num_filters=[8,16]",
+        "model.num_blocks=1",
+        "model.last=conv2_1",
+        "~task.content_weights.conv4_2",
+        "+task.content_weights.conv2_1=1.0e-7",
+        *(f"~task.style_weights.conv{block}_1" for block in (3, 4, 5)),
+        "task.style_weights.conv1_1=1.0e-6",
+        "task.style_weights.conv2_1=1.0e-6",
+    ],
     "scenes": ["data.fields.image.shape=[3,64,64]", "data.fields.mask.shape=[64,64]"],
 }
-"""Datasets whose samples are large are tried with smaller ones."""
+"""Datasets whose samples are large are tried with smaller ones, or looked at by low layers alone."""
 BY_HEART = 0.6
 """Of an error before, what is left once a batch is learned."""
 

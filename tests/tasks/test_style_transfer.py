@@ -41,7 +41,7 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_pairs() -> None:
     for number in range(3):
         one = {name: values[number : number + 1] / 255 for name, values in batch.items()}
         targets = style_targets(backbone, one["content"], one["style"], task.objective)
-        totals.append(style_losses(backbone, image, targets, task.objective).total)
+        totals.append(style_losses(backbone, image[None], targets, task.objective).total)
     torch.testing.assert_close(task.loss(batch).quotient, torch.stack(totals).mean())
     measured = task.validate(batch)
     content, style = (measured[f"validation/{name}_loss"].value for name in ("content", "style"))

@@ -25,18 +25,26 @@ class PhotographCropReader:
         files: for each split the patterns (with *, which takes / as well, ? and []) of its files beneath the
             source.
         num_crops: of each split.
-        smallest: a crop's side is at least this share of the photograph's shorter side, and at least as many
-            pixels as it comes to.
+        smallest: for each split: a crop's side is at least this share of the photograph's shorter side, and
+            at least as many pixels as it comes to.
         seed: of all chance; a crop depends on it, on its file and its number alone.
+        margins: for some splits: the share of an image that is cut off at each side before, such as a
+            painting's frame.
     """
 
     def __init__(
-        self, files: dict[str, list[str]], num_crops: dict[str, int], smallest: float, seed: int = 0
+        self,
+        files: dict[str, list[str]],
+        num_crops: dict[str, int],
+        smallest: dict[str, float],
+        seed: int = 0,
+        margins: dict[str, float] | None = None,
     ) -> None:
         self.files = files
         self.num_crops = num_crops
         self.smallest = smallest
         self.seed = seed
+        self.margins = margins or {}
 
     def samples(self, raw: Path, fields: dict[str, FieldSettings]) -> dict[str, Samples]:
         """The splits; a sample's key is its file and which of that file's crops it is.
@@ -47,7 +55,11 @@ class PhotographCropReader:
         """
         (field, size), names = self._checked(fields), self._names(raw)
         files = FilePatterns(raw)
-        photographs = {name: read_photograph(files.path(name)) for mine in names.values() for name in mine}
+        photographs = {
+            name: _without_margin(read_photograph(files.path(name)), self.margins.get(split, 0.0))
+            for split, mine in names.items()
+            for name in mine
+        }
         for name, photograph in photographs.items():
             if min(photograph.size) < size:
                 raise UserError(
@@ -55,7 +67,9 @@ class PhotographCropReader:
                     "Leave it out of reader.files",
                 )
         return {
-            split: _Crops(mine, self.num_crops[split], photographs, field, size, self.smallest, self.seed)
+            split: _Crops(
+                mine, self.num_crops[split], photographs, field, size, self.smallest[split], self.seed
+            )
             for split, mine in names.items()
         }
 
@@ -77,8 +91,16 @@ class PhotographCropReader:
             raise UserError(
                 f"reader.num_crops is {self.num_crops}", f"Give each of {', '.join(self.files)} 1 or more"
             )
-        if not 0 < self.smallest <= 1:
-            raise UserError(f"reader.smallest is {self.smallest}", "It is a share, above 0 to 1")
+        if self.files.keys() != self.smallest.keys() or not all(
+            0 < share <= 1 for share in self.smallest.values()
+        ):
+            hint = f"Give each of {', '.join(self.files)} a share, above 0 to 1"
+            raise UserError(f"reader.smallest is {self.smallest}", hint)
+        if not self.margins.keys() <= self.files.keys() or not all(
+            0 <= share < 0.5 for share in self.margins.values()
+        ):
+            hint = f"Give some of {', '.join(self.files)} a share, from 0 to below 0.5"
+            raise UserError(f"reader.margins is {self.margins}", hint)
         return name, size
 
     def _names(self, raw: Path) -> dict[str, list[str]]:
@@ -90,6 +112,12 @@ class PhotographCropReader:
             if common := sorted(set(names[one]) & set(names[other])):
                 raise UserError(f"{common[0]} is in both {one!r} and {other!r}", "Give it to one of them")
         return names
+
+
+def _without_margin(photograph: Image.Image, margin: float) -> Image.Image:
+    width, height = photograph.size
+    left, top = round(margin * width), round(margin * height)
+    return photograph.crop((left, top, width - left, height - top))
 
 
 class _Crops:
