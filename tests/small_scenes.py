@@ -54,8 +54,8 @@ def scene(rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 
 def _box(inside: np.ndarray) -> list[int]:
-    rows, columns = inside.any(1).nonzero()[0], inside.any(0).nonzero()[0]
-    return [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+    rows, columns = inside.nonzero()
+    return [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
 
 
 class _Reader:

@@ -38,4 +38,4 @@ class Unpooling(nn.Module):
             places: from the pooling.
             size: height and width before it.
         """
-        return functional.max_unpool2d(maps, places, 2, output_size=list(size))
+        return functional.max_unpool2d(maps, places, [2, 2], output_size=list(size))

@@ -268,6 +268,7 @@ class Rows:
     ) -> None:
         record, row = np.divmod(np.arange(num_samples), samples_per_record)
         row_bytes = dtype.itemsize * math.prod(shape)
+        self._parts: list[Rows] = []
         self._dtype = dtype
         self._shape = shape
         self._content = np.frombuffer(content, np.uint8)

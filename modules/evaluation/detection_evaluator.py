@@ -24,12 +24,18 @@ from modules.evaluation.classification_evaluator import classes_of
 from modules.evaluation.exhibits import AnnotatedImage, Box, Gallery, TextTable
 from modules.evaluation.findings import Chart, Findings, Series
 from modules.evaluation.image_tiles import pixels
-from modules.metrics.average_precision import OVERLAPS, AveragePrecision, Objects, average_precision
+from modules.metrics.average_precision import (
+    OVERLAPS,
+    AveragePrecision,
+    Objects,
+    ScoredObjects,
+    average_precision,
+)
 from modules.tasks.detection import Detection
 
 _NUM_SHOWN, _SHOWN_SCORE = 8, 0.5
 _SMALL_PX = 16
-Pairs = list[tuple[Objects, Objects]]
+Pairs = list[tuple[Objects, ScoredObjects]]
 
 
 class DetectionEvaluator:
@@ -99,20 +105,19 @@ class DetectionEvaluator:
 
 
 def _precision(
-    pairs: Sequence[tuple[Objects, Objects]], num_classes: int, max_boxes: int, below_px: float = 1e5
+    pairs: Sequence[tuple[Objects, ScoredObjects]], num_classes: int, max_boxes: int, below_px: float = 1e5
 ) -> AveragePrecision:
     truth, found = zip(*pairs, strict=True)
     return average_precision(truth, found, num_classes, max_boxes, below_px)
 
 
 def matches(
-    pair: tuple[Objects, Objects], min_score: float, min_overlap: float = 0.5
+    pair: tuple[Objects, ScoredObjects], min_score: float, min_overlap: float = 0.5
 ) -> tuple[set[int], set[int]]:
     """Numbers of the objects that are found, and of the boxes that found one, the most probable first."""
     truth, found = pair
     objects: set[int] = set()
     boxes: set[int] = set()
-    assert found.scores is not None
     for number in numpy.argsort(-found.scores, kind="stable").tolist():
         if found.scores[number] < min_score:
             break
@@ -135,10 +140,9 @@ def _overlap(one: Any, other: Any) -> float:
     return intersection / (areas - intersection) if areas > intersection else 0.0
 
 
-def _num_wrong(pair: tuple[Objects, Objects]) -> int:
+def _num_wrong(pair: tuple[Objects, ScoredObjects]) -> int:
     """Objects that are missed and boxes that name nothing, at the score from which boxes are shown."""
     objects, boxes = matches(pair, _SHOWN_SCORE)
-    assert pair[1].scores is not None
     return len(pair[0].boxes) - len(objects) + int((pair[1].scores >= _SHOWN_SCORE).sum()) - len(boxes)
 
 
@@ -192,7 +196,7 @@ def _gallery(
 
 
 def _boxes(objects: Objects, classes: list[str]) -> list[Box]:
-    scores = [None] * len(objects.boxes) if objects.scores is None else objects.scores.tolist()
+    scores = objects.scores.tolist() if isinstance(objects, ScoredObjects) else [None] * len(objects.boxes)
     return [
         Box(*box, label=classes[number], score=score)
         for box, number, score in zip(objects.boxes.tolist(), objects.classes.tolist(), scores, strict=True)

@@ -22,7 +22,7 @@ from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.evaluation.classification_evaluator import classes_of
 from modules.evaluation.findings import Findings
-from modules.metrics.average_precision import Objects, average_precision
+from modules.metrics.average_precision import Objects, ScoredObjects, average_precision
 from modules.metrics.ranking import ranking_precision
 from modules.tasks.segmentation import Segmentation
 
@@ -79,7 +79,7 @@ class MasksAsBoxesEvaluator:
         )
 
 
-def regions(probabilities: Float[Tensor, "classes height width"], min_pixels: int) -> Objects:
+def regions(probabilities: Float[Tensor, "classes height width"], min_pixels: int) -> ScoredObjects:
     """The connected regions of each class but the ground, neighbours by edge or corner, as objects.
 
     Args:
@@ -89,13 +89,14 @@ def regions(probabilities: Float[Tensor, "classes height width"], min_pixels: in
     mask = probabilities.argmax(0).numpy()
     boxes, classes, scores = [], [], []
     for number in numpy.unique(mask[mask > 0]).tolist():
-        numbered, _ = ndimage.label(mask == number, structure=numpy.ones((3, 3)))
+        numbered = numpy.zeros(mask.shape, numpy.int32)
+        ndimage.label(mask == number, structure=numpy.ones((3, 3)), output=numbered)
         for region, (rows, columns) in enumerate(ndimage.find_objects(numbered), 1):
             inside = numbered[rows, columns] == region
             if inside.sum() >= min_pixels:
                 boxes.append([columns.start, rows.start, columns.stop, rows.stop])
                 classes.append(number - 1)
                 scores.append(float(probabilities[number].numpy()[rows, columns][inside].mean()))
-    return Objects(
+    return ScoredObjects(
         numpy.array(boxes, float).reshape(-1, 4), numpy.array(classes, int), numpy.array(scores, float)
     )

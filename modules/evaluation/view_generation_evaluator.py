@@ -24,7 +24,7 @@ from modules.configuration.plans.run_plan import Plan
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.shard_split import ShardSplit
-from modules.evaluation.exhibits import Animation, ImageStrips, Strip
+from modules.evaluation.exhibits import Animation, Exhibit, ImageStrips, Strip
 from modules.evaluation.findings import Chart, Findings, Series
 from modules.evaluation.image_tiles import tiles
 from modules.tasks.view_generation import ViewGeneration, psnr_db
@@ -80,7 +80,7 @@ class ViewGenerationEvaluator:
         metrics["gain_db"] = metrics["psnr_db"] - metrics["neighbours_psnr_db"]
         order = figures["psnr_db"].argsort(descending=True, stable=True)
         spread = order[torch.linspace(0, len(order) - 1, NUM_SHOWN).round().long()]
-        exhibits = [
+        exhibits: list[Exhibit] = [
             _strips(task, test, learned, names, "views", "Views that were not learned", spread, metrics),
             _strips(task, test, learned, names, "worst", "The worst of them", order[-NUM_SHOWN:], metrics),
         ]

@@ -21,12 +21,21 @@ class Objects:
     Attributes:
         boxes: x0, y0, x1, y1 in pixels.
         classes: numbers.
-        scores: of each; None of those that are there.
     """
 
     boxes: Float[numpy.ndarray, "objects 4"]
     classes: Int[numpy.ndarray, " objects"]
-    scores: Float[numpy.ndarray, " objects"] | None = None
+
+
+@dataclass(frozen=True)
+class ScoredObjects(Objects):
+    """What a detector says of an image.
+
+    Attributes:
+        scores: of each object.
+    """
+
+    scores: Float[numpy.ndarray, " objects"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class AveragePrecision:
 
 def average_precision(
     truth: Sequence[Objects],
-    found: Sequence[Objects],
+    found: Sequence[ScoredObjects],
     num_classes: int,
     max_boxes: int = 100,
     below_px: float = 1e5,

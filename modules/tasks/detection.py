@@ -15,7 +15,7 @@ from torch.nn import functional
 from modules.bricks.boxes import encode_boxes
 from modules.configuration.errors import UserError
 from modules.generation.detections import detect
-from modules.metrics.average_precision import Objects, average_precision
+from modules.metrics.average_precision import Objects, ScoredObjects, average_precision
 from modules.metrics.mean import Mean
 from modules.models.convolutional.ssd import SSD, Detections
 from modules.tasks.box_matching import hard_negatives, match
@@ -130,7 +130,7 @@ class Detection(Task):
         self.boxes = boxes
         self.labels = labels
         self._looked_at_boxes = False
-        self._pairs: list[tuple[Objects, Objects]] = []
+        self._pairs: list[tuple[Objects, ScoredObjects]] = []
 
     def inputs(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch channels height width"]:
         """Images as the model takes them, in the floating-point type that the precision asks for."""
@@ -163,7 +163,7 @@ class Detection(Task):
         precision = average_precision(truth, found, self.model.num_classes, self.max_boxes)
         return {"validation/mean_average_precision": precision.mean()}
 
-    def compare(self, batch: dict[str, Tensor], found: Detections) -> list[tuple[Objects, Objects]]:
+    def compare(self, batch: dict[str, Tensor], found: Detections) -> list[tuple[Objects, ScoredObjects]]:
         """Of each image of a batch of raw fields, the objects that are there and those that were found.
 
         Whatever is more probable than a hundredth is found: the whole curve of precision and recall is asked.
@@ -176,7 +176,7 @@ class Detection(Task):
         return [
             (
                 Objects(boxes[:number].astype(float), labels[:number]),
-                Objects(places[scores > 0], classes[scores > 0], scores[scores > 0]),
+                ScoredObjects(places[scores > 0], classes[scores > 0], scores[scores > 0]),
             )
             for boxes, labels, number, places, scores, classes in zip(*there, *answers, strict=True)
         ]

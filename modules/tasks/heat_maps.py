@@ -39,6 +39,10 @@ class WindowClassifier(Protocol):
     stride_px: int
     first_px: float
 
+    def __call__(
+        self, images: Float[Tensor, "batch channels height width"], /
+    ) -> Float[Tensor, "batch classes out_height out_width"]: ...
+
 
 class Peaks(nn.Module):
     """The objects that heat maps show, as boxes of one size around their peaks.
@@ -50,7 +54,9 @@ class Peaks(nn.Module):
         min_score: of an object.
     """
 
-    def __init__(self, model: nn.Module, object_px: float, max_objects: int, min_score: float) -> None:
+    model: WindowClassifier
+
+    def __init__(self, model: WindowClassifier, object_px: float, max_objects: int, min_score: float) -> None:
         super().__init__()
         self.model = model
         self.object_px = object_px
@@ -110,6 +116,7 @@ class HeatMaps(Task):
         "validation/window_accuracy": "max",
     }
     serves = True
+    model: WindowClassifier
 
     def __init__(
         self,

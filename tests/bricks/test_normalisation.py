@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from modules.bricks.normalisation import normalisation_layer
 
@@ -9,6 +10,7 @@ from modules.bricks.normalisation import normalisation_layer
 def test_instance_normalisation_is_of_each_channel_of_each_image() -> None:
     maps = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     layer = normalisation_layer("instance", 3).double()
+    assert isinstance(layer, nn.InstanceNorm2d)
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([1.0, 2.0, 3.0]))
         layer.bias.copy_(torch.tensor([0.0, 0.5, -1.0]))

@@ -32,7 +32,7 @@ def test_the_brightest_place_of_the_brightest_images(tmp_path: Path) -> None:
     (strips,) = FilterPatchesEvaluator(num_filters=3, num_patches=5).evaluate(task, data, PLAN).exhibits
     (strip,) = strips.strips  # pyright: ignore[reportAttributeAccessIssue]
     images = task.inputs({"image": torch.from_numpy(data.split("test").read(numpy.arange(12))["image"])})
-    best = sorted((float(one.max()) for one in task.model.feature_maps(images)["bright"]), reverse=True)
+    best = sorted((float(one.max()) for one in OneFilter().feature_maps(images)["bright"]), reverse=True)
     found = [float(patch.mean()) / 255 for patch in strip.images]
     assert found == pytest.approx(best[:5], abs=0.003)
     assert all(patch.shape == (64, 64, 3) for patch in strip.images)

@@ -11,7 +11,7 @@ from modules.evaluation.evaluator import evaluate
 from modules.evaluation.masks_as_boxes_evaluator import MasksAsBoxesEvaluator, regions
 from modules.evaluation.multi_label_evaluator import MultiLabelEvaluator
 from modules.evaluation.segmentation_evaluator import SegmentationEvaluator
-from modules.metrics.average_precision import Objects
+from modules.metrics.average_precision import Objects, ScoredObjects
 from modules.tasks.detection import Detection
 from modules.tasks.multi_label_classification import MultiLabelClassification
 from modules.tasks.segmentation import Segmentation
@@ -89,7 +89,9 @@ def test_objects_and_the_boxes_that_found_them() -> None:
     torch.manual_seed(0)
     truth = Objects(torch.tensor([[0.0, 0, 10, 10], [20, 20, 30, 30]]).numpy(), torch.tensor([0, 1]).numpy())
     boxes = torch.tensor([[0.0, 0, 10, 11], [0, 0, 10, 10], [20, 20, 30, 30], [20, 20, 30, 29]]).numpy()
-    found = Objects(boxes, torch.tensor([0, 0, 0, 1]).numpy(), torch.tensor([0.9, 0.8, 0.7, 0.2]).numpy())
+    found = ScoredObjects(
+        boxes, torch.tensor([0, 0, 0, 1]).numpy(), torch.tensor([0.9, 0.8, 0.7, 0.2]).numpy()
+    )
     assert matches((truth, found), 0.5) == ({0}, {0})
     assert matches((truth, found), 0.1) == ({0, 1}, {0, 3})
 
@@ -106,7 +108,7 @@ def test_masks_as_boxes(data: ShardSet) -> None:
     probabilities[2, 7, 0] = 0.8
     objects = regions(probabilities, 2)
     assert objects.boxes.tolist() == [[2, 1, 7, 4]] and objects.classes.tolist() == [0]
-    assert objects.scores is not None and objects.scores[0] == pytest.approx((8 * 0.9 + 0.6) / 9)
+    assert objects.scores[0] == pytest.approx((8 * 0.9 + 0.6) / 9)
 
 
 class KnowsLabels(nn.Module):

@@ -132,6 +132,7 @@ def test_exhibits_are_truth_beside_what_is_generated_and_two_animations(
     view = torch.tensor([[math.sin(azimuth), math.cos(azimuth), math.sin(height), math.cos(height)]])
     with torch.no_grad():
         image = task.model(torch.eye(2)[:1], view)[0][0].clamp(0, 1)
+    assert isinstance(turning, Animation)
     shown = turning.frames[12][2:34:2, 2:34:2]
     assert np.abs(shown.transpose(2, 0, 1) - (image * 255).numpy()).max() < 0.51
 

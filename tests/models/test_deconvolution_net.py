@@ -23,8 +23,9 @@ def test_an_answer_for_each_pixel_of_any_size(size: tuple[int, int]) -> None:
 
 def test_the_second_half_mirrors_the_first() -> None:
     model = DeconvolutionNet((3, 32, 32), 4, (3, 5), (1, 2), bottleneck=6)
-    encoder = [tuple(one.convolution.weight.shape[:2]) for stage in model.encoder for one in stage]
-    decoder = [tuple(one.deconvolution.weight.shape[:2]) for stage in model.decoder for one in stage]
+    weights = {name: tuple(weight.shape[:2]) for name, weight in model.named_parameters() if weight.ndim == 4}
+    encoder = [shape for name, shape in weights.items() if name.startswith("encoder")]
+    decoder = [shape for name, shape in weights.items() if name.startswith("decoder")]
     assert encoder == [(3, 3), (5, 3), (5, 5)]
     assert decoder == [(3, 3), (5, 5), (5, 3)]  # of transposed convolutions the input comes first
 

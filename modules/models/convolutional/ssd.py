@@ -77,8 +77,11 @@ class SSD(nn.Module):
         self.classes = ConvolutionLayer(num_filters, per_place * self.num_outputs, 3, padding=1)
         self.offsets = ConvolutionLayer(num_filters, per_place * 4, 3, padding=1)
         with torch.no_grad():
-            bias = self.classes.convolution.bias.view(per_place, self.num_outputs)
-            bias[:, 0] = log((1 - _FIRST_SHARE) / _FIRST_SHARE * num_classes)
+            bias = self.classes.convolution.bias
+            assert bias is not None, "there is no normalisation"
+            bias.view(per_place, self.num_outputs)[:, 0] = log(
+                (1 - _FIRST_SHARE) / _FIRST_SHARE * num_classes
+            )
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Detections:
         """Of images in 0..1."""
