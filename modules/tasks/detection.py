@@ -80,6 +80,7 @@ class Detection(Task):
 
     Args:
         model: the detector.
+        num_classes: of objects.
         augmentation: changes images and boxes of each batch in training; called with the images and `boxes`.
             A box that it leaves without size is no longer there.
         negatives: hard negatives for each default box that is matched.
@@ -92,7 +93,7 @@ class Detection(Task):
         labels: the field of class numbers.
 
     Raises:
-        ValueError: the model is no detector.
+        ValueError: the model is no detector, or one of more or fewer classes.
     """
 
     validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
@@ -107,6 +108,7 @@ class Detection(Task):
     def __init__(
         self,
         model: nn.Module,
+        num_classes: int,
         augmentation: nn.Module | None = None,
         negatives: float = 3.0,
         min_overlap: float = 0.5,
@@ -120,6 +122,11 @@ class Detection(Task):
         super().__init__(model)
         if not isinstance(model, SSD):
             raise ValueError(f"{type(model).__name__} is no detector: it has no default boxes")
+        if model.num_classes != num_classes:
+            raise ValueError(
+                f"the model names {model.num_classes} classes, the boxes {num_classes}: model.num_classes is to "
+                "be that of the labels"
+            )
         self.augmentation = augmentation
         self.negatives = negatives
         self.min_overlap = min_overlap

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modules.configuration.errors import UserError
 from modules.generation.heat_map_peaks import peaks
 from modules.metrics.mean import Mean
 from modules.tasks.box_matching import hard_negatives
@@ -97,6 +98,7 @@ class HeatMaps(Task):
 
     Args:
         model: from images in 0..1 to logits of windows, the ground first; see `WindowClassifier`.
+        num_classes: of objects; the ground is another one.
         object_px: side of the objects: of the boxes that are served.
         hit_px: how far the middle of a window may lie from that of an object to show it.
         miss_px: from where on it shows the ground; between the two it learns nothing.
@@ -121,6 +123,7 @@ class HeatMaps(Task):
     def __init__(
         self,
         model: nn.Module,
+        num_classes: int,
         object_px: float = 20.0,
         hit_px: float = 3.0,
         miss_px: float = 6.0,
@@ -136,6 +139,7 @@ class HeatMaps(Task):
             raise ValueError(f"{type(model).__name__} is no classifier of windows: it has no stride_px")
         if not 0 < hit_px <= miss_px:
             raise ValueError(f"hit_px={hit_px}, miss_px={miss_px}: 0 < hit_px <= miss_px")
+        self.num_classes = num_classes
         self.object_px = object_px
         self.hit_px = hit_px
         self.miss_px = miss_px
@@ -151,8 +155,17 @@ class HeatMaps(Task):
         return image_inputs(batch[self.image])
 
     def loss(self, batch: dict[str, Tensor]) -> Mean:
-        """Of the windows that show an object and of those of the ground that are most wrong."""
+        """Of the windows that show an object and of those of the ground that are most wrong.
+
+        Raises:
+            UserError: the model gives more or fewer maps than there are classes and the ground.
+        """
         logits = self.model(self.inputs(batch))
+        if logits.shape[1] != self.num_classes + 1:
+            raise UserError(
+                f"the model gives {logits.shape[1]} maps, for the ground and {self.num_classes} classes",
+                f"Set model.num_classes={self.num_classes + 1}",
+            )
         losses, learned, _ = self._losses(logits, self.targets(batch, logits))
         return Mean(torch.where(learned, losses, 0.0).sum(), learned.sum().clamp(min=1))
 

@@ -136,8 +136,13 @@ class Segmentation(Task):
         """The cross-entropy of a pixel, in nats.
 
         Raises:
-            UserError: the masks are of another size than the model's answer.
+            UserError: the masks are of another size than the model's answer, or of more or fewer classes.
         """
+        if logits.shape[1] != self.num_classes:
+            raise UserError(
+                f"the model names {logits.shape[1]} classes, the masks {self.num_classes}",
+                f"Set model.num_classes={self.num_classes}",
+            )
         if logits.shape[2:] != masks.shape[1:]:
             raise UserError(
                 f"the masks are {list(masks.shape[1:])}, and the model answers {list(logits.shape[2:])}",

@@ -64,7 +64,7 @@ def test_validation_counts_the_whole_split(data: ShardSet) -> None:
 
 
 def test_a_detector_that_knows_every_box(data: ShardSet) -> None:
-    task = Detection(KnowsBoxes()).eval()
+    task = Detection(KnowsBoxes(), 3).eval()
     found = DetectionEvaluator(5, ["test_unseen"]).evaluate(task, data, PLAN)
     for name, value in found.metrics.items():
         assert value == pytest.approx(1.0), name
@@ -81,7 +81,7 @@ def test_a_detector_that_knows_every_box(data: ShardSet) -> None:
 
 
 def test_a_detector_whose_boxes_lie_beside_the_objects(data: ShardSet) -> None:
-    found = DetectionEvaluator(50).evaluate(Detection(KnowsBoxes(shift_px=3.0)).eval(), data, PLAN).metrics
+    found = DetectionEvaluator(50).evaluate(Detection(KnowsBoxes(shift_px=3.0), 3).eval(), data, PLAN).metrics
     assert 0 < found["mean_average_precision"] < found["average_precision_50"] < 1
 
 

@@ -50,39 +50,39 @@ def test_the_loss_is_that_of_the_paper(batch: dict[str, Tensor]) -> None:
             box = batch["boxes"][row, matched[row, place]][None]
             wanted = encode_boxes(box, found.default_boxes[place][None])[0]
             places = places + functional.smooth_l1_loss(found.offsets[row, place], wanted, reduction="sum")
-    loss = Detection(model).eval().loss(batch)
+    loss = Detection(model, 3).eval().loss(batch)
     assert loss.count == int((matched >= 0).sum())
     torch.testing.assert_close(loss.total, classes + places)
 
 
 def test_padding_may_lie_anywhere(batch: dict[str, Tensor]) -> None:
     model = detector()
-    expected = Detection(model).eval().loss(batch).total
+    expected = Detection(model, 3).eval().loss(batch).total
     moved = batch | {"boxes": batch["boxes"].flip(1), "labels": batch["labels"].flip(1)}
-    torch.testing.assert_close(Detection(model).eval().loss(moved).total, expected)
+    torch.testing.assert_close(Detection(model, 3).eval().loss(moved).total, expected)
 
 
 def test_a_batch_without_objects(batch: dict[str, Tensor]) -> None:
     empty = {"image": batch["image"], "boxes": torch.zeros(3, 0, 4), "boxes_length": torch.zeros(3).long()}
-    loss = Detection(detector()).eval().loss(empty | {"labels": torch.zeros(3, 0).long()})
+    loss = Detection(detector(), 3).eval().loss(empty | {"labels": torch.zeros(3, 0).long()})
     assert loss.count == 1 and loss.total.isfinite()
     loss.total.backward()
 
 
 def test_augmentation_moves_images_and_boxes_in_training_alone(batch: dict[str, Tensor]) -> None:
     model = detector()
-    task = Detection(model, RandomHorizontalFlip(1.0))
+    task = Detection(model, 3, RandomHorizontalFlip(1.0))
     task.train()
     model.eval()
     left, top, right, bottom = batch["boxes"].unbind(-1)
     there = (right > left)[..., None]
     boxes = torch.where(there, torch.stack([32 - right, top, 32 - left, bottom], -1), batch["boxes"])
     flipped = batch | {"image": batch["image"].flip(-1), "boxes": boxes}
-    torch.testing.assert_close(task.loss(batch).total, Detection(model).eval().loss(flipped).total)
+    torch.testing.assert_close(task.loss(batch).total, Detection(model, 3).eval().loss(flipped).total)
 
 
 def test_default_boxes_that_are_like_no_object_are_refused(batch: dict[str, Tensor]) -> None:
-    task = Detection(detector((200.0, 300.0, 400.0)))
+    task = Detection(detector((200.0, 300.0, 400.0)), 3)
     with pytest.raises(UserError, match=r"no default box overlaps .* about 10x11 pixels") as caught:
         task.loss(batch)
     assert "model.sizes_px" in str(caught.value)
@@ -90,11 +90,11 @@ def test_default_boxes_that_are_like_no_object_are_refused(batch: dict[str, Tens
 
 def test_a_model_without_default_boxes_is_refused() -> None:
     with pytest.raises(ValueError, match="no detector"):
-        Detection(nn.Identity())
+        Detection(nn.Identity(), 3)
 
 
 def test_served_are_shares_of_width_and_height() -> None:
-    served = Detection(KnowsBoxes(), min_score=0.5).eval().served(scene_plan("ssd").data, {})
+    served = Detection(KnowsBoxes(), 3, min_score=0.5).eval().served(scene_plan("ssd").data, {})
     (answer,) = served.outputs
     assert (answer.kind, answer.classes) == ("boxes", ("a", "b", "c"))
     image = torch.zeros(1, 3, 32, 32)
@@ -102,3 +102,8 @@ def test_served_are_shares_of_width_and_height() -> None:
     best = served.module(image)[0, 0]
     assert best[:4].tolist() == pytest.approx([0.25, 0.125, 0.75, 0.375], abs=1e-5)
     assert best[4] > 0.9 and best[5] == 1
+
+
+def test_a_detector_of_other_classes_is_refused() -> None:
+    with pytest.raises(ValueError, match="names 3 classes, the boxes 4"):
+        Detection(detector(), 4)

@@ -62,3 +62,8 @@ def test_served_is_the_class_of_each_pixel(batch: dict[str, Tensor]) -> None:
     assert (answer.kind, answer.shape, answer.classes) == ("mask", (32, 32), ("ground", "a", "b", "c"))
     image = torch.full((1, 3, 32, 32), 120 / 255)
     assert (served.module(image) == 2).all()
+
+
+def test_a_net_of_other_classes_is_refused(batch: dict[str, Tensor]) -> None:
+    with pytest.raises(UserError, match=r"names 4 classes, the masks 5\. Set model.num_classes=5"):
+        Segmentation(nn.Conv2d(3, 4, 1), 5).loss(batch)

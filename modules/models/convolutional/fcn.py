@@ -43,7 +43,7 @@ class FCN(nn.Module):
                 f"output_stride={output_stride}: the maps of {type(backbone).__name__} have the strides "
                 f"{', '.join(map(str, strides))}"
             )
-        self.backbone = backbone
+        self.backbone: Backbone = backbone
         self.output_stride = output_stride
         scored = [info for info in backbone.feature_info if info.stride >= output_stride]
         self.scored = [info.name for info in scored]
@@ -57,7 +57,15 @@ class FCN(nn.Module):
     def forward(
         self, images: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch num_classes height width"]:
-        """Logits, one for each class and pixel, of images in 0..1."""
+        """Logits, one for each class and pixel, of images in 0..1.
+
+        Raises:
+            ValueError: an image is smaller than what one number of the coarsest maps stands for.
+        """
+        coarsest = self.backbone.feature_info[-1].stride
+        height, width = images.shape[2:]
+        if isinstance(height, int) and isinstance(width, int) and min(height, width) < coarsest:
+            raise ValueError(f"images of {width}x{height} pixels are smaller than the stride of {coarsest}")
         maps = self.backbone.feature_maps(images)
         levels = [maps[name] for name in self.scored]
         levels[-1] = self.dropout(levels[-1])
