@@ -124,8 +124,8 @@ class Detection(Task):
             raise ValueError(f"{type(model).__name__} is no detector: it has no default boxes")
         if model.num_classes != num_classes:
             raise ValueError(
-                f"the model names {model.num_classes} classes, the boxes {num_classes}: model.num_classes is to "
-                "be that of the labels"
+                f"the model names {model.num_classes} classes, the boxes {num_classes}: both must be those"
+                " of data.fields.labels.classes"
             )
         self.augmentation = augmentation
         self.negatives = negatives
