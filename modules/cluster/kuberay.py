@@ -20,7 +20,7 @@ from modules.configuration.yaml_files import to_yaml, write_if_changed
 
 MANIFESTS = Path("build/jobs")
 _CODE = "/trainyard-code"
-# Of a ConfigMap with all it holds; etcd takes no more.
+# Of what a ConfigMap holds, decoded; the API takes no more.
 _MAX_CONFIG_MAP = 2**20
 
 
@@ -32,10 +32,10 @@ def manifest(job: Job, settings: KubeRayCluster) -> str:
     """
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "code.zip"
-        job.package.write_zip(archive)
+        num_bytes = job.package.write_zip(archive)
         code = base64.b64encode(archive.read_bytes()).decode()
-    if len(code) > _MAX_CONFIG_MAP - 4096:
-        raise UserError(f"the code takes {size(len(code))}, a ConfigMap holds {size(_MAX_CONFIG_MAP)}")
+    if num_bytes > _MAX_CONFIG_MAP:
+        raise UserError(f"the code takes {size(num_bytes)}, a ConfigMap holds {size(_MAX_CONFIG_MAP)}")
     names: dict[str, Any] = {"name": job.name, "labels": {"app.kubernetes.io/part-of": "trainyard"}}
     if settings.namespace is not None:
         names["namespace"] = settings.namespace
@@ -54,7 +54,8 @@ def submit(job: Job, settings: KubeRayCluster) -> Record:
     write_if_changed(path, manifest(job, settings))
     space = f" --namespace={settings.namespace}" if settings.namespace else ""
     print(f"Wrote {path}. Send it, follow it, end it:")
-    for line in (f"apply -f {path}", f"logs --follow job/{job.name}", f"delete -f {path}"):
+    # Without --server-side kubectl would copy all of it into an annotation, which holds 256 KiB.
+    for line in (f"apply --server-side -f {path}", f"logs --follow job/{job.name}", f"delete -f {path}"):
         print(f"  kubectl{space} {line}")
     return Record(job.name, "kuberay", job.typed, time.time(), {"namespace": settings.namespace})
 

@@ -99,7 +99,7 @@ def test_a_manifest_goes_to_stdout_or_to_a_file(yard: Path) -> None:
     status, out, _ = submit(yard, "cluster=kuberay", "cluster.namespace=yard", "--", *RECIPE)
     assert status == 0
     (path,) = (yard / "build" / "jobs").glob("*.yaml")
-    assert f"kubectl --namespace=yard apply -f build/jobs/{path.name}" in out
+    assert f"kubectl --namespace=yard apply --server-side -f build/jobs/{path.name}" in out
     status, out, err = submit(yard, "status")
     assert status == 2 and "kubectl -n yard" in err
     status, out, _ = submit(yard, "list", COLUMNS="150")

@@ -47,8 +47,9 @@ SMALLER = {
         "task.style_weights.conv2_1=1.0e-6",
     ],
     "scenes": ["data.fields.image.shape=[3,64,64]", "data.fields.mask.shape=[64,64]"],
+    "ssd": ["model.sizes_px=[5,10,20,40,60]"],
 }
-"""Datasets whose samples are large are tried with smaller ones, or looked at by low layers alone."""
+"""Datasets and recipes with large samples are tried with smaller ones, or looked at by low layers alone."""
 BY_HEART = 0.6
 """Of an error before, what is left once a batch is learned."""
 
@@ -60,7 +61,11 @@ def cases() -> Iterator[tuple[str, list[str], int]]:
         config = compose([f"recipe={recipe}"])
         for number, training in enumerate(trainings(config)):
             used.add(training["model"]["_target_"])
-            yield training["name"], [f"recipe={recipe}", *SMALLER.get(config["data"]["name"], [])], number
+            yield (
+                training["name"],
+                [f"recipe={recipe}", *SMALLER.get(config["data"]["name"], []), *SMALLER.get(recipe, [])],
+                number,
+            )
     for path in sorted((ROOT / "conf" / "model").rglob("*.yaml")):
         model = path.relative_to(ROOT / "conf" / "model").with_suffix("").as_posix()
         if f"_target_: {model}" not in path.read_text() and not any(

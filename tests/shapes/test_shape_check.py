@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -21,9 +23,10 @@ def test_every_recipe_agrees_with_what_really_runs(recipe):
     seen: dict[str, list[torch.Size]] = {}
     for path, module in task.named_modules():
         module.register_forward_hook(
-            lambda _, given, output, path=path: (
-                seen.setdefault(path, [one.shape for one in tensors((given, output))]) and None
-            )
+            lambda _, given, named, output, path=path: (
+                seen.setdefault(path, [one.shape for one in tensors((given, named, output))]) and None
+            ),
+            with_kwargs=True,
         )
     for step in task.steps():
         step.loss(batch_of(config, 3))
@@ -33,7 +36,10 @@ def test_every_recipe_agrees_with_what_really_runs(recipe):
         assert not row.path.startswith("model.") or task.get_submodule(row.path)
         if row.path in seen:
             texts = [*row.inputs, *row.outputs]
-            told = [[eval(axis.replace("·", "*"), {}, sizes) for axis in text.split("×")] for text in texts]
+            told = [
+                [math.ceil(eval(axis.replace("·", "*"), {}, sizes)) for axis in text.split("×")]
+                for text in texts
+            ]
             assert told == [list(shape) for shape in seen[row.path]]
     model = task.get_submodule("model")
     assert report.cost.num_parameters == sum(p.numel() for p in model.parameters())
