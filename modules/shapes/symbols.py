@@ -37,8 +37,8 @@ _PRIMES += (
     277,
     281,
 )
-# Strides of 2, 4, 8, ... divide it: a size that shrinks with its symbol shows by how much.
-_MORE = 64
+# Strides of 2, 4, 8, ... divide it: a size that shrinks with its symbol shows by how much, and what is added.
+_EVEN = 64
 
 
 def probe_sizes(config: Mapping[str, Any]) -> dict[str, int]:
@@ -54,9 +54,9 @@ def probe_sizes(config: Mapping[str, Any]) -> dict[str, int]:
 
 
 def other_sizes(sizes: Sizes) -> dict[str, dict[str, int]]:
-    """For each symbol the same sizes with another of its own."""
+    """For each symbol the same sizes with another of its own, one that strides divide."""
     return {
-        symbol: {**sizes, symbol: BATCH_SIZES[1] if symbol == BATCH else size + _MORE}
+        symbol: {**sizes, symbol: BATCH_SIZES[1] if symbol == BATCH else (size // _EVEN + 2) * _EVEN}
         for symbol, size in sizes.items()
     }
 
@@ -126,15 +126,33 @@ def _size_text(size: int, sizes: Sizes, again: Mapping[str, int]) -> str:
             return "?"
         return "·".join([*([str(times)] if times > 1 else []), *varying])
     (symbol,) = varying
-    slope = Fraction(again[symbol] - size, _changed(sizes, symbol) - sizes[symbol])
-    if slope <= 0:
+    found = _line((sizes[symbol], size), (_changed(sizes, symbol), again[symbol]))
+    if found is None:
         return "?"
+    slope, rest = found
     text = symbol if slope.numerator == 1 else f"{slope.numerator}·{symbol}"
     if slope.denominator > 1:
         text = f"{text}/{slope.denominator}"
-    # What a stride leaves over is rounding, and no size of its own.
-    rest = int(size - slope * sizes[symbol])
     return f"({text}{rest:+d})" if rest else text
+
+
+def _line(one: tuple[int, int], even: tuple[int, int]) -> tuple[Fraction, int] | None:
+    """How a size grows with a symbol, and what is added; None where it does not grow along a line.
+
+    Args:
+        one: a value of the symbol that no stride divides, and the size, which strides have rounded.
+        even: one that they divide, and the size.
+    """
+    denominator = 1
+    while denominator <= _EVEN:
+        steps = round((even[1] - one[1]) * denominator / (even[0] - one[0]))
+        slope = Fraction(steps, denominator)
+        rest = even[1] - slope * even[0]
+        rounding = abs(one[1] - slope * one[0] - rest)
+        if slope > 0 and rest.denominator == 1 and (rounding < 1 if denominator > 1 else rounding == 0):
+            return slope, int(rest)
+        denominator *= 2
+    return None
 
 
 def _changed(sizes: Sizes, symbol: str) -> int:
