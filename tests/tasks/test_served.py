@@ -29,7 +29,11 @@ def test_the_source_says_whether_a_task_serves(recipe: str) -> None:
     for one in served.inputs:
         shape = [sizes[size] if isinstance(size, str) else size for size in one.shape]
         arguments.append(torch.ones((2, *shape), dtype=getattr(torch, one.dtype)))
-        arguments += [torch.tensor([5, 3])] if one.symbols else []
+        lengths = torch.tensor([5, 3])
+        if one.symbols:
+            arguments.append(
+                lengths if len(one.symbols) == 1 else lengths[:, None].expand(-1, len(one.symbols))
+            )
     with torch.no_grad():
         found = served.module.eval()(*arguments)
     outputs = [found] if isinstance(found, torch.Tensor) else list(found)
