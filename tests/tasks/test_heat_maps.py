@@ -10,9 +10,13 @@ from modules.models.convolutional.convolutional_lenet import ConvolutionalLeNet
 from modules.tasks.heat_maps import HeatMaps, Peaks
 
 
-def task() -> HeatMaps:
+def net() -> ConvolutionalLeNet:
     torch.manual_seed(0)
-    return HeatMaps(ConvolutionalLeNet(28, 1, 4, (3, 4), hidden_sizes=(5,), padding_px=12), 3).eval()
+    return ConvolutionalLeNet(28, 1, 4, (3, 4), hidden_sizes=(5,), padding_px=12)
+
+
+def task() -> HeatMaps:
+    return HeatMaps(net(), 3).eval()
 
 
 def batch() -> dict[str, Tensor]:
@@ -71,9 +75,9 @@ def test_refused() -> None:
     with pytest.raises(ValueError, match="no classifier of windows"):
         HeatMaps(nn.Identity(), 3)
     with pytest.raises(ValueError, match="hit_px=5"):
-        HeatMaps(task().model, 3, hit_px=5.0, miss_px=4.0)
+        HeatMaps(net(), 3, hit_px=5.0, miss_px=4.0)
 
 
 def test_maps_for_another_number_of_classes_are_refused() -> None:
     with pytest.raises(UserError, match=r"gives 4 maps, .* 5 classes\. Set model.num_classes=6"):
-        HeatMaps(task().model, 5).loss(batch())
+        HeatMaps(net(), 5).loss(batch())
