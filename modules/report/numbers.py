@@ -63,13 +63,17 @@ def moment(value: float | str | None) -> str:
     return f"{found:%Y-%m-%d %H:%M}" + (" UTC" if found.tzinfo else "")
 
 
+_WRITTEN = {"pca": "PCA", "iou": "IoU", "map": "mAP", "psnr": "PSNR", "db": "in dB", "f1": "F1"}
+"""Words of metrics that are written otherwise."""
+
+
 def spoken(metric: str) -> str:
     """The name of a metric as words: validation/pca_accuracy -> validation PCA accuracy."""
-    words = metric.replace("_", " ").replace("/", " ").split(" ")
-    return " ".join("PCA" if word == "pca" else word for word in words)
+    words = metric.replace("_", " ").replace("/", " ").replace("mean average precision", "map").split(" ")
+    return " ".join(_WRITTEN.get(word, word) for word in words)
 
 
 def heading(metric: str) -> str:
     """The name of a metric as words, the first letter a capital."""
     words = spoken(metric)
-    return words[:1].upper() + words[1:]
+    return words if words.startswith("mAP") else words[:1].upper() + words[1:]

@@ -108,5 +108,8 @@ def test_numbers(function, value, written) -> None:
 def test_metrics_are_named_as_people_write_them() -> None:
     assert numbers.spoken("validation/log_likelihood") == "validation log likelihood"
     assert numbers.spoken("gain_over_pca") == "gain over PCA"
+    assert numbers.spoken("mean_average_precision_test_unseen") == "mAP test unseen"
+    assert numbers.heading("mean_iou") == "Mean IoU" and numbers.heading("psnr_db") == "PSNR in dB"
+    assert numbers.heading("validation/mean_average_precision") == "Validation mAP"
     assert numbers.heading("pca_accuracy") == "PCA accuracy"
     assert numbers.heading("loss") == "Loss"
