@@ -9,6 +9,8 @@ from jaxtyping import Float, Num, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modules.bricks.boxes import box_areas
+
 
 class RandomZoom(nn.Module):
     """A view of each image at another scale and place; what lies outside it is grey.
@@ -85,10 +87,5 @@ class RandomZoom(nn.Module):
         limits = torch.cat([sides, sides])
         left = torch.minimum(moved.clamp(min=0), limits)
         there = (boxes[..., 2:] > boxes[..., :2]).all(-1)
-        seen = _areas(left) >= self.min_seen * _areas(moved)
+        seen = box_areas(left) >= self.min_seen * box_areas(moved)
         return torch.where((there & seen)[..., None], left, torch.zeros_like(left))
-
-
-def _areas(boxes: Tensor) -> Tensor:
-    sides = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0)
-    return sides[..., 0] * sides[..., 1]

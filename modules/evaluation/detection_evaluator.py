@@ -11,11 +11,12 @@ mean_average_precision_<split>, average_precision_50_<split>    the same of each
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy
 import torch
 
+from modules.bricks.boxes import box_overlaps
 from modules.configuration.plans.run_plan import Plan
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
@@ -118,26 +119,19 @@ def matches(
     truth, found = pair
     objects: set[int] = set()
     boxes: set[int] = set()
+    overlaps = box_overlaps(*(torch.from_numpy(one.boxes).double() for one in pair)).numpy()
     for number in numpy.argsort(-found.scores, kind="stable").tolist():
         if found.scores[number] < min_score:
             break
         best, place = min_overlap, -1
         for other in range(len(truth.boxes)):
-            if other not in objects and truth.classes[other] == found.classes[number]:
-                overlap = _overlap(truth.boxes[other], found.boxes[number])
-                if overlap >= best:
-                    best, place = overlap, other
+            is_free = other not in objects and truth.classes[other] == found.classes[number]
+            if is_free and overlaps[other, number] >= best:
+                best, place = overlaps[other, number], other
         if place >= 0:
             objects.add(place)
             boxes.add(number)
     return objects, boxes
-
-
-def _overlap(one: Any, other: Any) -> float:
-    sides = numpy.minimum(one[2:], other[2:]) - numpy.maximum(one[:2], other[:2])
-    intersection = float(sides.clip(min=0).prod())
-    areas = float((one[2:] - one[:2]).prod() + (other[2:] - other[:2]).prod())
-    return intersection / (areas - intersection) if areas > intersection else 0.0
 
 
 def _num_wrong(pair: tuple[Objects, ScoredObjects]) -> int:

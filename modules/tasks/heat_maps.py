@@ -166,13 +166,13 @@ class HeatMaps(Task):
                 f"the model gives {logits.shape[1]} maps, for the ground and {self.num_classes} classes",
                 f"Set model.num_classes={self.num_classes + 1}",
             )
-        losses, learned, _ = self._losses(logits, self.targets(batch, logits))
+        losses, learned = self._losses(logits, self.targets(batch, logits))
         return Mean(torch.where(learned, losses, 0.0).sum(), learned.sum().clamp(min=1))
 
     def validate(self, batch: dict[str, Tensor]) -> dict[str, Mean]:
         logits = self.model(self.inputs(batch))
         targets = self.targets(batch, logits)
-        losses, learned, _ = self._losses(logits, targets)
+        losses, learned = self._losses(logits, targets)
         right = logits.argmax(dim=1) == targets
         return {
             "validation/loss": Mean.of(losses, learned),
@@ -213,15 +213,15 @@ class HeatMaps(Task):
         lengths = batch[f"{self.boxes}_length"]
         return torch.arange(batch[self.boxes].shape[1], device=lengths.device) < lengths[:, None]
 
-    def _losses(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The loss of each window, which are learned from, and which show an object; [batch, windows]."""
+    def _losses(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of each window, and which are learned from; [batch, windows]."""
         losses = functional.cross_entropy(logits.float(), targets.clamp(min=0), reduction="none").flatten(1)
         flat = targets.flatten(1)
         positive = flat > 0
         # What is learned nothing from is no negative either: it has no loss.
         ground = torch.where(flat == 0, losses, 0.0)
         learned = positive | (hard_negatives(ground, positive, self.negatives) & (flat == 0))
-        return losses, learned, positive
+        return losses, learned
 
     def served(self, data: "DataSettings", vocabularies: "Mapping[str, Vocabulary]") -> Served:
         """From images in 0..1, of any size, to their objects."""
