@@ -82,7 +82,7 @@ def choose(
         settings: how many of which classes, or of all; and how many steps make an epoch.
         seed: of the run.
         more: further fields of every sample of the split.
-        label: the field of class numbers; by default the first with classes.
+        label: the field of class numbers; by default the first with one class for each sample.
 
     Raises:
         UserError: a class has not so many samples, none is left, or samples have no class.
@@ -102,10 +102,13 @@ def choose(
 
 
 def _of_classes(split: ShardSplit, settings: TrainerSettings, seed: int, label: str | None) -> np.ndarray:
-    label = label or next((name for name, field in split.fields.items() if field.classes), None)
+    label = label or next(
+        (name for name, field in split.fields.items() if field.classes and not field.shape), None
+    )
     if label is None:
         raise UserError(
-            "trainer.samples_per_class and without_classes need a field with classes, and the data has none"
+            "trainer.samples_per_class and without_classes need a field with one class for each sample, and"
+            " the data has none"
         )
     classes = split.fields[label].classes or []
     if unknown := [number for number in settings.without_classes if not 0 <= number < len(classes)]:

@@ -38,6 +38,34 @@ class Sizes:
         return {"sizes": told} if told else {}
 
 
+class SeenClasses:
+    """Which classes the samples of a split show, by field."""
+
+    def __init__(self, fields: Mapping[str, FieldSettings]) -> None:
+        self._names = {name: field.classes for name, field in fields.items() if field.classes is not None}
+        self._seen = {name: np.zeros(len(classes), bool) for name, classes in self._names.items()}
+
+    def add(self, columns: Mapping[str, Column]) -> None:
+        """Takes in some samples, whose class numbers are known to be those of classes."""
+        for name, seen in self._seen.items():
+            for sample in columns[name]:
+                seen[np.asarray(sample)] = True
+
+    def check(self, split: str) -> None:
+        """
+        Raises:
+            UserError: a class has no sample.
+        """
+        for name, seen in self._seen.items():
+            missing = [self._names[name][place] for place in np.flatnonzero(~seen)]
+            if missing:
+                raise UserError(
+                    f"the split {split!r} has no sample of the class {', '.join(map(repr, missing))} of the"
+                    f" field {name!r}",
+                    f"Bring samples, or take the class out of fields.{name}.classes",
+                )
+
+
 def record(
     columns: Mapping[str, Column],
     keys: Sequence[str],

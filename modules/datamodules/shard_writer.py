@@ -25,7 +25,7 @@ from modules.configuration.regular_file import read_regular_text
 from modules.configuration.schema.data_settings import DataSettings, SplitSettings
 from modules.configuration.static_analysis.targets import build
 from modules.datamodules.encodings import check_encoding
-from modules.datamodules.records import Sizes, record
+from modules.datamodules.records import SeenClasses, Sizes, record
 from modules.datamodules.samples import Samples
 from modules.datamodules.shard_file import FORMAT, INDEX
 from modules.datamodules.statistics_of_fields import field_statistics
@@ -60,7 +60,8 @@ def write_shards(
         The content of shards.json.
 
     Raises:
-        UserError: if the source is missing, its samples aren't as the YAML says, or nothing can be written.
+        UserError: if the source is missing, its samples aren't as the YAML says, a class has none to train
+            on, or nothing can be written.
     """
     if INDEX in data.fields:
         raise UserError(f"fields.{INDEX} is written by the yard itself", "Give the field another name")
@@ -81,12 +82,13 @@ def write_shards(
     with replaced_folder(out) as folder:
         for split, (origin, numbers) in chosen.items():
             shards = _ShardFiles(folder, split, max_shard_bytes)
-            sizes = Sizes()
+            sizes, seen = Sizes(), SeenClasses(data.fields)
             for start in range(0, len(numbers), data.samples_per_record):
                 some = numbers[start : start + data.samples_per_record]
                 arrays = samples[origin].read(some)
                 keys = [samples[origin].keys[number] for number in some]
                 shards.add(record(arrays, keys, some, data, vocabularies, sizes), len(some))
+                seen.add(arrays)
                 done += len(some)
                 progress(done, total)
             splits[split] = {
@@ -96,6 +98,8 @@ def write_shards(
                 "shards": shards.close(),
                 **sizes.to_plain(),
             }
+            if split == "train":
+                seen.check(split)
         described = {
             "format": FORMAT,
             "dataset": data.name,

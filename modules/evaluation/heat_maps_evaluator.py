@@ -9,7 +9,6 @@ found               share of the objects that are found, whatever they are calle
 score               from which on a peak counts
 """
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy
@@ -24,29 +23,10 @@ from modules.evaluation.classification_evaluator import classes_of
 from modules.evaluation.exhibits import AnnotatedImage, Box, Gallery
 from modules.evaluation.findings import Chart, Findings, Series
 from modules.evaluation.image_tiles import pixels
-from modules.generation.heat_map_peaks import peaks
+from modules.metrics.named_peaks import ObjectsAndPeaks, PeakCounts, count_peaks
 from modules.tasks.heat_maps import HeatMaps
 
 _NUM_SHOWN, _LARGEST_PX = 6, 200
-
-
-@dataclass(frozen=True)
-class _Image:
-    """Objects and peaks of one image.
-
-    Attributes:
-        centres: of the objects, [objects, 2].
-        labels: theirs.
-        places: of the peaks, [peaks, 2], hottest first.
-        scores: theirs.
-        classes: theirs.
-    """
-
-    centres: numpy.ndarray
-    labels: numpy.ndarray
-    places: numpy.ndarray
-    scores: numpy.ndarray
-    classes: numpy.ndarray
 
 
 class HeatMapsEvaluator:
@@ -75,11 +55,11 @@ class HeatMapsEvaluator:
         """
         classes = classes_of(plan.data.fields, task.labels)
         validation, test = (self._look(task, data.split(name)) for name in ("validation", "test"))
-        tried = (numpy.arange(self.num_scores) + 0.5) / self.num_scores
-        on_validation = [_figures(validation, score, task.object_px) for score in tried]
-        best = int(numpy.argmax([figures["f1"] for figures in on_validation]))
-        figures = _figures(test, tried[best], task.object_px) | {"score": float(tried[best])}
-        on_test = [_figures(test, score, task.object_px) for score in tried]
+        tried = ((numpy.arange(self.num_scores) + 0.5) / self.num_scores).tolist()
+        half = task.object_px / 2
+        best = max(tried, key=lambda score: count_peaks(validation, score, half).f1)
+        figures = _figures(count_peaks(test, best, half)) | {"score": best}
+        on_test = [_figures(count_peaks(test, score, half)) for score in tried]
         points = [(one["recall"], one["precision"]) for one in on_test if one["recall"] > 0]
         caption = "Of the test split, by the score from which a peak counts."
         series = [Series("peaks", points)]
@@ -89,67 +69,21 @@ class HeatMapsEvaluator:
         gallery = _gallery(task, data.split("test"), test, classes, figures["score"])
         return Findings(figures, charts=[curve], exhibits=[gallery])
 
-    def _look(self, task: HeatMaps, split: ShardSplit) -> list[_Image]:
-        found = []
-        for batch in EvaluationLoader(split, 1):
-            number = int(batch[f"{task.boxes}_length"][0])
-            boxes = batch[task.boxes][0, :number].numpy()
-            places, scores, classes = (one[0].numpy() for one in _peaks(task, batch))
-            is_peak = scores > 0
-            found.append(
-                _Image(
-                    (boxes[:, :2] + boxes[:, 2:]) / 2,
-                    batch[task.labels][0, :number].numpy(),
-                    places[is_peak],
-                    scores[is_peak],
-                    classes[is_peak],
-                )
-            )
-        return found
+    def _look(self, task: HeatMaps, split: ShardSplit) -> list[ObjectsAndPeaks]:
+        return [image for batch in EvaluationLoader(split, 1) for image in task.objects_and_peaks(batch)]
 
 
-def _peaks(task: HeatMaps, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    model = task.model
-    return peaks(task.heat(batch), model.first_px, model.stride_px, task.max_objects, task.object_px / 2)
-
-
-def _figures(images: list[_Image], min_score: float, object_px: float) -> dict[str, float]:
-    num_objects = num_peaks = num_named = num_found = 0
-    for image in images:
-        counted = image.scores >= min_score
-        places, classes = image.places[counted], image.classes[counted]
-        num_objects += len(image.labels)
-        num_peaks += len(places)
-        num_named += _pairs(image, places, classes, object_px / 2)
-        num_found += _pairs(image, places, None, object_px / 2)
-    precision = num_named / num_peaks if num_peaks else 0.0
-    recall = num_named / num_objects if num_objects else 0.0
-    both = precision + recall
+def _figures(counts: PeakCounts) -> dict[str, float]:
     return {
-        "f1": 2 * precision * recall / both if both else 0.0,
-        "precision": precision,
-        "recall": recall,
-        "found": num_found / num_objects if num_objects else 0.0,
+        "f1": counts.f1,
+        "precision": counts.precision,
+        "recall": counts.recall,
+        "found": counts.found / counts.objects if counts.objects else 0.0,
     }
 
 
-def _pairs(image: _Image, places: numpy.ndarray, classes: numpy.ndarray | None, most_px: float) -> int:
-    """How many peaks, hottest first, have an object near them that no hotter one has."""
-    free = numpy.ones(len(image.labels), bool)
-    count = 0
-    for number, place in enumerate(places):
-        distance = numpy.abs(image.centres - place).max(axis=1, initial=0.0)
-        fits = free & (distance <= most_px)
-        if classes is not None:
-            fits &= image.labels == classes[number]
-        if fits.any():
-            free[int(numpy.where(fits, distance, numpy.inf).argmin())] = False
-            count += 1
-    return count
-
-
 def _gallery(
-    task: HeatMaps, split: ShardSplit, found: list[_Image], classes: list[str], min_score: float
+    task: HeatMaps, split: ShardSplit, found: list[ObjectsAndPeaks], classes: list[str], min_score: float
 ) -> Gallery:
     """Pages with what was found, and the map of each class that is on them."""
     shown = []

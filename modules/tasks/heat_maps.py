@@ -16,6 +16,7 @@ from torch.nn import functional
 from modules.configuration.errors import UserError
 from modules.generation.heat_map_peaks import peaks
 from modules.metrics.mean import Mean
+from modules.metrics.named_peaks import ObjectsAndPeaks, count_peaks
 from modules.tasks.box_matching import hard_negatives
 from modules.tasks.image_inputs import image_inputs, images_and_sizes, served_image
 from modules.tasks.served import Served, ServedOutput
@@ -116,6 +117,7 @@ class HeatMaps(Task):
     validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
         "validation/loss": "min",
         "validation/window_accuracy": "max",
+        "validation/f1": "max",
     }
     serves = True
     model: WindowClassifier
@@ -177,7 +179,45 @@ class HeatMaps(Task):
         return {
             "validation/loss": Mean.of(losses, learned),
             "validation/window_accuracy": Mean.of(right.flatten(1), learned),
+            "validation/f1": self._f1(batch, logits),
         }
+
+    def _f1(self, batch: dict[str, Tensor], logits: Tensor) -> Mean:
+        """Harmonic mean of the precision and recall of peaks with the least score or more; over several
+        batches it is one of all their peaks."""
+        images = self._objects_and_peaks(batch, logits)
+        counts = count_peaks(images, self.min_score, self.object_px / 2)
+        doubled, both = (logits.new_tensor(one) for one in (2 * counts.named, counts.objects + counts.peaks))
+        return Mean(doubled, both)
+
+    def objects_and_peaks(self, batch: dict[str, Tensor]) -> list[ObjectsAndPeaks]:
+        """What is on each image of a batch of raw fields, and what the maps show."""
+        return self._objects_and_peaks(batch, self.model(self.inputs(batch)))
+
+    def _objects_and_peaks(self, batch: dict[str, Tensor], logits: Tensor) -> list[ObjectsAndPeaks]:
+        heat = logits.float().softmax(dim=1)[:, 1:]
+        found = peaks(heat, self.model.first_px, self.model.stride_px, self.max_objects, self.object_px / 2)
+        boxes = batch[self.boxes].float()
+        lengths = batch[f"{self.boxes}_length"]
+        sizes = batch.get(f"{self.image}_length")
+        if sizes is None:
+            sizes = lengths.new_tensor(batch[self.image].shape[2:]).expand(len(lengths), 2)
+        each = zip(
+            *(
+                one.detach().cpu().numpy()
+                for one in ((boxes[..., :2] + boxes[..., 2:]) / 2, batch[self.labels], lengths, sizes, *found)
+            ),
+            strict=True,
+        )
+        images = []
+        for centres, labels, number, size, places, scores, classes in each:
+            is_peak = (scores > 0) & (places < size[::-1]).all(axis=1)
+            images.append(
+                ObjectsAndPeaks(
+                    centres[:number], labels[:number], places[is_peak], scores[is_peak], classes[is_peak]
+                )
+            )
+        return images
 
     def targets(
         self, batch: dict[str, Tensor], logits: Float[Tensor, "batch _ height width"]

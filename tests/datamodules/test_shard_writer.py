@@ -132,6 +132,10 @@ FIELDS = {
     [
         ({"image": FIELDS["image"] | {"shape": [1, 2, 2]}}, "The field 'image' says"),
         ({"label": FIELDS["label"] | {"classes": ["a", "b"]}}, "holds the class number 2, outside 0..1"),
+        (
+            {"label": FIELDS["label"] | {"classes": ["a", "b", "c", "d"]}},
+            "the split 'train' has no sample of the class 'd' of the field 'label'.*fields.label.classes",
+        ),
         ({"image": FIELDS["image"] | {"encoding": "png"}}, "samples_per_record"),
         ({"weight": FIELDS["label"]}, "the reader gives the fields"),
         ({"index": FIELDS["label"]}, "Give the field another name"),

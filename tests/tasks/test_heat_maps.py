@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modules.configuration.errors import UserError
+from modules.metrics.named_peaks import count_peaks
 from modules.models.convolutional.convolutional_lenet import ConvolutionalLeNet
 from modules.tasks.heat_maps import HeatMaps, Peaks
 
@@ -55,6 +56,24 @@ def test_the_loss_is_of_objects_and_of_the_ground_that_is_most_wrong() -> None:
     loss = made.loss(batch())
     assert loss.count == 1 + 3 + 3
     torch.testing.assert_close(loss.total, expected)
+
+
+def test_validation_names_what_it_finds_whatever_a_batch_is_padded_to() -> None:
+    made = HeatMaps(net(), 3, min_score=0.0).eval()
+    both = batch()
+    alone = [
+        {name: values[:1] for name, values in both.items()},
+        {name: values[1:] for name, values in both.items()} | {"image": both["image"][1:, :, :20, :16]},
+    ]
+    found = made.objects_and_peaks(both)
+    for one, of_both in zip(alone, found, strict=True):
+        (expected,) = made.objects_and_peaks(one)
+        inside = (of_both.places < one["image"].shape[:1:-1]).all()
+        assert inside and len(of_both.labels) == len(expected.labels)
+    f1 = made.validate(both)["validation/f1"]
+    counts = count_peaks(found, 0.0, 10.0)
+    assert counts.objects == 1 and counts.peaks > 0
+    assert f1.value == pytest.approx(counts.f1)
 
 
 def test_an_exported_program_takes_images_of_any_size() -> None:
