@@ -38,7 +38,14 @@ _ARRAY = {
 
 
 class NdfSqueezeNetWeights:
-    """Gives the weights the names and layout of `modules.models.convolutional.squeezenet.SqueezeNet`."""
+    """Gives the weights the names and layout of `modules.models.convolutional.squeezenet.SqueezeNet`.
+
+    Args:
+        prefix: put before each name, where the network is part of another: `backbone.`.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        self.prefix = prefix
 
     def read(self, file: Path) -> dict[str, Tensor]:
         """Kernels as [out, in, height, width], the first one's for red, green and blue in steps of 64 levels.
@@ -55,7 +62,8 @@ class NdfSqueezeNetWeights:
                     torch.from_numpy(kernel).permute(3, 2, 0, 1).contiguous()
                 )
                 weights[f"{_renamed(layer)}.bias"] = torch.from_numpy(bias)
-            return weights | {_FIRST: weights[_FIRST].flip(1) * 64}
+            weights[_FIRST] = weights[_FIRST].flip(1) * 64
+            return {f"{self.prefix}{name}": weight for name, weight in weights.items()}
         except FileNotFoundError:
             raise UserError(f"{file} is not there", "Fetch the source that it belongs to") from None
         except Exception as error:

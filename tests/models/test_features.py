@@ -1,4 +1,4 @@
-"""Every backbone under conf/model, found by glob: its maps are what it says of them, at every scale."""
+"""Every backbone under conf/model and conf/backbone, found by glob: its maps are what it says of them."""
 
 import re
 from typing import Any
@@ -17,16 +17,21 @@ MODELS = sorted(
     for path in (ROOT / "conf" / "model").rglob("*.yaml")
     if not re.search(r"data\.fields\.(?!(image|label)\b)", path.read_text())  # those of images
 )
+ALONE = [f"backbone/{path.stem}" for path in sorted((ROOT / "conf" / "backbone").glob("*.yaml"))]
+SHAPES = ["data.fields.image.shape=[1,32,32]", "data.fields.mask.shape=[32,32]"]
 SIDES = (96, 160)  # both are multiples of 32, and so is what lies between them
 
 
 def built(name: str) -> Any:
-    config = compose([f"model={name}", "data=fashion_mnist"])
     torch.manual_seed(0)
-    return build(config["model"]).eval()
+    if name in ALONE:
+        backbone = f"backbone@model.backbone={name.removeprefix('backbone/')}"
+        overrides = ["recipe=fcn_32s", backbone, *SHAPES]
+        return build(compose(overrides)["model"]["backbone"]).eval()
+    return build(compose([f"model={name}", "data=fashion_mnist", SHAPES[0]])["model"]).eval()
 
 
-BACKBONES = [name for name in MODELS if isinstance(built(name), Backbone)]
+BACKBONES = [name for name in [*MODELS, *ALONE] if isinstance(built(name), Backbone)]
 
 
 def test_there_are_some() -> None:
@@ -55,7 +60,7 @@ def test_names_channels_and_strides_are_those_of_the_maps(name: str) -> None:
 @pytest.mark.parametrize("name", BACKBONES)
 def test_the_forward_pass_goes_through_the_maps(name: str) -> None:
     model = built(name)
-    images = torch.rand(2, 1, 28, 28)
+    images = torch.rand(2, 1, 32, 32)
     maps = model.feature_maps(images)
     gradients = torch.autograd.grad(model(images).sum(), model.features.parameters(), allow_unused=True)
     assert all(gradient is not None for gradient in gradients)

@@ -39,3 +39,11 @@ def test_refused() -> None:
         SSD(nn.Identity(), 5, [8, 16])
     with pytest.raises(ValueError, match="one more"):
         SSD(detector().backbone, 5, [8, 16])
+    with pytest.raises(ValueError, match="min_stride=32: ResNet has no maps so coarse"):
+        SSD(detector().backbone, 5, [8, 16], min_stride=32)
+
+
+def test_finer_maps_are_left_alone() -> None:
+    coarse = SSD(detector().backbone, 5, sizes_px=[16, 32, 64], num_filters=8, min_stride=8).eval()
+    found = coarse(torch.rand(1, 3, 64, 96))
+    assert found.logits.shape[1] == (8 * 12 + 4 * 6) * 4

@@ -45,8 +45,10 @@ SMALLER = {
         *(f"~task.style_weights.conv{block}_1" for block in (3, 4, 5)),
         "task.style_weights.conv1_1=1.0e-6",
         "task.style_weights.conv2_1=1.0e-6",
+        "task.augmentation=null",
     ],
     "scenes": ["data.fields.image.shape=[3,64,64]", "data.fields.mask.shape=[64,64]"],
+    "deconvolution_net": ["data.fields.image.shape=[3,32,32]", "data.fields.mask.shape=[32,32]"],
     "ssd": ["model.sizes_px=[5,10,20,40,60]"],
 }
 """Datasets and recipes with large samples are tried with smaller ones, or looked at by low layers alone."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from modules.configuration.errors import UserError
 from modules.models.convolutional.squeezenet import SqueezeNet
@@ -58,6 +59,18 @@ def test_a_new_head_leaves_all_else_as_it_was(layers, tmp_path):
     assert fit.new == fit.left_over == ["output.convolution.weight", "output.convolution.bias"]
     # All of the trained net's 1,235,496 numbers but the 513 of each of its thousand classes.
     assert fit.num_kept == 1_235_496 - 513_000 and fit.num_weights == fit.num_kept + 12 * 513
+
+
+def test_a_backbone_within_another_net_gets_all_but_the_classes(layers, tmp_path):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone = SqueezeNet((3, 64, 64), None)
+
+    fit = begin_from(Net(), written(tmp_path, layers), NdfSqueezeNetWeights("backbone."))
+    assert fit.num_kept == 1_235_496 - 513_000
+    assert all(name.startswith("backbone.features.13.") for name in fit.new)
+    assert fit.left_over == ["backbone.output.convolution.weight", "backbone.output.convolution.bias"]
 
 
 class Hostile:

@@ -23,7 +23,7 @@ IMAGENET_MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
 IMAGENET_SPREAD = 64 / 255
 """Near the standard deviation there, and a power of two in grey levels: weights made for them stay exact."""
 
-_KEPT_AFTER = {0: "convolution1", 3: "fire3", 6: "fire5", 11: "fire9"}
+_KEPT_AFTER = {0: "convolution1", 3: "fire3", 6: "fire5", 11: "fire9", 13: "fire10"}
 
 
 class SqueezeNet(nn.Module):
@@ -31,23 +31,28 @@ class SqueezeNet(nn.Module):
 
     Args:
         input_shape: (channels, height, width) of an image; one channel is shown as three equal ones.
-        num_classes: number of outputs.
+        num_classes: number of outputs; None = a backbone alone. Of that the first convolution is padded, so
+            that maps are as large as image by stride, and a further pooling and fire module give maps at a
+            stride of 32.
         dropout: share of the last fire module's outputs set to zero during training.
 
     Raises:
-        ValueError: if an image is neither grey nor of three channels, or smaller than 17 pixels.
+        ValueError: if an image is neither grey nor of three channels, or smaller than 17 pixels, of a
+            backbone than 32.
     """
 
-    def __init__(self, input_shape: Sequence[int], num_classes: int, dropout: float = 0.5) -> None:
+    def __init__(self, input_shape: Sequence[int], num_classes: int | None, dropout: float = 0.5) -> None:
         super().__init__()
         channels, height, width = input_shape
         if channels not in (1, 3):
             raise ValueError(f"images of {channels} channels: SqueezeNet takes 1 or 3")
-        if min(height, width) < 17:
-            raise ValueError(f"images of {height}x{width} pixels: SqueezeNet takes 17x17 or more")
+        least = 32 if num_classes is None else 17
+        if min(height, width) < least:
+            raise ValueError(f"images of {height}x{width} pixels: SqueezeNet takes {least}x{least} or more")
         self.standardise = Standardisation(IMAGENET_MEAN, IMAGENET_SPREAD)
-        self.features = nn.Sequential(
-            ConvolutionLayer(3, 64, kernel_size=3, stride=2, activation="relu"),
+        padding = 0 if num_classes is not None else "same"
+        layers = [
+            ConvolutionLayer(3, 64, kernel_size=3, stride=2, padding=padding, activation="relu"),
             _pooling(),
             Fire(64, 16, 64),
             Fire(128, 16, 64),
@@ -59,30 +64,34 @@ class SqueezeNet(nn.Module):
             Fire(384, 48, 192),
             Fire(384, 64, 256),
             Fire(512, 64, 256),
-        )
+        ]
         self.feature_info = [
             FeatureInfo("convolution1", 64, 2),
             FeatureInfo("fire3", 128, 4),
             FeatureInfo("fire5", 256, 8),
             FeatureInfo("fire9", 512, 16),
         ]
+        if num_classes is None:
+            layers += [_pooling(), Fire(512, 64, 256)]
+            self.feature_info.append(FeatureInfo("fire10", 512, 32))
+        self.features = nn.Sequential(*layers)
         self.dropout = nn.Dropout(dropout)
-        self.output = ConvolutionLayer(512, num_classes, kernel_size=1)
+        self.output = None if num_classes is None else ConvolutionLayer(512, num_classes, kernel_size=1)
 
-    def forward(
-        self, images: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch num_classes"]:
-        """Logits, one for each class, of images in 0..1."""
-        maps = self.feature_maps(images)["fire9"]
-        return self.output(self.dropout(maps)).mean(dim=(2, 3))
+    def forward(self, images: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch outputs"]:
+        """Logits, one for each class, of images in 0..1; of a backbone the averaged features."""
+        *_, maps = self.feature_maps(images).values()
+        maps = self.dropout(maps)
+        return (maps if self.output is None else self.output(maps)).mean(dim=(2, 3))
 
     def feature_maps(
         self, images: Float[Tensor, "batch channels height width"]
     ) -> dict[str, Float[Tensor, "batch _ _ _"]]:
-        """What goes into each pooling, and into the last convolution; see `modules.models.features`."""
+        """What goes into each pooling, and what comes last; see `modules.models.features`."""
         # Channels lie innermost: a CPU convolves such maps in two thirds of the time.
         standardised = self.standardise(images).contiguous(memory_format=torch.channels_last)
-        return maps_after(self.features, _KEPT_AFTER, standardised)
+        kept = {place: name for place, name in _KEPT_AFTER.items() if place < len(self.features)}
+        return maps_after(self.features, kept, standardised)
 
 
 def _pooling() -> nn.MaxPool2d:

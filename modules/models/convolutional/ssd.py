@@ -49,9 +49,10 @@ class SSD(nn.Module):
         num_filters: channels of the pyramid.
         norm: name of the normalisation (see `modules.bricks.normalisation`).
         activation: name of the nonlinearity (see `modules.bricks.activation`).
+        min_stride: of the maps that are looked at; finer ones are left alone.
 
     Raises:
-        ValueError: the backbone gives no maps, or sizes do not fit them.
+        ValueError: the backbone gives no maps, or none of that stride, or sizes do not fit them.
     """
 
     def __init__(
@@ -63,11 +64,15 @@ class SSD(nn.Module):
         num_filters: int = 64,
         norm: str = "batch",
         activation: str = "relu",
+        min_stride: int = 1,
     ) -> None:
         super().__init__()
         if not isinstance(backbone, Backbone):
             raise ValueError(f"{type(backbone).__name__} is no backbone: it gives no maps")
-        infos = backbone.feature_info
+        infos = [info for info in backbone.feature_info if info.stride >= min_stride]
+        if not infos:
+            raise ValueError(f"min_stride={min_stride}: {type(backbone).__name__} has no maps so coarse")
+        self.looked_at = [info.name for info in infos]
         self.backbone = backbone
         self.pyramid = FeaturePyramid([info.num_channels for info in infos], num_filters, norm, activation)
         self.default_boxes = DefaultBoxes([info.stride for info in infos], sizes_px, aspect_ratios)
@@ -85,7 +90,8 @@ class SSD(nn.Module):
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Detections:
         """Of images in 0..1."""
-        maps = self.pyramid(list(self.backbone.feature_maps(images).values()))
+        found = self.backbone.feature_maps(images)
+        maps = self.pyramid([found[name] for name in self.looked_at])
         logits = [_rows(self.classes(map_), self.num_outputs) for map_ in maps]
         offsets = [_rows(self.offsets(map_), 4) for map_ in maps]
         return Detections(torch.cat(logits, 1), torch.cat(offsets, 1), self.default_boxes(maps))

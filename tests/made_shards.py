@@ -1,0 +1,100 @@
+"""Shards made of a recipe's own schema, without its data: every task can be trained on some."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from modules.configuration.composition.catalogue import names
+from modules.configuration.composition.compose import compose
+from modules.configuration.plans.run_plan import Plan
+from modules.configuration.schema.data_settings import DataSettings
+from modules.datamodules.ragged import length_of
+from modules.datamodules.samples import ArraySamples
+from modules.datamodules.shard_writer import write_shards
+from tests.batches import batch_of
+from tests.recipes.test_every_recipe import SMALLER
+from tests.training.small import forget_origin
+
+NUM_TOKENS = 40
+"""Of a field of text: characters, the special ones included."""
+_FIRST_CHARACTER = 0x4E00
+
+
+def recipes_by_task() -> dict[str, str]:
+    """For each task of conf/recipe, by its name, the recipe with the fewest runs before it."""
+    found: dict[str, tuple[int, str]] = {}
+    for recipe in names("recipe"):
+        config = compose([f"recipe={recipe}"])
+        before = len(config["phases"]) + (config["teacher"] is not None)
+        task = config["task"]["_target_"].rpartition(".")[2]
+        found[task] = min(found.get(task, (99, "")), (before, recipe))
+    return {task: recipe for task, (_, recipe) in sorted(found.items())}
+
+
+def smaller(recipe: str) -> list[str]:
+    """Overrides with which the recipe trains in a moment, from random weights."""
+    config = compose([f"recipe={recipe}"])
+    overrides = [f"recipe={recipe}", *SMALLER.get(config["data"]["name"], []), *SMALLER.get(recipe, [])]
+    if config["init_from"]:
+        overrides += [
+            "init_from=null",
+            *(f"~fine_tuning.{key}" for key in ["adapter"] if config["fine_tuning"].get(key)),
+        ]
+    for name, field in config["data"]["fields"].items():
+        if field.get("vocabulary"):
+            at = f"data.fields.{name}.vocabulary"
+            overrides += [f"{at}.kind=characters", f"{at}.size={NUM_TOKENS}", f"++{at}.min_count=1"]
+    return overrides
+
+
+def write_made_shards(plan: Plan, out: Path) -> None:
+    """A training split of some batches, and a batch of each other split that the recipe looks at."""
+    data = plan.data
+    classes = [len(field.classes or ()) for field in data.fields.values()]
+    sizes = {"train": max(24, *classes), "validation": 8, "test": 8, "paintings": 1}
+    config = plan.configuration
+    found = {split: _samples(config, data, size) for split, size in sizes.items()}
+    raw = out.parent / f"{out.name}_raw"
+    raw.mkdir(parents=True)
+    with (
+        mock.patch("modules.datamodules.shard_writer.build", lambda node: _Reader(found)),
+        mock.patch("modules.datamodules.shard_writer._read_source", lambda raw, data: {"licence": "CC0"}),
+        mock.patch("modules.datamodules.records.SeenClasses.check"),
+    ):
+        write_shards(replace(data, splits={}), raw, out)
+    forget_origin(out)
+
+
+class _Reader:
+    def __init__(self, found: dict[str, ArraySamples]) -> None:
+        self.found = found
+
+    def samples(self, raw: Path, fields: dict[str, Any]) -> dict[str, ArraySamples]:
+        return self.found
+
+
+def _samples(config: dict[str, Any], data: DataSettings, count: int) -> ArraySamples:
+    batch = {name: values.numpy() for name, values in batch_of(config, count).items()}
+    columns: dict[str, Any] = {}
+    for name, field in data.fields.items():
+        values = batch[name]
+        if not field.symbols:
+            columns[name] = values
+            continue
+        lengths = batch[length_of(name)].reshape(count, -1)
+        samples = []
+        for number, sizes in enumerate(lengths.tolist()):
+            left = iter(sizes)
+            cut = tuple(slice(None if isinstance(size, int) else next(left)) for size in field.shape)
+            samples.append(values[number][cut])
+        columns[name] = [_text(one) for one in samples] if field.vocabulary else samples
+        if field.vocabulary:  # each token is in the training split
+            columns[name][0] = _text(np.arange(4, NUM_TOKENS))
+    return ArraySamples([str(number) for number in range(count)], columns)
+
+
+def _text(tokens: np.ndarray) -> str:
+    return "".join(chr(_FIRST_CHARACTER + number) for number in tokens.tolist())
