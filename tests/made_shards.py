@@ -8,40 +8,42 @@ from unittest import mock
 import numpy as np
 
 from modules.configuration.composition.catalogue import names
-from modules.configuration.composition.compose import compose
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.schema.data_settings import DataSettings
 from modules.datamodules.ragged import length_of
 from modules.datamodules.samples import ArraySamples
 from modules.datamodules.shard_writer import write_shards
-from tests.batches import batch_of
+from tests.batches import LONGEST, batch_of
+from tests.plans import recipe_configuration
 from tests.recipes.test_every_recipe import SMALLER
-from tests.training.small import forget_origin
+from tests.training.small import forget_origin, recipes_of_every_task
 
 NUM_TOKENS = 40
 """Of a field of text: characters, the special ones included."""
 _FIRST_CHARACTER = 0x4E00
 
 
-def recipes_by_task() -> dict[str, str]:
-    """For each task of conf/recipe, by its name, the recipe with the fewest runs before it."""
+def recipes_with_data_of_their_own() -> dict[str, str]:
+    """For each task that no recipe has for grey images of 28x28, on which other tests train: by its name, the
+    recipe with the fewest runs before it."""
     found: dict[str, tuple[int, str]] = {}
+    others = {recipe_configuration(recipe)["task"]["_target_"] for recipe in recipes_of_every_task()}
     for recipe in names("recipe"):
-        config = compose([f"recipe={recipe}"])
-        before = len(config["phases"]) + (config["teacher"] is not None)
-        task = config["task"]["_target_"].rpartition(".")[2]
-        found[task] = min(found.get(task, (99, "")), (before, recipe))
-    return {task: recipe for task, (_, recipe) in sorted(found.items())}
+        config = recipe_configuration(recipe)
+        before, task = len(config["phases"]) + len(config["teacher"]), config["task"]["_target_"]
+        if task not in others:
+            found[task] = min(found.get(task, (99, "")), (before, recipe))
+    return {task.rpartition(".")[2]: recipe for task, (_, recipe) in sorted(found.items())}
 
 
 def smaller(recipe: str) -> list[str]:
     """Overrides with which the recipe trains in a moment, from random weights."""
-    config = compose([f"recipe={recipe}"])
+    config = recipe_configuration(recipe)
     overrides = [f"recipe={recipe}", *SMALLER.get(config["data"]["name"], []), *SMALLER.get(recipe, [])]
     if config["init_from"]:
         overrides += [
             "init_from=null",
-            *(f"~fine_tuning.{key}" for key in ["adapter"] if config["fine_tuning"].get(key)),
+            *["~fine_tuning.adapter"] * (config["fine_tuning"]["adapter"] is not None),
         ]
     for name, field in config["data"]["fields"].items():
         if field.get("vocabulary"):
@@ -80,6 +82,9 @@ def _samples(config: dict[str, Any], data: DataSettings, count: int) -> ArraySam
     batch = {name: values.numpy() for name, values in batch_of(config, count).items()}
     columns: dict[str, Any] = {}
     for name, field in data.fields.items():
+        if field.boxes_of is not None:
+            _inside(batch[name], batch.get(length_of(field.boxes_of)))
+    for name, field in data.fields.items():
         values = batch[name]
         if not field.symbols:
             columns[name] = values
@@ -94,6 +99,12 @@ def _samples(config: dict[str, Any], data: DataSettings, count: int) -> ArraySam
         if field.vocabulary:  # each token is in the training split
             columns[name][0] = _text(np.arange(4, NUM_TOKENS))
     return ArraySamples([str(number) for number in range(count)], columns)
+
+
+def _inside(boxes: np.ndarray, sizes: np.ndarray | None) -> None:
+    """Makes boxes those of the smallest image, where images have sizes of their own."""
+    if sizes is not None:
+        boxes *= sizes.min() / LONGEST
 
 
 def _text(tokens: np.ndarray) -> str:

@@ -1,5 +1,6 @@
 """Plans for tests: whole and typed, with costs and code that nobody looked up."""
 
+import functools
 from typing import Any
 
 from modules.configuration.composition.compose import compose
@@ -25,6 +26,12 @@ def plan_of(config: dict[str, Any], code: Code | None = None) -> Plan:
     code = code or Code("0" * 64)
     before = {name: make_plan_of(phase, code, COST) for name, phase in named_phases(config).items()}
     return make_plan_of(config, code, COST, before)
+
+
+@functools.cache
+def recipe_configuration(recipe: str) -> dict[str, Any]:
+    """The configuration of a recipe as it stands, composed once: look at it, and change nothing in it."""
+    return compose([f"recipe={recipe}"])
 
 
 def composed_plan(*overrides: str) -> Plan:

@@ -29,6 +29,7 @@ from modules.tasks.build_task import build_task
 from modules.tasks.step import gradients_of, turns
 from modules.tasks.task import Task
 from tests.batches import batch_of
+from tests.plans import recipe_configuration
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -60,7 +61,7 @@ def cases() -> Iterator[tuple[str, list[str], int]]:
     """A name, overrides, and the number of the training among all that they stand for."""
     used = set()
     for recipe in recipe_files():
-        config = compose([f"recipe={recipe}"])
+        config = recipe_configuration(recipe)
         for number, training in enumerate(trainings(config)):
             used.add(training["model"]["_target_"])
             yield (

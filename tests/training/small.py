@@ -18,7 +18,7 @@ from modules.datamodules.chosen_samples import choose
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.shard_writer import write_shards
-from tests.plans import plan_of
+from tests.plans import plan_of, recipe_configuration
 
 NUM_TRAINING = 960  # a few less after the validation split is cut off
 
@@ -27,7 +27,7 @@ def recipes_of_every_task() -> list[str]:
     """The recipes of the first tutorial, and one on grey images of 28x28 for each other task."""
     found = {}
     for recipe in names("recipe"):
-        config = compose([f"recipe={recipe}"])
+        config = recipe_configuration(recipe)
         if config["model"].get("input_shape") == [1, 28, 28] and not config["task"].get("preprocessing"):
             found.setdefault(config["task"]["_target_"], recipe)
     return sorted({"lenet", "lenet_digits", "neuron", "perceptron", *found.values()})

@@ -16,7 +16,7 @@ from modules.configuration.schema.settings import Settings
 from modules.configuration.static_analysis.definitions import ROOT
 
 CONF = ROOT / "conf"
-NO_GROUPS = ("cluster", "hydra", "space")
+NO_GROUPS = ("backbone", "cluster", "hydra", "space")  # part of a model, or read by others
 GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name not in NO_GROUPS)
 
 
@@ -46,11 +46,16 @@ def test_every_file_of_conf_composes(group: str, file: str) -> None:
 
 
 def composed_with(choice: str) -> dict[str, Any]:
-    """With the first recipe that the choice goes with: a recipe's keys of a model suit that model alone."""
+    """With the first recipe that the choice goes with: a recipe's keys of a model suit that model alone.
+
+    Those that name the file are tried first."""
     if choice.startswith("recipe="):
         return compose([choice])
+    file = choice.partition("=")[2]
     faults = []
-    for recipe in files("recipe"):
+    for recipe in sorted(
+        files("recipe"), key=lambda name: file not in (CONF / "recipe" / f"{name}.yaml").read_text()
+    ):
         try:
             return compose([f"recipe={recipe}", choice])
         except UserError as error:

@@ -1,58 +1,116 @@
-"""Every task, found by glob: a trial of a sweep trains it by two workers of a real Ray."""
+"""Every task with data of its own kind, found by glob: two workers of a real Ray train it, as does a sweep.
 
-import io
+The workers train one task after another: to start them takes longer than that.
+"""
+
 import json
-import pkgutil
+import traceback
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
 
 import pytest
 import ray
-from rich.console import Console
+from ray.train import RunConfig, ScalingConfig
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+from torch import distributed
 
 from modules.cluster.connection import connect
-from modules.sweeps.control.controller import run_sweep
-from tests.made_shards import recipes_by_task, smaller, write_made_shards
+from modules.configuration.plans.run_plan import Plan
+from modules.sweeps.workers.train_trials import train_trials
+from modules.sweeps.workers.trial_worker import Reporter
+from modules.training.ray_workers.ray_training import Mailbox
+from modules.training.ray_workers.ray_worker import work
+from tests.made_shards import recipes_with_data_of_their_own, smaller, write_made_shards
 from tests.plans import composed_plan
-from tests.sweeps.small_sweep import make_sweep
 
 pytestmark = [
     pytest.mark.ray,
+    pytest.mark.timeout(600),
     pytest.mark.filterwarnings(r"ignore:`use_\w+` is deprecated:DeprecationWarning"),  # ray.data to itself
 ]
-RECIPES = recipes_by_task()
+RECIPES = recipes_with_data_of_their_own()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    connect(composed_plan("recipe=neuron", "runtime=ray").runtime, num_cpus=4)
-    yield
-    ray.shutdown()
-
-
-@pytest.mark.parametrize("task", RECIPES)
-def test_two_workers_of_a_sweep_train_it(task: str, tmp_path: Path) -> None:
+def small(task: str, storage: Path, *overrides: str) -> tuple[Plan, Path]:
+    """A plan of the task, and the folder of its shards."""
     plan = composed_plan(
         *smaller(RECIPES[task]),
         "trainer.max_epochs=1",
         "trainer.batch_size=4",
         "trainer.block_steps=2",
+        "trainer.overfit_batches=2",
         "trainer.min_steps_per_epoch=1",
-        "runtime=ray",
-        "runtime.num_workers=2",
         "runtime.num_threads=1",
         "runtime.accelerator=cpu",
-        f"runtime.storage={tmp_path}",
+        f"runtime.storage={storage}",
         "tracking=none",
+        *overrides,
     )
-    write_made_shards(plan, tmp_path / "data" / "shards" / plan.dataset)
-    metric, mode = next(iter(pkgutil.resolve_name(plan.task["_target_"]).validation_metrics.items()))
-    sweep = make_sweep(tmp_path, [{"seed": "3"}], max_retries=0)
-    runtime = replace(sweep.runtime, num_workers=2)
-    changes = {"base": plan, "metric": metric, "mode": mode, "max_epochs": 1, "runtime": runtime}
-    sweep = replace(sweep, plan_of=lambda point: plan.changed(seed=int(point["seed"])), **changes)
-    shown = io.StringIO()
-    assert run_sweep(sweep, Console(file=shown)).counts == {"FINISHED": 1}, shown.getvalue()
-    (outcome,) = tmp_path.glob("runs/*/outcome.json")
-    assert json.loads(outcome.read_text())["status"] == "FINISHED"
+    shards = storage / "data" / "shards" / plan.dataset
+    if not shards.exists():
+        write_made_shards(plan, shards)
+    return plan, shards
+
+
+def one_after_another(config: dict[str, Any]) -> None:
+    """Trains jobs in a worker; how one fails is written to its folder."""
+    for job in config["jobs"]:
+        try:
+            work(job)
+        except Exception:
+            (Path(job["folder"]) / "failed").write_text(traceback.format_exc())
+        finally:
+            distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    storage = {task: tmp_path_factory.mktemp(task) for task in RECIPES}
+    connect(composed_plan("recipe=neuron", "runtime=ray").runtime, num_cpus=3)
+    mailbox = ray.remote(num_cpus=0)(Mailbox).remote()
+    jobs = []
+    for task, folder in storage.items():
+        plan, shards = small(task, folder, "runtime=ray", "runtime.num_workers=2")
+        run = folder / "run"
+        run.mkdir()
+        about = {"identity": "0" * 64, "shards": str(shards), "folder": str(run), "mailbox": mailbox}
+        jobs.append({"plan": plan, "console": {"quiet": True}, "callbacks": [], **about})
+    DataParallelTrainer(
+        one_after_another,
+        train_loop_config={"jobs": jobs},
+        scaling_config=ScalingConfig(num_workers=2, resources_per_worker={"CPU": 1}),
+        run_config=RunConfig(name="train", storage_path=str(tmp_path_factory.mktemp("ray"))),
+    ).fit()
+    yield storage
+    ray.shutdown()
+
+
+@pytest.mark.parametrize("task", RECIPES)
+def test_two_workers_train_it(task: str, folders: dict[str, Path]) -> None:
+    run = folders[task] / "run"
+    assert not (run / "failed").exists(), (run / "failed").read_text()
+    assert json.loads((run / "outcome.json").read_text())["status"] == "FINISHED"
+    assert json.loads((run / "summary.json").read_text())["epochs"] == 1
+
+
+@pytest.mark.parametrize("task", RECIPES)
+def test_a_trial_of_a_sweep_trains_it(task: str, folders: dict[str, Path]) -> None:
+    plan, shards = small(task, folders[task])
+    events, decisions = SimpleQueue(), SimpleQueue()
+    for _ in range(3):  # what it asks at the end of an epoch, and once more at its own
+        decisions.put("continue")
+    assignment: Any = {
+        "trial": 0,
+        "plan": plan,
+        "identity": "1" * 64,
+        "folder": str(folders[task] / "runs" / ("1" * 16)),
+        "shards": str(shards),
+        "took_over": False,
+        "alone": True,
+    }
+    Path(assignment["folder"]).mkdir(parents=True)
+
+    assert train_trials([assignment], Reporter(events, decisions)) == {0: {"status": "FINISHED"}}
+    assert not events.empty()
