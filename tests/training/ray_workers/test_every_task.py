@@ -40,7 +40,6 @@ def small(task: str, storage: Path, *overrides: str) -> tuple[Plan, Path]:
         "trainer.max_epochs=1",
         "trainer.batch_size=4",
         "trainer.block_steps=2",
-        "trainer.overfit_batches=2",
         "trainer.min_steps_per_epoch=1",
         "runtime.num_threads=1",
         "runtime.accelerator=cpu",
