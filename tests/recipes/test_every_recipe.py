@@ -49,6 +49,9 @@ SMALLER = {
         "task.augmentation=null",
     ],
     "scenes": ["data.fields.image.shape=[3,64,64]", "data.fields.mask.shape=[64,64]"],
+    "fcn_8s_wide": ["model.backbone.num_filters=[8,16,32,64]"],
+    "ssd_wide": ["model.backbone.num_filters=[8,16,32,64]", "model.sizes_px=[5,10,20,40,60]"],
+    "resnet_wide": ["model.num_filters=[8,16,32]"],
     "deconvolution_net": ["data.fields.image.shape=[3,32,32]", "data.fields.mask.shape=[32,32]"],
     "ssd": ["model.sizes_px=[5,10,20,40,60]"],
 }

@@ -90,6 +90,8 @@ def _refused_override(error: Exception, key: str, overrides: list[str], conf: Pa
             return UserError(f"{where}the recipe's keys would lie below recipe", hint)
         if hint := hint_for_key(name):
             return UserError(f"{where}there is no {name!r} to override", hint)
+        if name == "backbone":
+            return UserError("a backbone is a part of a model", "Choose it with backbone@model.backbone=...")
         keys = [*_groups(conf), *_keys(overrides, conf)]
         near = nearest_key(name, keys)
         if near and near != name:
@@ -100,6 +102,8 @@ def _refused_override(error: Exception, key: str, overrides: list[str], conf: Pa
         return UserError(f"{name!r} is there already", f"Leave the + out: {name}=...")
     if text.startswith("Could not delete"):
         near = nearest_key(name, _keys(overrides, conf))
+        if near == name:
+            return UserError(f"{name!r} is null already", f"Leave ~{name} out")
         return UserError(f"there is no {name!r} to delete", f"Did you mean {near}?" if near else "")
     if text.startswith("Ambiguous value"):
         hint = "A list is key=[a,b]; a sweep over both needs -m; a text is \"key='a,b'\""

@@ -99,6 +99,8 @@ MISTAKES = [
     ("+optimizer.params=[]", ["optimizer.params", "set by the program"]),
     ("+sed=1", ["Settings has no 'sed'", "Did you mean seed?"]),
     ("~model.num_filter", ["no 'model.num_filter' to delete", "Did you mean model.num_filters?"]),
+    ("~fine_tuning.adapter", ["'fine_tuning.adapter' is null already", "Leave ~fine_tuning.adapter out"]),
+    ("backbone=resnet", ["a backbone is a part of a model", "backbone@model.backbone=..."]),
     ("~model.num_classes", ["model.num_classes", "is missing", "LeNet needs it (int)"]),
     ("~seed", ["seed", "is missing"]),
     ("seed=???", ["seed is missing (???)", "seed=..."]),
