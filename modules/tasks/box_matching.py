@@ -21,7 +21,7 @@ def match(
     """The object that each default box is to name.
 
     Args:
-        boxes: of the objects; those from `num_objects` on are padding.
+        boxes: of the objects, one row at least; those from `num_objects` on are padding.
         num_objects: in each image.
         default_boxes: of a detector.
         min_overlap: intersection over union above which a default box is an object's own, though another
@@ -34,8 +34,6 @@ def match(
     there = torch.arange(boxes.shape[1], device=boxes.device) < num_objects[:, None]
     overlaps = box_overlaps(boxes, default_boxes.expand(len(boxes), -1, -1))
     overlaps = overlaps.masked_fill(~there[:, :, None], -1.0)
-    if boxes.shape[1] == 0:
-        return num_objects.new_full((len(boxes), len(default_boxes)), -1), overlaps[:, :, 0]
     best, owner = overlaps.max(dim=1)
     matched = torch.where(best > min_overlap, owner, -1)
     reached = overlaps.amax(dim=2)

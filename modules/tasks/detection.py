@@ -75,8 +75,8 @@ class Detection(Task):
     """Learns to find and name objects.
 
     Batches hold `image` ([batch, channels, height, width], uint8 0..255 or float 0..1), `boxes` ([batch,
-    boxes, 4], x0, y0, x1, y1 in pixels, padded), `boxes_length` ([batch]) and `labels` ([batch, boxes], class
-    numbers).
+    boxes, 4], x0, y0, x1, y1 in pixels, padded, one row at least), `boxes_length` ([batch]) and `labels`
+    ([batch, boxes], class numbers).
 
     Args:
         model: the detector.
@@ -202,17 +202,10 @@ class Detection(Task):
         self._look_at(reached, boxes)
         positive = matched >= 0
         objects = matched.clamp(min=0)
-        if boxes.shape[1] == 0:  # a batch without objects
-            targets = torch.zeros_like(objects)
-            place_loss = found.offsets.sum() * 0
-        else:
-            targets = torch.where(positive, labels.gather(1, objects) + 1, 0)
-            own = boxes.gather(1, objects[..., None].expand(-1, -1, 4))
-            wanted = encode_boxes(own, default_boxes)
-            distance = functional.smooth_l1_loss(found.offsets.float(), wanted.float(), reduction="none").sum(
-                -1
-            )
-            place_loss = torch.where(positive, distance, 0.0).sum()
+        targets = torch.where(positive, labels.gather(1, objects) + 1, 0)
+        wanted = encode_boxes(boxes.gather(1, objects[..., None].expand(-1, -1, 4)), default_boxes)
+        distance = functional.smooth_l1_loss(found.offsets.float(), wanted.float(), reduction="none").sum(-1)
+        place_loss = torch.where(positive, distance, 0.0).sum()
         logits = found.logits.float()
         losses = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
         losses = losses.view(targets.shape)

@@ -45,8 +45,8 @@ def test_two_objects_that_want_the_same_default_box() -> None:
 
 
 def test_no_objects_at_all() -> None:
-    matched, reached = match(torch.zeros(2, 0, 4), torch.tensor([0, 0]), random_boxes(7, 0))
-    assert matched.tolist() == [[-1] * 7] * 2 and reached.shape == (2, 0)
+    matched, reached = match(torch.zeros(2, 1, 4), torch.tensor([0, 0]), random_boxes(7, 0))
+    assert matched.tolist() == [[-1] * 7] * 2 and reached.tolist() == [[-1.0]] * 2
 
 
 def test_the_negatives_that_are_most_wrong() -> None:

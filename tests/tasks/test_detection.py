@@ -63,10 +63,12 @@ def test_padding_may_lie_anywhere(batch: dict[str, Tensor]) -> None:
 
 
 def test_a_batch_without_objects(batch: dict[str, Tensor]) -> None:
-    empty = {"image": batch["image"], "boxes": torch.zeros(3, 0, 4), "boxes_length": torch.zeros(3).long()}
-    loss = Detection(detector(), 3).eval().loss(empty | {"labels": torch.zeros(3, 0).long()})
+    empty = {"image": batch["image"], "boxes": torch.zeros(3, 1, 4), "boxes_length": torch.zeros(3).long()}
+    model = detector()
+    loss = Detection(model, 3).eval().loss(empty | {"labels": torch.zeros(3, 1).long()})
     assert loss.count == 1 and loss.total.isfinite()
     loss.total.backward()
+    assert all(one.grad.isfinite().all() for one in model.parameters() if one.grad is not None)
 
 
 def test_augmentation_moves_images_and_boxes_in_training_alone(batch: dict[str, Tensor]) -> None:
