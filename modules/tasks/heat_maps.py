@@ -187,8 +187,10 @@ class HeatMaps(Task):
         batches it is one of all their peaks."""
         images = self._objects_and_peaks(batch, logits)
         counts = count_peaks(images, self.min_score, self.object_px / 2)
-        doubled, both = (logits.new_tensor(one) for one in (2 * counts.named, counts.objects + counts.peaks))
-        return Mean(doubled, both)
+        both = (
+            counts.objects + counts.peaks or 1e-9
+        )  # where nothing is and nothing is found, no division by 0
+        return Mean(logits.new_tensor(2.0 * counts.named), logits.new_tensor(both))
 
     def objects_and_peaks(self, batch: dict[str, Tensor]) -> list[ObjectsAndPeaks]:
         """What is on each image of a batch of raw fields, and what the maps show."""
