@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from modules.models.convolutional.fcn import FCN
 from modules.models.convolutional.resnet import ResNet
+from modules.weights.fitting import compare
 
 
 def backbone() -> ResNet:
@@ -24,8 +25,13 @@ def test_the_scores_of_coarse_maps_are_enlarged_and_added() -> None:
     model = FCN(backbone(), 5, 16).eval()
     images = torch.rand(1, 3, 64, 64)
     *_, sixteenth, coarsest = model.backbone.feature_maps(images).values()
-    total = model.scores[0](sixteenth) + model.upsampling[0](model.scores[1](coarsest))
+    total = model.scores["stage3"](sixteenth) + model.upsampling["stage4"](model.scores["stage4"](coarsest))
     torch.testing.assert_close(model(images), functional.interpolate(total, scale_factor=16, mode="bilinear"))
+
+
+def test_a_net_of_a_smaller_output_stride_takes_over_the_whole_of_a_coarser_one() -> None:
+    coarse, fine = FCN(backbone(), 5, 32), FCN(backbone(), 5, 8)
+    assert compare(fine, coarse.state_dict()).left_over == []
 
 
 def test_refused() -> None:

@@ -46,12 +46,16 @@ class FCN(nn.Module):
         self.backbone: Backbone = backbone
         self.output_stride = output_stride
         scored = [info for info in backbone.feature_info if info.stride >= output_stride]
-        self.scored = [info.name for info in scored]
         self.dropout = nn.Dropout2d(dropout)
-        self.scores = nn.ModuleList(nn.Conv2d(info.num_channels, num_classes, 1) for info in scored)
-        self.upsampling = nn.ModuleList(
-            LearnedUpsampling(num_classes, after // before)
-            for before, after in pairwise(info.stride for info in scored)
+        # By the names of the maps: a net of a smaller output stride takes over all that it has in common.
+        self.scores = nn.ModuleDict(
+            {info.name: nn.Conv2d(info.num_channels, num_classes, 1) for info in scored}
+        )
+        self.upsampling = nn.ModuleDict(
+            {
+                after.name: LearnedUpsampling(num_classes, after.stride // before.stride)
+                for before, after in pairwise(scored)
+            }
         )
 
     def forward(
@@ -62,19 +66,18 @@ class FCN(nn.Module):
         Raises:
             ValueError: an image is smaller than what one number of the coarsest maps stands for.
         """
-        coarsest = self.backbone.feature_info[-1].stride
+        stride = self.backbone.feature_info[-1].stride
         height, width = images.shape[2:]
-        if isinstance(height, int) and isinstance(width, int) and min(height, width) < coarsest:
-            raise ValueError(f"images of {width}x{height} pixels are smaller than the stride of {coarsest}")
+        if isinstance(height, int) and isinstance(width, int) and min(height, width) < stride:
+            raise ValueError(f"images of {width}x{height} pixels are smaller than the stride of {stride}")
         maps = self.backbone.feature_maps(images)
-        levels = [maps[name] for name in self.scored]
-        levels[-1] = self.dropout(levels[-1])
-        scores = [score(level) for score, level in zip(self.scores, levels, strict=True)]
-        total = scores.pop()
-        for upsampling in reversed(self.upsampling):
-            finer = scores.pop()
+        above, *finer = reversed(list(self.scores))
+        total = self.scores[above](self.dropout(maps[above]))
+        for name in finer:
+            scores = self.scores[name](maps[name])
             # A map of an odd side has been halved upwards.
-            total = finer + upsampling(total)[:, :, : finer.shape[2], : finer.shape[3]]
+            total = scores + self.upsampling[above](total)[:, :, : scores.shape[2], : scores.shape[3]]
+            above = name
         sizes = [size * self.output_stride for size in total.shape[2:]]
         pixels = functional.interpolate(total, sizes, mode="bilinear")
         return pixels[:, :, : images.shape[2], : images.shape[3]]
