@@ -67,6 +67,8 @@ def by_hand(plan: Plan, fields: dict[str, Tensor]) -> float:
             loss = task.loss({name: values[rows] for name, values in fields.items()}).quotient
         optimizer.zero_grad()
         loss.backward()
+        if plan.trainer.gradient_clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(task.parameters(), plan.trainer.gradient_clip_norm)
         optimizer.step()
     return time.process_time() - started
 
