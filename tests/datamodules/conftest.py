@@ -7,7 +7,7 @@ import pytest
 
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.shard_writer import write_shards
-from tests.datamodules.numbered import settings, write_raw
+from tests.datamodules.numbered import FIELDS, settings, write_raw
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,10 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., ShardSet]:
         if key not in made:
             folder = tmp_path_factory.mktemp("shards")
             write_raw(folder / "raw", num_samples)
-            data = settings(samples_per_record=samples_per_record)
+            label = FIELDS["label"] | {
+                "classes": FIELDS["label"]["classes"][:num_samples]
+            }  # each has a sample
+            data = settings(samples_per_record=samples_per_record, fields=FIELDS | {"label": label})
             write_shards(data, folder / "raw", folder / "numbered", max_shard_bytes=max_shard_bytes)
             made[key] = folder / "numbered"
         return ShardSet.open(made[key])

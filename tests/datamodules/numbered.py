@@ -11,6 +11,10 @@ from modules.configuration.schema.data_settings import DataSettings
 from modules.configuration.schema.settings import read
 
 NUM_CLASSES = 3
+FIELDS: dict[str, Any] = {
+    "image": {"dtype": "uint8", "shape": [1, 2, 3], "axes": ["channel", "height", "width"], "units": "level"},
+    "label": {"dtype": "int64", "shape": [], "axes": [], "units": "class number", "classes": ["a", "b", "c"]},
+}
 
 
 def settings(**changes: Any) -> DataSettings:
@@ -28,21 +32,7 @@ def settings(**changes: Any) -> DataSettings:
             "_target_": "modules.datamodules.formats.idx.IdxReader",
             "splits": {"train": {"image": "images.idx", "label": "labels.idx"}},
         },
-        "fields": {
-            "image": {
-                "dtype": "uint8",
-                "shape": [1, 2, 3],
-                "axes": ["channel", "height", "width"],
-                "units": "level",
-            },
-            "label": {
-                "dtype": "int64",
-                "shape": [],
-                "axes": [],
-                "units": "class number",
-                "classes": ["a", "b", "c"],
-            },
-        },
+        "fields": FIELDS,
         "splits": {},
         "samples_per_record": 4,
     }

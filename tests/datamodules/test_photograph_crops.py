@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modules.configuration.composition.catalogue import dataset
 from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.formats.photograph_crops import PhotographCropReader
@@ -104,12 +103,3 @@ def test_fields_and_files_are_images_in_colour(raw: Path) -> None:
             reader().samples(raw, about)
     with pytest.raises(UserError, match=r"a/2\.png is 200x16, a crop 17x17"):
         reader().samples(raw, {"content": FieldSettings("uint8", [3, 17, 17], axes, "")})
-
-
-def test_a_photograph_is_in_the_same_split_as_in_scenes() -> None:
-    here, there = (
-        dataset("photographs_and_paintings")["reader"]["files"],
-        dataset("scenes")["reader"]["photographs"],
-    )
-    for split in ("train", "validation", "test"):
-        assert set(there[split]) < set(here[split])

@@ -145,4 +145,4 @@ def test_the_dataset_names_classes_as_its_groups() -> None:
     assert data["fields"]["mask"]["classes"] == ["background", *groups]
     photographs = data["reader"]["photographs"]
     assert photographs["test"] == photographs["test_unseen"]
-    assert sum(len(photographs[split]) for split in ("train", "validation", "test")) == 21
+    assert sum(len(photographs[split]) for split in ("train", "validation", "test")) == 38

@@ -24,7 +24,7 @@ from modules.datamodules.samples import ArraySamples
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.shard_writer import split_samples, write_shards
 from modules.sources.cache import sha256_of
-from tests.datamodules.numbered import numbers_of, settings, write_raw
+from tests.datamodules.numbered import FIELDS, numbers_of, settings, write_raw
 
 HERE = Path(__file__).parent
 CUTS = {"validation": {"from": "train", "fraction": 0.2}, "test": {"from": "train", "fraction": 0.3}}
@@ -119,12 +119,6 @@ def test_impossible_splits_are_refused(tmp_path: Path, changes: dict, message: s
     with pytest.raises(UserError, match=message):
         write_shards(settings(**changes), tmp_path / "raw", tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-FIELDS = {
-    "image": {"dtype": "uint8", "shape": [1, 2, 3], "axes": ["channel", "height", "width"], "units": "level"},
-    "label": {"dtype": "int64", "shape": [], "axes": [], "units": "class number", "classes": ["a", "b", "c"]},
-}
 
 
 @pytest.mark.parametrize(
