@@ -52,7 +52,6 @@ SMALLER = {
     "fcn_8s_wide": ["model.backbone.num_filters=[8,16,32,64]"],
     "ssd_wide": ["model.backbone.num_filters=[8,16,32,64]", "model.sizes_px=[5,10,20,40,60]"],
     "resnet_wide": ["model.num_filters=[8,16,32]"],
-    "deconvolution_net": ["data.fields.image.shape=[3,32,32]", "data.fields.mask.shape=[32,32]"],
     "ssd": ["model.sizes_px=[5,10,20,40,60]"],
 }
 """Datasets and recipes with large samples are tried with smaller ones, or looked at by low layers alone."""
