@@ -12,11 +12,11 @@ from modules.configuration.plans.run_plan import Plan
 from modules.configuration.schema.data_settings import DataSettings
 from modules.datamodules.ragged import length_of
 from modules.datamodules.samples import ArraySamples
-from modules.datamodules.shard_writer import write_shards
 from tests.batches import LONGEST, batch_of
 from tests.plans import recipe_configuration
 from tests.recipes.test_every_recipe import SMALLER
 from tests.training.small import forget_origin, recipes_of_every_task
+from tests.written_shards import write_samples
 
 NUM_TOKENS = 40
 """Of a field of text: characters, the special ones included."""
@@ -58,23 +58,10 @@ def write_made_shards(plan: Plan, out: Path) -> None:
     sizes = {"train": 8, "validation": 8, "test": 8, "paintings": 1}
     config = plan.configuration
     found = {split: _samples(config, data, size) for split, size in sizes.items()}
-    raw = out.parent / f"{out.name}_raw"
-    raw.mkdir(parents=True)
-    with (
-        mock.patch("modules.datamodules.shard_writer.build", lambda node: _Reader(found)),
-        mock.patch("modules.datamodules.shard_writer._read_source", lambda raw, data: {"licence": "CC0"}),
-        mock.patch("modules.datamodules.records.SeenClasses.check"),
-    ):
-        write_shards(replace(data, splits={}), raw, out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with mock.patch("modules.datamodules.records.SeenClasses.check"):
+        write_samples(found, replace(data, splits={}), out)
     forget_origin(out)
-
-
-class _Reader:
-    def __init__(self, found: dict[str, ArraySamples]) -> None:
-        self.found = found
-
-    def samples(self, raw: Path, fields: dict[str, Any]) -> dict[str, ArraySamples]:
-        return self.found
 
 
 def _samples(config: dict[str, Any], data: DataSettings, count: int) -> ArraySamples:

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -15,10 +14,10 @@ from modules.configuration.plans.run_plan import Code, Plan
 from modules.configuration.schema.data_settings import DataSettings
 from modules.datamodules.samples import ArraySamples
 from modules.datamodules.shard_set import ShardSet
-from modules.datamodules.shard_writer import write_shards
 from modules.models.convolutional.resnet import ResNet
 from modules.models.convolutional.ssd import SSD, Detections
 from tests.plans import plan_of
+from tests.written_shards import write_samples
 
 CLASSES = ["a", "b", "c"]
 SIDE = 32
@@ -58,29 +57,16 @@ def _box(inside: np.ndarray) -> list[int]:
     return [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
 
 
-class _Reader:
-    def samples(self, raw: Path, fields: dict[str, Any]) -> dict[str, ArraySamples]:
-        rng, found = np.random.default_rng(0), {}
-        for split, count in (("train", 40), ("validation", 10), ("test", 12), ("test_unseen", 5)):
-            rows = [scene(rng) for _ in range(count)]
-            columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
-            columns |= {name: np.stack(columns[name]) for name in ("image", "mask")}
-            found[split] = ArraySamples([str(number) for number in range(count)], columns)
-        return found
-
-
 def write_scenes(folder: Path, data: DataSettings) -> ShardSet:
     """The shards, in `folder`."""
-    raw = folder / "raw"
-    raw.mkdir(parents=True)
-    (raw / "source.json").write_text(
-        json.dumps({"name": data.source["name"], "sha256": "0" * 64, "licence": "CC0"})
-    )
-    with (
-        mock.patch("modules.datamodules.shard_writer.build", lambda node: _Reader()),
-        mock.patch("modules.datamodules.shard_writer._read_source", lambda raw, data: {"licence": "CC0"}),
-    ):
-        write_shards(data, raw, folder / "scenes")
+    rng, found = np.random.default_rng(0), {}
+    for split, count in (("train", 40), ("validation", 10), ("test", 12), ("test_unseen", 5)):
+        rows = [scene(rng) for _ in range(count)]
+        columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
+        columns |= {name: np.stack(columns[name]) for name in ("image", "mask")}
+        found[split] = ArraySamples([str(number) for number in range(count)], columns)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_samples(found, data, folder / "scenes")
     return ShardSet.open(folder / "scenes", data)
 
 

@@ -77,18 +77,19 @@ def write_shards(
     vocabularies = _vocabularies(samples, chosen, data)
     statistics = field_statistics(samples, chosen, data.fields)
     total = sum(len(numbers) for _, numbers in chosen.values())
-    done = 0
+    done, seen = 0, SeenClasses(data.fields)
     splits: dict[str, Any] = {}
     with replaced_folder(out) as folder:
         for split, (origin, numbers) in chosen.items():
             shards = _ShardFiles(folder, split, max_shard_bytes)
-            sizes, seen = Sizes(), SeenClasses(data.fields)
+            sizes = Sizes()
             for start in range(0, len(numbers), data.samples_per_record):
                 some = numbers[start : start + data.samples_per_record]
                 arrays = samples[origin].read(some)
                 keys = [samples[origin].keys[number] for number in some]
                 shards.add(record(arrays, keys, some, data, vocabularies, sizes), len(some))
-                seen.add(arrays)
+                if split == "train":
+                    seen.add(arrays)
                 done += len(some)
                 progress(done, total)
             splits[split] = {

@@ -70,7 +70,11 @@ class HeatMapsEvaluator:
         return Findings(figures, charts=[curve], exhibits=[gallery])
 
     def _look(self, task: HeatMaps, split: ShardSplit) -> list[ObjectsAndPeaks]:
-        return [image for batch in EvaluationLoader(split, 1) for image in task.objects_and_peaks(batch)]
+        return [
+            image
+            for batch in EvaluationLoader(split, 1)
+            for image in task.objects_and_peaks(batch, task.model(task.inputs(batch)))
+        ]
 
 
 def _figures(counts: PeakCounts) -> dict[str, float]:

@@ -179,24 +179,22 @@ class HeatMaps(Task):
         return {
             "validation/loss": Mean.of(losses, learned),
             "validation/window_accuracy": Mean.of(right.flatten(1), learned),
-            "validation/f1": self._f1(batch, logits),
+            "validation/f1": self._f1(self.objects_and_peaks(batch, logits), logits),
         }
 
-    def _f1(self, batch: dict[str, Tensor], logits: Tensor) -> Mean:
+    def _f1(self, images: list[ObjectsAndPeaks], logits: Tensor) -> Mean:
         """Harmonic mean of the precision and recall of peaks with the least score or more; over several
         batches it is one of all their peaks."""
-        images = self._objects_and_peaks(batch, logits)
         counts = count_peaks(images, self.min_score, self.object_px / 2)
         both = (
             counts.objects + counts.peaks or 1e-9
         )  # where nothing is and nothing is found, no division by 0
         return Mean(logits.new_tensor(2.0 * counts.named), logits.new_tensor(both))
 
-    def objects_and_peaks(self, batch: dict[str, Tensor]) -> list[ObjectsAndPeaks]:
-        """What is on each image of a batch of raw fields, and what the maps show."""
-        return self._objects_and_peaks(batch, self.model(self.inputs(batch)))
-
-    def _objects_and_peaks(self, batch: dict[str, Tensor], logits: Tensor) -> list[ObjectsAndPeaks]:
+    def objects_and_peaks(
+        self, batch: dict[str, Tensor], logits: Float[Tensor, "batch _ height width"]
+    ) -> list[ObjectsAndPeaks]:
+        """What is on each image of a batch of raw fields, and what its maps show."""
         heat = logits.float().softmax(dim=1)[:, 1:]
         found = peaks(heat, self.model.first_px, self.model.stride_px, self.max_objects, self.object_px / 2)
         boxes = batch[self.boxes].float()

@@ -61,15 +61,18 @@ def test_the_loss_is_of_objects_and_of_the_ground_that_is_most_wrong() -> None:
 def test_validation_names_what_it_finds_whatever_a_batch_is_padded_to() -> None:
     made = HeatMaps(net(), 3, min_score=0.0).eval()
     both = batch()
+    both["image"][1, :, 20:] = both["image"][1, :, :, 16:] = 0
     alone = [
         {name: values[:1] for name, values in both.items()},
         {name: values[1:] for name, values in both.items()} | {"image": both["image"][1:, :, :20, :16]},
     ]
-    found = made.objects_and_peaks(both)
+    found = made.objects_and_peaks(both, made.model(made.inputs(both)))
     for one, of_both in zip(alone, found, strict=True):
-        (expected,) = made.objects_and_peaks(one)
-        inside = (of_both.places < one["image"].shape[:1:-1]).all()
-        assert inside and len(of_both.labels) == len(expected.labels)
+        (expected,) = made.objects_and_peaks(one, made.model(made.inputs(one)))
+        assert (of_both.places < one["image"].shape[:1:-1]).all()
+        assert of_both.labels.tolist() == expected.labels.tolist()
+        assert of_both.classes.tolist() == expected.classes.tolist()
+        assert of_both.places == pytest.approx(expected.places, abs=1e-3)
     f1 = made.validate(both)["validation/f1"]
     counts = count_peaks(found, 0.0, 10.0)
     assert counts.objects == 1 and counts.peaks > 0
