@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from modules.metrics.mean import Mean
 from modules.shapes.calls import Call, Node, is_brick, tensors
 from modules.shapes.convolution_flops import CONVOLUTION_BACKWARD, convolution_backward_flops
+from modules.shapes.remembered_shapes import RememberedShapes
 from modules.shapes.shape_failure import FAULTS, Failure, failure_in_forward
 from modules.shapes.symbols import Shape, Sizes
 from modules.tasks.step import Step, gradients_of, turns
@@ -83,7 +84,7 @@ class Trace(TorchFunctionMode):
         for name, tensor in self.batch.items():
             self._come_from(Node("field", name), tensor)
         try:
-            with torch.device("meta"), self._counter:
+            with torch.device("meta"), RememberedShapes(), self._counter:
                 for step in self.steps:
                     self._run(step)
         except Failure:

@@ -51,6 +51,7 @@ SMALLER = {
     "scenes": ["data.fields.image.shape=[3,64,64]", "data.fields.mask.shape=[64,64]"],
     "fcn_8s_wide": ["model.backbone.num_filters=[8,16,32,64]"],
     "ssd_wide": ["model.backbone.num_filters=[8,16,32,64]", "model.sizes_px=[5,10,20,40,60]"],
+    "deconvolution_net": ["model.num_filters=[8,16,32]", "model.num_layers=[1,1,1]", "model.bottleneck=64"],
     "resnet_wide": ["model.num_filters=[8,16,32]"],
     "ssd": ["model.sizes_px=[5,10,20,40,60]"],
 }
