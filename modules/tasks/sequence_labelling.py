@@ -1,0 +1,116 @@
+"""Sequence labelling: a label for each step of a sequence, input and labels in step with each other.
+
+Graves (2012), *Supervised sequence labelling with recurrent neural networks*, section 2.3.2 ("segment
+classification" with segments of one step). The labels are a field as long as the text: characters with their
+accents for characters without, the digits of a sum behind its terms.
+"""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from modules.configuration.errors import UserError
+from modules.metrics.mean import Mean
+from modules.tasks.served import Served, ServedInput, ServedOutput
+from modules.tasks.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from modules.configuration.schema.data_settings import DataSettings
+    from modules.datamodules.vocabulary import Vocabulary
+
+
+class MostProbableLabels(nn.Module):
+    """The number of the most probable label of each step.
+
+    Args:
+        model: see `SequenceLabelling`.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, tokens: Int[Tensor, "batch time"], length: Int[Tensor, " batch"]
+    ) -> Int[Tensor, "batch time"]:
+        return self.model(tokens, length).argmax(dim=2)
+
+
+class SequenceLabelling(Task):
+    """Learns a label for each step; the loss is the cross-entropy of a step in nats.
+
+    Batches hold the field of text ([batch, time], int64 tokens, padded) with `<field>_length` ([batch]), and
+    the field of labels ([batch, time], int64) with a length that is the same.
+
+    Args:
+        model: takes tokens [batch, time] and lengths [batch], and returns logits, [batch, time, labels].
+        text: the field of text.
+        labels: the field of labels, of classes or of text.
+    """
+
+    serves = True
+    validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
+        "validation/loss": "min",
+        "validation/accuracy": "max",
+        "validation/sequence_accuracy": "max",
+    }
+
+    def __init__(self, model: nn.Module, text: str = "text", labels: str = "labels") -> None:
+        super().__init__(model)
+        self.text, self.labels = text, labels
+
+    def inputs(self, batch: dict[str, Tensor]) -> Int[Tensor, "batch time"]:
+        """The tokens."""
+        return batch[self.text]
+
+    def loss(self, batch: dict[str, Tensor]) -> Mean:
+        return Mean.of(self._losses(self.logits(batch), batch), self.keep(batch))
+
+    def validate(self, batch: dict[str, Tensor]) -> dict[str, Mean]:
+        """Of the steps, and of sequences: those are right whose steps all are."""
+        logits, keep = self.logits(batch), self.keep(batch)
+        right = logits.argmax(dim=2) == batch[self.labels]
+        return {
+            "validation/loss": Mean.of(self._losses(logits, batch), keep),
+            "validation/accuracy": Mean.of(right, keep),
+            "validation/sequence_accuracy": Mean.of((right | ~keep).all(dim=1)),
+        }
+
+    def logits(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch time labels"]:
+        """What the model says of a batch of raw fields."""
+        return self.model(self.inputs(batch), batch[f"{self.text}_length"])
+
+    def keep(self, batch: dict[str, Tensor]) -> Bool[Tensor, "batch time"]:
+        """Which steps are no padding."""
+        length = batch[f"{self.text}_length"]
+        return torch.arange(batch[self.text].shape[1], device=length.device) < length[:, None]
+
+    def _losses(
+        self, logits: Float[Tensor, "batch time labels"], batch: dict[str, Tensor]
+    ) -> Float[Tensor, "batch time"]:
+        labels = batch[self.labels]
+        if labels.shape != logits.shape[:2]:
+            raise UserError(
+                f"{self.labels} are {list(labels.shape)}, and the model answers {list(logits.shape[:2])} steps",
+                f"Each step of {self.text} has one label: their fields must share the symbol of their length",
+            )
+        return functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
+
+    def served(self, data: "DataSettings", vocabularies: "Mapping[str, Vocabulary]") -> Served:
+        """From texts to the most probable label of each token, or to the text that the labels make."""
+        text = ServedInput(self.text, "text", ("time",), vocabularies[self.text].to_plain())
+        if self.labels in vocabularies:
+            vocabulary = vocabularies[self.labels].to_plain()
+            output = ServedOutput(self.labels, "text", ("time",), vocabulary=vocabulary)
+        else:
+            classes = tuple(data.fields[self.labels].classes or ())
+            output = ServedOutput(self.labels, "labels", ("time",), classes)
+        return Served(MostProbableLabels(self.model), (text,), (output,))
+
+    def served_inputs(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        return batch[self.text], batch[f"{self.text}_length"]
