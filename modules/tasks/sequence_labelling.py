@@ -96,7 +96,7 @@ class SequenceLabelling(Task):
         labels = batch[self.labels]
         if labels.shape != logits.shape[:2]:
             raise UserError(
-                f"{self.labels} are {list(labels.shape)}, and the model answers {list(logits.shape[:2])} steps",
+                f"{self.labels} are {list(labels.shape)}, and the model answers {list(logits.shape[:2])}",
                 f"Each step of {self.text} has one label: their fields must share the symbol of their length",
             )
         return functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none")

@@ -39,5 +39,5 @@ def test_steps_and_sequences_are_counted_without_padding() -> None:
 
 
 def test_labels_of_another_length_are_one_line() -> None:
-    with pytest.raises(UserError, match=r"labels are \[2, 2\], and the model answers \[2, 3\] steps"):
+    with pytest.raises(UserError, match=r"labels are \[2, 2\], and the model answers \[2, 3\]"):
         SequenceLabelling(Echo()).loss(batch([[1, 2, 1], [2, 3, 1]]) | {"labels": torch.zeros(2, 2).long()})
