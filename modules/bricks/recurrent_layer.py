@@ -4,7 +4,9 @@ Both directions: Schuster & Paliwal (1997), *Bidirectional recurrent neural netw
 Signal Processing 45.
 """
 
-from typing import Literal
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -13,16 +15,43 @@ from torch import Tensor, nn
 from modules.bricks.elman_cell import ElmanCell
 from modules.bricks.gru_cell import GRUCell
 from modules.bricks.lstm_cell import LSTMCell
+from modules.bricks.lstm_variant_cell import LSTMVariantCell
 
-CellName = Literal["elman", "lstm", "gru"]
-CELLS = {"elman": ElmanCell, "lstm": LSTMCell, "gru": GRUCell}
+CellName = Literal[
+    "elman",
+    "lstm",
+    "gru",
+    "lstm_peepholes",
+    "lstm_no_input_gate",
+    "lstm_no_forget_gate",
+    "lstm_no_output_gate",
+    "lstm_no_input_activation",
+    "lstm_no_output_activation",
+    "lstm_coupled_gates",
+    "lstm_gate_recurrence",
+]
+CELLS: dict[str, Callable[[int, int], Any]] = {
+    "elman": ElmanCell,
+    "lstm": LSTMCell,
+    "gru": GRUCell,
+    # With peepholes, as the paper's vanilla LSTM, and then without one part or with one more.
+    "lstm_peepholes": LSTMVariantCell,
+    "lstm_no_input_gate": partial(LSTMVariantCell, input_gate=False),
+    "lstm_no_forget_gate": partial(LSTMVariantCell, forget_gate=False),
+    "lstm_no_output_gate": partial(LSTMVariantCell, output_gate=False),
+    "lstm_no_input_activation": partial(LSTMVariantCell, input_activation=False),
+    "lstm_no_output_activation": partial(LSTMVariantCell, output_activation=False),
+    "lstm_coupled_gates": partial(LSTMVariantCell, coupled=True),
+    "lstm_gate_recurrence": partial(LSTMVariantCell, gate_recurrence=True),
+}
+"""What a configuration may name, from sizes of input and state to a cell."""
 
 
 class RecurrentLayer(nn.Module):
     """A cell over a sequence.
 
     Args:
-        cell: `elman`, `lstm` or `gru`.
+        cell: a name of `CELLS`: `elman`, `lstm`, `gru` or a variant of the LSTM.
         input_size: of each step's input.
         hidden_size: of the state.
     """
@@ -45,14 +74,14 @@ class RecurrentLayer(nn.Module):
             inputs: of every step.
             state: before the first, each tensor [batch, hidden]; None = zeros.
         """
-        return self.cell.over(inputs, state or self.initial_state(inputs))  # pyright: ignore[reportArgumentType]
+        return self.cell.over(inputs, state or self.initial_state(inputs))
 
 
 class BidirectionalLayer(nn.Module):
     """Two cells over a sequence, one from its begin, one from its end; their states side by side.
 
     Args:
-        cell: `elman`, `lstm` or `gru`.
+        cell: a name of `CELLS`: `elman`, `lstm`, `gru` or a variant of the LSTM.
         input_size: of each step's input.
         hidden_size: of the state of each direction.
     """
@@ -63,13 +92,13 @@ class BidirectionalLayer(nn.Module):
         self.backwards = RecurrentLayer(cell, input_size, hidden_size)
 
     def forward(
-        self, inputs: Float[Tensor, "batch time inputs"], length: Int[Tensor, " batch"]
+        self, inputs: Float[Tensor, "batch time inputs"], length: Int[Tensor, " batch"] | None = None
     ) -> Float[Tensor, "batch time both"]:
         """The states of both directions at every step; what lies in the padding means nothing.
 
         Args:
             inputs: of every step, padded at their ends.
-            length: steps of each sequence.
+            length: steps of each sequence; None = all.
         """
         onwards, _ = self.forwards(inputs)
         back, _ = self.backwards(reversed_within(inputs, length))
@@ -77,9 +106,11 @@ class BidirectionalLayer(nn.Module):
 
 
 def reversed_within(
-    sequences: Float[Tensor, "batch time features"], length: Int[Tensor, " batch"]
+    sequences: Float[Tensor, "batch time features"], length: Int[Tensor, " batch"] | None
 ) -> Float[Tensor, "batch time features"]:
     """Each sequence from its end to its begin; the padding stays where it is."""
+    if length is None:
+        return sequences.flip(1)
     steps = torch.arange(sequences.shape[1], device=sequences.device)
     places = torch.where(steps < length[:, None], length[:, None] - 1 - steps, steps)
     return sequences.gather(1, places[:, :, None].expand_as(sequences))

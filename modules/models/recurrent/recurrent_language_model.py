@@ -23,7 +23,7 @@ class RecurrentLanguageModel(nn.Module):
         embedding_size: numbers that stand for a token.
         hidden_size: of each layer's state.
         num_layers: recurrent layers.
-        cell: `elman`, `lstm` or `gru`.
+        cell: `elman`, `lstm`, `gru` or a variant (see `modules.bricks.recurrent_layer`).
         dropout: share of each layer's inputs, and of what the logits are made of, set to zero in training.
     """
 

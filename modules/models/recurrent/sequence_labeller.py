@@ -23,7 +23,7 @@ class SequenceLabeller(nn.Module):
         embedding_size: numbers that stand for a token.
         hidden_size: of the state of each direction of each layer.
         num_layers: recurrent layers.
-        cell: `elman`, `lstm` or `gru`.
+        cell: `elman`, `lstm`, `gru` or a variant (see `modules.bricks.recurrent_layer`).
         directions: `both`, or `forwards` alone.
         dropout: share of each layer's inputs, and of what the logits are made of, set to zero in training.
     """
