@@ -6,11 +6,13 @@ Signal Processing 45.
 
 from collections.abc import Callable
 from functools import partial
+from math import ceil
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from modules.bricks.elman_cell import ElmanCell
 from modules.bricks.gru_cell import GRUCell
@@ -54,11 +56,14 @@ class RecurrentLayer(nn.Module):
         cell: a name of `CELLS`: `elman`, `lstm`, `gru` or a variant of the LSTM.
         input_size: of each step's input.
         hidden_size: of the state.
+        recompute: keep for the backward pass the state at about sqrt(T) of T steps alone, and compute what
+            lies between them again there (Chen, Xu, Zhang & Guestrin 2016, arXiv 1604.06174, section 4.3).
     """
 
-    def __init__(self, cell: CellName, input_size: int, hidden_size: int) -> None:
+    def __init__(self, cell: CellName, input_size: int, hidden_size: int, recompute: bool = False) -> None:
         super().__init__()
         self.cell = CELLS[cell](input_size, hidden_size)
+        self.recompute = recompute
 
     def initial_state(self, inputs: Float[Tensor, "batch ..."]) -> tuple[Tensor, ...]:
         """A state of zeros for a batch, each tensor [batch, hidden]."""
@@ -74,7 +79,14 @@ class RecurrentLayer(nn.Module):
             inputs: of every step.
             state: before the first, each tensor [batch, hidden]; None = zeros.
         """
-        return self.cell.over(inputs, state or self.initial_state(inputs))
+        state = state or self.initial_state(inputs)
+        if not (self.recompute and torch.is_grad_enabled()):
+            return self.cell.over(inputs, state)
+        outputs = []
+        for part in inputs.split(ceil(inputs.shape[1] ** 0.5), dim=1):
+            found, state = checkpoint(self.cell.over, part, state, use_reentrant=False)
+            outputs.append(found)
+        return torch.cat(outputs, dim=1), state
 
 
 class BidirectionalLayer(nn.Module):

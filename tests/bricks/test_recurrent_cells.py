@@ -24,7 +24,7 @@ def states_of(layer: RecurrentLayer) -> tuple[Tensor, ...]:
     return tuple(torch.randn(BATCH, HIDDEN) for _ in range(layer.cell.num_states))
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", CELLS_OF_TORCH)
 def test_a_cell_is_torchs_with_its_weights(name: str) -> None:
     cell, other = CELLS[name](INPUTS, HIDDEN), CELLS_OF_TORCH[name](INPUTS, HIDDEN)
     cell.load_state_dict(other.state_dict())
@@ -56,6 +56,19 @@ def test_a_layer_is_its_cell_step_by_step_in_value_and_gradient(name: str) -> No
 
 
 @pytest.mark.parametrize("name", CELLS)
+def test_computed_again_in_the_backward_pass_gradients_are_the_same(name: str) -> None:
+    layer = RecurrentLayer(name, INPUTS, HIDDEN)  # pyright: ignore[reportArgumentType]
+    inputs, state, found = torch.randn(BATCH, TIME, INPUTS), states_of(layer), []
+    for layer.recompute in (False, True):
+        layer.zero_grad()
+        outputs, last = layer(inputs, state)
+        (outputs.square().sum() + sum(one.sum() for one in last)).backward()
+        found.append([outputs, *last, *(weight.grad for weight in layer.parameters())])
+    for mine, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("name", CELLS)
 def test_a_layer_goes_on_from_its_state(name: str) -> None:
     layer = RecurrentLayer(name, INPUTS, HIDDEN)  # pyright: ignore[reportArgumentType]
     inputs = torch.randn(BATCH, TIME, INPUTS)
@@ -66,7 +79,7 @@ def test_a_layer_goes_on_from_its_state(name: str) -> None:
     torch.testing.assert_close(end, last)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", CELLS_OF_TORCH)
 def test_both_directions_are_torchs_over_packed_sequences(name: str) -> None:
     layer = BidirectionalLayer(name, INPUTS, HIDDEN)  # pyright: ignore[reportArgumentType]
     other = LAYERS_OF_TORCH[name](INPUTS, HIDDEN, batch_first=True, bidirectional=True)

@@ -25,6 +25,7 @@ class RecurrentLanguageModel(nn.Module):
         num_layers: recurrent layers.
         cell: `elman`, `lstm`, `gru` or a variant (see `modules.bricks.recurrent_layer`).
         dropout: share of each layer's inputs, and of what the logits are made of, set to zero in training.
+        recompute: less memory for more time in the backward pass (see `modules.bricks.recurrent_layer`).
     """
 
     def __init__(
@@ -35,11 +36,12 @@ class RecurrentLanguageModel(nn.Module):
         num_layers: int = 1,
         cell: CellName = "lstm",
         dropout: float = 0.0,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embedding_size)
         sizes = [embedding_size, *[hidden_size] * (num_layers - 1)]
-        self.layers = nn.ModuleList(RecurrentLayer(cell, size, hidden_size) for size in sizes)
+        self.layers = nn.ModuleList(RecurrentLayer(cell, size, hidden_size, recompute) for size in sizes)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden_size, vocab_size)
 

@@ -1,0 +1,166 @@
+"""What recurrent layers cost, in one and more dimensions, against the same computed cell by cell or by torch.
+
+python -m benchmarks.recurrent
+
+(a) LSTM and GRU layers against torch's own modules; (b) multi-dimensional LSTMs from all four corners against
+a loop over cells; (c) a ReNet layer against a loop over its steps; (d) memory and time of a backward pass
+through T steps with what lies between sqrt(T) states computed again. Forward and backward pass; sides take
+turns, and medians are compared; CPU time of one thread, as the machine may be busy.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from modules.bricks.md_lstm_cell import MDLSTMCell
+from modules.bricks.md_lstm_diagonals import turned_axes
+from modules.bricks.md_lstm_layer import MDLSTMLayer
+from modules.bricks.recurrent_layer import CellName, RecurrentLayer
+from modules.bricks.renet_layer import ReNetLayer
+from modules.configuration.command import arguments, run
+from modules.shapes.memory_estimate import LiveBytes
+from modules.training.runs.freed_memory import keep_freed_memory
+
+Side = Callable[[], Tensor]
+BATCH, SIZE = 16, 128
+"""Of the sequences of part (d)."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """
+    Args:
+        rounds: times that each side runs, after one that warms up.
+    """
+
+    rounds: int = 5
+
+
+def layers(rounds: int) -> None:
+    """Part (a)."""
+    _table("layer, batch 32, 100 steps", "yard", "torch.nn", "0.9")
+    kinds: dict[CellName, Any] = {"lstm": nn.LSTM, "gru": nn.GRU}
+    for (cell, torchs), size in product(kinds.items(), (128, 256)):
+        inputs = torch.randn(32, 100, size)
+        ours, theirs = RecurrentLayer(cell, size, size), torchs(size, size, batch_first=True)
+        _row(f"{cell}, {size} units", lambda ours=ours, inputs=inputs: ours(inputs)[0],
+             lambda theirs=theirs, inputs=inputs: theirs(inputs)[0], rounds)  # fmt: skip
+
+
+def grids(rounds: int) -> None:
+    """Part (b)."""
+    _table("MDLSTM, four directions of 16 units", "by diagonals", "cell by cell", "40; 80 of 64x64")
+    for side, batch in ((28, 2), (28, 32), (64, 1)):
+        layer, inputs = MDLSTMLayer(2, 4, 16), torch.randn(batch, side, side, 4)
+        _row(f"{side}x{side}, batch {batch}", lambda layer=layer, inputs=inputs: layer(inputs),
+             lambda layer=layer, inputs=inputs: _cell_by_cell(layer, inputs), rounds)  # fmt: skip
+
+
+def renets(rounds: int) -> None:
+    """Part (c)."""
+    _table("ReNet layer of 32 units, 14x14 places", "yard", "place by place", "4")
+    for batch in (2, 32):
+        layer, inputs = ReNetLayer(4, 32), torch.randn(batch, 14, 14, 4)
+        _row(f"batch {batch}", lambda layer=layer, inputs=inputs: layer(inputs),
+             lambda layer=layer, inputs=inputs: _place_by_place(layer, inputs), rounds)  # fmt: skip
+
+
+def recomputation(rounds: int) -> None:
+    """Part (d)."""
+    print(
+        "\n| steps | most memory beside the output, MB | with recomputation | time with / without | aimed at |"
+    )
+    print("|---:|---:|---:|---:|---:|")
+    for steps in (100, 400, 1600):
+        inputs = torch.randn(BATCH, steps, SIZE)
+        sides = [RecurrentLayer("lstm", SIZE, SIZE, recompute) for recompute in (False, True)]
+        kept = [_most_bytes(layer, steps) / 1e6 for layer in sides]
+        first, second = (lambda layer=layer, inputs=inputs: layer(inputs)[0] for layer in sides)
+        without, again = _medians(first, second, rounds)
+        print(f"| {steps} | {kept[0]:.1f} | {kept[1]:.1f} | {again / without:.2f} | 1.4 |", flush=True)
+
+
+def _cell_by_cell(layer: MDLSTMLayer, inputs: Tensor) -> Tensor:
+    batch, *sizes, _ = inputs.shape
+    found = []
+    for cell, turned in zip(layer.cells, turned_axes(len(sizes), len(layer.cells)), strict=True):
+        assert isinstance(cell, MDLSTMCell)
+        along = inputs.flip([axis + 1 for axis in turned])
+        zero = inputs.new_zeros(batch, layer.hidden_size)
+        states = {}
+        for row, column in product(*(range(size) for size in sizes)):
+            before = [
+                states.get((row - 1, column), (zero, zero)),
+                states.get((row, column - 1), (zero, zero)),
+            ]
+            states[row, column] = cell(along[:, row, column], before)
+        found.append(torch.stack([hidden for hidden, _ in states.values()]))
+    return torch.stack(found)
+
+
+def _place_by_place(layer: ReNetLayer, grid: Tensor) -> Tensor:
+    for both in (layer.columns, layer.rows):
+        lines = []
+        for line in grid.unbind(2):  # a column, and of the transposed grid a row
+            found = []
+            for way, steps in ((both.forwards, line.unbind(1)), (both.backwards, line.flip(1).unbind(1))):
+                state, outputs = way.initial_state(line), []
+                for step in steps:
+                    state = way.cell(step, state)
+                    outputs.append(state[0])
+                found.append(torch.stack(outputs if way is both.forwards else outputs[::-1], dim=1))
+            lines.append(torch.cat(found, dim=-1))
+        grid = torch.stack(lines, dim=1)
+    return grid
+
+
+def _most_bytes(layer: RecurrentLayer, steps: int) -> int:
+    """What forward and backward pass hold at their height beside the states and gradients of all steps."""
+    with torch.device("meta"):
+        like = RecurrentLayer("lstm", SIZE, SIZE, layer.recompute)
+        inputs = torch.empty(BATCH, steps, SIZE)
+        with LiveBytes([*like.parameters(), inputs]) as counter:
+            outputs, _ = like(inputs)
+            outputs.sum().backward()
+    return counter.most - 2 * outputs.nbytes
+
+
+def _table(what: str, ours: str, theirs: str, target: str) -> None:
+    print(f"\n| {what} | {ours}, ms | {theirs}, ms | ratio (aimed at {target}) |\n|---|---:|---:|---:|")
+
+
+def _row(name: str, ours: Side, theirs: Side, rounds: int) -> None:
+    fast, slow = _medians(ours, theirs, rounds)
+    print(f"| {name} | {1e3 * fast:.1f} | {1e3 * slow:.1f} | {slow / fast:.2f} |", flush=True)
+
+
+def _medians(first: Side, second: Side, rounds: int) -> tuple[float, float]:
+    taken: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds + 1):
+        for side, seconds in zip((first, second), taken, strict=True):
+            started = time.process_time()
+            side().sum().backward()
+            seconds.append(time.process_time() - started)
+    return statistics.median(taken[0][1:]), statistics.median(taken[1][1:])
+
+
+def main(argv: list[str]) -> None:
+    """Measures all parts and prints tables in Markdown."""
+    chosen = arguments(argv, Arguments, __doc__ or "")
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    keep_freed_memory()
+    layers(chosen.rounds)
+    grids(chosen.rounds)
+    renets(chosen.rounds)
+    recomputation(chosen.rounds)
+
+
+if __name__ == "__main__":
+    run(main)
