@@ -84,7 +84,8 @@ class RecurrentLayer(nn.Module):
             return self.cell.over(inputs, state)
         outputs = []
         for part in inputs.split(ceil(inputs.shape[1] ** 0.5), dim=1):
-            found, state = checkpoint(self.cell.over, part, state, use_reentrant=False)
+            result: Any = checkpoint(self.cell.over, part, state, use_reentrant=False)
+            found, state = result
             outputs.append(found)
         return torch.cat(outputs, dim=1), state
 
