@@ -56,10 +56,11 @@ def batch_of(config: dict[str, Any], num_samples: int) -> dict[str, Tensor]:
 
 
 def _masks(shape: tuple[int, ...], num_classes: int, generator: torch.Generator) -> Tensor:
-    """A class for each quarter of an image."""
-    quarters = torch.randint(0, num_classes, (shape[0], 2, 2), generator=generator)
-    rows, columns = (torch.arange(size) * 2 // size for size in shape[1:])
-    return quarters[:, rows[:, None], columns[None, :]]
+    """A class for each quarter of an image, or eighth of a volume."""
+    masks = torch.randint(0, num_classes, (shape[0], *[2] * (len(shape) - 1)), generator=generator)
+    for axis, size in enumerate(shape[1:], 1):
+        masks = masks.index_select(axis, torch.arange(size) * 2 // size)
+    return masks
 
 
 def _boxes(shape: tuple[int, ...], image: list[Any], generator: torch.Generator) -> Tensor:

@@ -35,7 +35,7 @@ class DenseLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
         initialise(self.linear, activation)
 
-    def forward(self, inputs: Float[Tensor, "batch in_features"]) -> Float[Tensor, "batch out_features"]:
+    def forward(self, inputs: Float[Tensor, "*batch in_features"]) -> Float[Tensor, "*batch out_features"]:
         return self.dropout(self.activation(self.linear(inputs)))
 
 

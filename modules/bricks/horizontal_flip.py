@@ -27,25 +27,25 @@ class RandomHorizontalFlip(nn.Module):
 
     def forward(
         self,
-        images: Float[Tensor, "batch channels height width"],
+        images: Float[Tensor, "batch channels *depth height width"],
         *,
         boxes: Num[Tensor, "batch boxes 4"] | None = None,
-        masks: Shaped[Tensor, "batch height width"] | None = None,
+        masks: Shaped[Tensor, "batch *depth height width"] | None = None,
     ) -> Tensor | tuple[Tensor, ...]:
         """The samples, some of them flipped.
 
         Args:
-            images: of one size.
+            images: of one size, or volumes.
             boxes: x0, y0, x1, y1 in pixels; those without a size are padding and stay.
             masks: of the images' size.
         """
         flipped = torch.rand(len(images), device=images.device) < self.probability
-        found = [torch.where(flipped[:, None, None, None], images.flip(-1), images)]
+        found = [torch.where(flipped.view(-1, *[1] * (images.ndim - 1)), images.flip(-1), images)]
         if boxes is not None:
             left, top, right, bottom = boxes.unbind(-1)
             mirrored = torch.stack([images.shape[-1] - right, top, images.shape[-1] - left, bottom], dim=-1)
             moved = flipped[:, None] & (right > left)
             found.append(torch.where(moved[:, :, None], mirrored, boxes))
         if masks is not None:
-            found.append(torch.where(flipped[:, None, None], masks.flip(-1), masks))
+            found.append(torch.where(flipped.view(-1, *[1] * (masks.ndim - 1)), masks.flip(-1), masks))
         return found[0] if len(found) == 1 else tuple(found)

@@ -87,6 +87,7 @@ class RecurrentLayer(nn.Module):
             result: Any = checkpoint(self.cell.over, part, state, use_reentrant=False)
             found, state = result
             outputs.append(found)
+        assert state is not None
         return torch.cat(outputs, dim=1), state
 
 

@@ -2,6 +2,7 @@
 
 metrics.json holds, all of the test split:
 
+mean_dice              mean over the classes but the first, the ground, of the Dice coefficient
 mean_iou               mean over the classes, the ground among them, of intersection over union
 accuracy               share of the pixels whose class is right
 loss                   cross-entropy of a pixel, in nats
@@ -29,7 +30,12 @@ from modules.evaluation.exhibits import AnnotatedImage, Gallery, Mask, TextTable
 from modules.evaluation.findings import Chart, Findings, Series
 from modules.evaluation.image_tiles import pixels
 from modules.metrics.mean import Mean
-from modules.metrics.overlap import confusion_matrix, intersection_over_union, mean_intersection_over_union
+from modules.metrics.overlap import (
+    confusion_matrix,
+    dice,
+    intersection_over_union,
+    mean_intersection_over_union,
+)
 from modules.tasks.segmentation import Segmentation
 
 _SIDES_PX = (0, 16, 32, 64, 1 << 20)
@@ -66,6 +72,7 @@ class SegmentationEvaluator:
 
     metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
         "mean_iou": "max",
+        "mean_dice": "max",
         "accuracy": "max",
         "loss": "min",
         "iou_below_16_px": "max",
@@ -90,6 +97,7 @@ class SegmentationEvaluator:
         hits = int(found.confusion.trace())
         figures = {
             "mean_iou": mean_intersection_over_union(found.confusion),
+            "mean_dice": float(dice(found.confusion)[1:].nanmean()),
             "accuracy": hits / int(found.confusion.sum()),
             "loss": found.loss.value,
         }
@@ -205,13 +213,19 @@ def _gallery(
     title: str,
     caption: str,
 ) -> Gallery:
-    """Each image with the true mask, and again with the net's."""
+    """Each image with the true mask, and again with the net's; of a volume the middle plane."""
     images = []
     for place in places:
         batch = {name: torch.from_numpy(values) for name, values in split.read(numpy.array([place])).items()}
-        shown = pixels(task.inputs(batch)[0])
+        shown = pixels(_middle(task.inputs(batch)[0], 3))
         for what, mask in (("truth", batch[task.mask][0]), ("answer", task.logits(batch)[0].argmax(0))):
-            present = [number for number in mask.unique().tolist() if number != 0]
-            masks = [Mask(classes[number], (mask == number).numpy()) for number in present]
+            plane = _middle(mask, 2)
+            present = [number for number in plane.unique().tolist() if number != 0]
+            masks = [Mask(classes[number], (plane == number).numpy()) for number in present]
             images.append(AnnotatedImage(what, shown, masks=masks))
     return Gallery(name, title, f"{caption}: the truth, and beside it the net's answer.", images)
+
+
+def _middle(values: Tensor, num_axes: int) -> Tensor:
+    """Of a volume, the plane in the middle of its depth."""
+    return values if values.ndim == num_axes else values.select(-3, values.shape[-3] // 2)

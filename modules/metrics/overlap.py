@@ -36,6 +36,14 @@ def intersection_over_union(
     return hits / (confusion.sum(0) + confusion.sum(1) - hits)
 
 
+def dice(confusion: Int[Tensor, "num_classes num_classes"]) -> Float[Tensor, " num_classes"]:
+    """Of each class twice the hits by what is there and what was said (Dice 1945, *Ecology* 26), in float64.
+
+    NaN of one that neither is there nor was said to be.
+    """
+    return 2 * confusion.diagonal().double() / (confusion.sum(0) + confusion.sum(1))
+
+
 def mean_intersection_over_union(confusion: Int[Tensor, "num_classes num_classes"]) -> float:
     """Over the classes that are there or were said to be."""
     return float(torch.nanmean(intersection_over_union(confusion)))

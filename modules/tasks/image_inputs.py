@@ -18,8 +18,8 @@ _ANY_SIZE = 64
 
 
 def image_inputs(
-    image: Num[Tensor, "batch channels height width"], preprocessing: nn.Module | None = None
-) -> Float[Tensor, "batch out_channels out_height out_width"]:
+    image: Num[Tensor, "batch channels *depth height width"], preprocessing: nn.Module | None = None
+) -> Float[Tensor, "batch out_channels *out_depth out_height out_width"]:
     """Images in 0..1, in torch's default floating-point type.
 
     Args:
@@ -50,7 +50,7 @@ def demand_unit_interval(image: Float[Tensor, "batch channels height width"], wh
 
 
 def images_and_sizes(
-    images: Float[Tensor, "batch channels height width"], batch: dict[str, Tensor], field: str
+    images: Float[Tensor, "batch channels *depth height width"], batch: dict[str, Tensor], field: str
 ) -> tuple[Tensor, ...]:
     """What a served module is called with: images, and where these differ in size the size of each.
 

@@ -1,4 +1,4 @@
-"""Segmentation: a class for each pixel, by the cross-entropy of a softmax at each (Long et al. 2015)."""
+"""Segmentation: a class for each pixel or voxel, by the cross-entropy of a softmax (Long et al. 2015)."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -35,9 +35,9 @@ class MostProbableClass(nn.Module):
 
     def forward(
         self,
-        images: Float[Tensor, "batch channels height width"],
-        sizes: Int[Tensor, "batch 2"] | None = None,
-    ) -> Int[Tensor, "batch height width"]:
+        images: Float[Tensor, "batch channels *sizes"],
+        sizes: Int[Tensor, "batch axes"] | None = None,
+    ) -> Int[Tensor, "batch *sizes"]:
         """
         Args:
             images: in 0..1, padded.
@@ -51,6 +51,7 @@ class Segmentation(Task):
 
     Batches hold `image` ([batch, channels, height, width], uint8 0..255 or float 0..1) and `mask`
     ([batch, height, width], class numbers); of images of differing size `mask_length` ([batch, 2]) as well.
+    A volume has its depth before the height.
 
     Args:
         model: from images in 0..1 to logits, [batch, num_classes, height, width].
@@ -82,7 +83,7 @@ class Segmentation(Task):
         self.image = image
         self.mask = mask
 
-    def inputs(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch channels height width"]:
+    def inputs(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch channels *sizes"]:
         """Images as the model takes them, in the floating-point type that the precision asks for."""
         return image_inputs(batch[self.image])
 
@@ -112,26 +113,27 @@ class Segmentation(Task):
         confusion = of_all_workers(self._confusion[None]).sum(0)
         return {"validation/mean_iou": mean_intersection_over_union(confusion)}
 
-    def logits(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch num_classes height width"]:
+    def logits(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch num_classes *sizes"]:
         """What the model says of a batch of raw fields."""
         return self.model(self.inputs(batch))
 
-    def keep(self, batch: dict[str, Tensor]) -> Bool[Tensor, "batch height width"] | None:
+    def keep(self, batch: dict[str, Tensor]) -> Bool[Tensor, "batch *sizes"] | None:
         """Which pixels of the masks are no padding; None = all."""
         sizes = batch.get(f"{self.mask}_length")
         if sizes is None:
             return None
-        height, width = (
-            torch.arange(size, device=sizes.device) < sizes[:, axis, None]
-            for axis, size in enumerate(batch[self.mask].shape[1:])
-        )
-        return height[:, :, None] & width[:, None, :]
+        mask = batch[self.mask]
+        keep = torch.ones(mask.shape, dtype=torch.bool, device=sizes.device)
+        for axis, size in enumerate(mask.shape[1:]):
+            inside = torch.arange(size, device=sizes.device) < sizes[:, axis, None]
+            keep &= inside.view(len(mask), *(size if one == axis else 1 for one in range(mask.ndim - 1)))
+        return keep
 
     def cost(
         self,
-        logits: Float[Tensor, "batch num_classes height width"],
-        masks: Num[Tensor, "batch mask_height mask_width"],
-        keep: Bool[Tensor, "batch mask_height mask_width"] | None,
+        logits: Float[Tensor, "batch num_classes *sizes"],
+        masks: Num[Tensor, "batch *mask_sizes"],
+        keep: Bool[Tensor, "batch *mask_sizes"] | None,
     ) -> Mean:
         """The cross-entropy of a pixel, in nats.
 

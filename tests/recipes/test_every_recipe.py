@@ -49,6 +49,7 @@ SMALLER = {
         "task.augmentation=null",
     ],
     "scenes": ["data.fields.image.shape=[3,64,64]", "data.fields.mask.shape=[64,64]"],
+    "brain": ["data.fields.volume.shape=[1,8,8,8]", "data.fields.mask.shape=[8,8,8]"],
     "fcn_8s_wide": ["model.backbone.num_filters=[8,16,32,64]"],
     "ssd_wide": ["model.backbone.num_filters=[8,16,32,64]", "model.sizes_px=[5,10,20,40,60]"],
     "deconvolution_net": ["model.num_filters=[8,16,32]", "model.num_layers=[1,1,1]", "model.bottleneck=64"],
