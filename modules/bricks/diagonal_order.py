@@ -9,7 +9,10 @@ not 784 ("wavefront": Lamport 1974, *The parallel execution of DO loops*, Commun
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from math import prod
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -35,7 +38,6 @@ class DiagonalOrder:
     after: Int[Tensor, "cells axes"]
 
 
-@lru_cache(maxsize=64)
 def diagonal_order(sizes: tuple[int, ...], device: torch.device) -> DiagonalOrder:
     """The order of a grid.
 
@@ -43,27 +45,22 @@ def diagonal_order(sizes: tuple[int, ...], device: torch.device) -> DiagonalOrde
         sizes: cells along each axis, each at least 1.
         device: where the numbers are to lie.
     """
-    with torch.device("cpu"):  # the numbers are needed also where tensors are symbolic
-        axes = torch.meshgrid(*(torch.arange(size) for size in sizes), indexing="ij")
-        coordinates = torch.stack(axes, dim=-1).flatten(0, -2)
-        sums = coordinates.sum(1)
-        cells = sums.argsort(stable=True)
-        num_cells = len(cells)
-        places = cells.argsort()
-        numbers = torch.arange(num_cells).view(sizes)
-        before, after = [], []
-        for axis, size in enumerate(sizes):
-            step = numbers.stride(axis)
-            place, number = coordinates[cells, axis], cells
-            before.append(torch.where(place > 0, places[(number - step).clamp(min=0)], num_cells))
-            after.append(
-                torch.where(place < size - 1, places[(number + step).clamp(max=num_cells - 1)], num_cells)
-            )
-        ends = [0, *sums.bincount().cumsum(0).tolist()]
-    return DiagonalOrder(
-        cells.to(device),
-        places.to(device),
-        tuple(pairwise(ends)),
-        torch.stack(before, dim=1).to(device),
-        torch.stack(after, dim=1).to(device),
-    )
+    diagonals, *numbers = _numbers(sizes)
+    cells, places, before, after = (torch.from_numpy(one).to(device) for one in numbers)
+    return DiagonalOrder(cells, places, diagonals, before, after)
+
+
+@lru_cache(maxsize=64)
+def _numbers(sizes: tuple[int, ...]) -> tuple[Any, ...]:
+    """By NumPy, so that they are numbers also where tensors are symbolic or a program is traced."""
+    coordinates = np.indices(sizes).reshape(len(sizes), -1)
+    sums = coordinates.sum(0)
+    cells = sums.argsort(kind="stable")
+    places, num_cells = cells.argsort(), len(cells)
+    before, after = [], []
+    for axis, size in enumerate(sizes):
+        step, along = prod(sizes[axis + 1 :]), coordinates[axis, cells]
+        before.append(np.where(along > 0, places[np.maximum(cells - step, 0)], num_cells))
+        after.append(np.where(along < size - 1, places[np.minimum(cells + step, num_cells - 1)], num_cells))
+    ends = [0, *np.bincount(sums).cumsum().tolist()]
+    return tuple(pairwise(ends)), cells, places, np.stack(before, axis=1), np.stack(after, axis=1)
