@@ -126,7 +126,12 @@ def _answers(program: Any, description: Any, rows: list[list[Any]]) -> list[dict
         check_outputs(plain, outputs, len(rows))
     except ValueError as error:
         raise UserError(f"the model does not do what it says: {error}", "Promote its recipe again") from error
-    said = say(plain, tensors, outputs)
+    texts = {
+        one.name: [row[place].request for row in rows]
+        for place, one in enumerate(description.inputs)
+        if one.kind == "text"
+    }
+    said = say(plain, tensors, outputs, texts)
     labels = [", ".join(sample.label for sample in row) for row in rows]
     return [{"input": label} | answer for label, answer in zip(labels, said, strict=True)]
 
