@@ -9,7 +9,7 @@ from torch import nn
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.vocabulary import SPECIAL, Vocabulary
 from modules.models.convolutional.text_convolution import TextConvolution
-from modules.models.recurrent.bidirectional_classifier import BidirectionalClassifier
+from modules.models.recurrent.recurrent_classifier import RecurrentClassifier
 from modules.models.recurrent.recurrent_language_model import RecurrentLanguageModel
 from modules.registry.export import Description, export_program, load_program, save_program
 from modules.tasks.language_modelling import LanguageModelling
@@ -24,7 +24,7 @@ def tasks() -> dict[str, Task]:
     torch.manual_seed(0)
     size = len(VOCABULARY)
     models: dict[str, nn.Module] = {
-        cell: BidirectionalClassifier(size, 3, 4, 5, cell=cell)  # pyright: ignore[reportArgumentType]
+        cell: RecurrentClassifier(size, 3, 4, 5, cell=cell)  # pyright: ignore[reportArgumentType]
         for cell in ("elman", "gru", "lstm")
     }
     models["convolution"] = TextConvolution(size, 3, 4, 5)
