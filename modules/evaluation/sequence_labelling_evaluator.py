@@ -166,7 +166,8 @@ def _by_label(steps: LabelledSteps, names: Sequence[str]) -> TextTable:
         if counts[label]:
             instead = ", ".join(f"{name} ({count})" for name, count in mistaken[label].most_common(4))
             share = f"{1 - missed[label] / counts[label]:.2%}"
-            rows.append([names[label], str(counts[label]), share, instead])
+            shown = names[label] if names[label].strip() else repr(names[label])
+            rows.append([shown, str(counts[label]), share, instead])
     caption = "The labels that are missed most often come first."
     return TextTable(
         "labels", "Accuracy by label", caption, ["label", "steps", "right", "answered instead"], rows
