@@ -30,7 +30,7 @@ from modules.datamodules.epoch_order import EpochOrder
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.shard_writer import write_shards
-from modules.models.recurrent.bidirectional_classifier import BidirectionalClassifier
+from modules.models.recurrent.recurrent_classifier import RecurrentClassifier
 from modules.training.runs.freed_memory import keep_freed_memory
 
 NUM_SAMPLES = 100_000
@@ -100,7 +100,7 @@ class _Steps:
     def __init__(self, split: Any) -> None:
         torch.manual_seed(0)
         self.loader = TrainingLoader(split, BATCH_SIZE, 32, seed=0, order=BUCKETED)
-        self.model = BidirectionalClassifier(VOCAB, 3, embedding_size=64, hidden_size=64)
+        self.model = RecurrentClassifier(VOCAB, 3, embedding_size=64, hidden_size=64)
         self.optimizer = torch.optim.SGD(self.model.parameters(), 0.1)
 
     def loader_share(self) -> float:

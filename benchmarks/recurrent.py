@@ -73,9 +73,7 @@ def renets(rounds: int) -> None:
 
 def recomputation(rounds: int) -> None:
     """Part (d)."""
-    print(
-        "\n| steps | memory beside the output, MB | with recomputation | time with / without | aimed at |"
-    )
+    print("\n| steps | memory beside the output, MB | with recomputation | time with / without | aimed at |")
     print("|---:|---:|---:|---:|---:|")
     for steps in (100, 400, 1600):
         inputs = torch.randn(BATCH, steps, SIZE)

@@ -3,6 +3,7 @@
 python -m pipelines.predict model=lenet@champion input=image.png
 python -m pipelines.predict model=lenet@3 input=images/ output=json
 python -m pipelines.predict model=tweets input="what a day"
+python -m pipelines.predict model=accents input="el nino comio"
 echo "what a day" | python -m pipelines.predict model=tweets input=-
 python -m pipelines.predict model=program.pt2 input=word.wav
 python -m pipelines.predict model=runs/0123456789abcdef input=photograph.jpg,painting.jpg out=made
@@ -13,7 +14,8 @@ What the model takes decides how the input is read. An image is fitted to what t
 colour, its middle cut to the wanted proportions and resized, laid on white where it is transparent. It is
 never inverted: a model that learned white on black must be shown white on black. A sound is mono and of the
 model's sample rate; a clip is an animated image or a folder of frames; a text is the argument itself, a .txt
-file or standard input. A model of several inputs takes them in its order, with commas between.
+file or standard input, and letters that the model never saw stay as they are typed where it answers letter by
+letter. A model of several inputs takes them in its order, with commas between.
 """
 
 import base64
@@ -126,7 +128,12 @@ def _answers(program: Any, description: Any, rows: list[list[Any]]) -> list[dict
         check_outputs(plain, outputs, len(rows))
     except ValueError as error:
         raise UserError(f"the model does not do what it says: {error}", "Promote its recipe again") from error
-    said = say(plain, tensors, outputs)
+    texts = {
+        one.name: [row[place].request for row in rows]
+        for place, one in enumerate(description.inputs)
+        if one.kind == "text"
+    }
+    said = say(plain, tensors, outputs, texts)
     labels = [", ".join(sample.label for sample in row) for row in rows]
     return [{"input": label} | answer for label, answer in zip(labels, said, strict=True)]
 

@@ -1,5 +1,5 @@
-"""What 0.1.0 called otherwise: keys, classes and choices of files, for errors that name the new word and for
-plans that were kept with runs and registered models.
+"""What an earlier version called otherwise: keys, classes and choices of files, for errors that name the new
+word and for plans that were kept with runs and registered models.
 """
 
 from typing import Any
@@ -16,6 +16,9 @@ TARGETS = {
     "modules.models.chain.Chain": "modules.models.sequential.Sequential",
     "modules.models.convolutional.autoencoder.ConvolutionalAutoencoder": (
         "modules.models.convolutional.convolutional_autoencoder.ConvolutionalAutoencoder"
+    ),
+    "modules.models.recurrent.bidirectional_classifier.BidirectionalClassifier": (
+        "modules.models.recurrent.recurrent_classifier.RecurrentClassifier"
     ),
     "modules.sources.folder.LocalFolder": "modules.sources.local_folder.LocalFolder",
     "modules.datamodules.formats.picture_folder.PictureFolderReader": (
@@ -37,6 +40,7 @@ CHOICES = {
     "model": {
         "chain": "sequential",
         "convolutional/autoencoder": "convolutional/convolutional_autoencoder",
+        "recurrent/bidirectional_classifier": "recurrent/recurrent_classifier",
     },
 }
 """Old names of files by their group."""

@@ -101,7 +101,7 @@ class ClassificationEvaluator:
             filters=first_layer_filters(task.model, tuple(task.inputs(first).shape[1:])),
             show=None if shown is None else partial(show, shown),
         )
-        is_row = shown is None and len(fields[task.image].shape) == 1
+        is_row = shown is None and task.image in fields and len(fields[task.image].shape) == 1
         exhibits: list[Exhibit] = (
             _rows(found, task.image, fields[task.image].units, classes, data) if is_row else []
         )

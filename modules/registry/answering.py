@@ -167,8 +167,21 @@ def check_outputs(description: Plain, outputs: Sequence[Any], num_samples: int) 
             raise ValueError(f"its output {one['name']} holds NaN or infinity")
 
 
-def say(description: Plain, arguments: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[dict[str, Any]]:
-    """What the outputs mean, for each sample: of one output its answer, of several each under its name."""
+def say(
+    description: Plain,
+    arguments: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    texts: Mapping[str, Sequence[str]] | None = None,
+) -> list[dict[str, Any]]:
+    """What the outputs mean, for each sample: of one output its answer, of several each under its name.
+
+    Args:
+        description: of the program.
+        arguments: what it was run with.
+        outputs: from `run`.
+        texts: of inputs of text, each sample as it was typed: where an answer has a character for each of
+            theirs, those that the model does not know stay as they are.
+    """
     lengths: dict[str, list[int]] = {}
     place = 0
     for one in description["inputs"]:
@@ -185,9 +198,27 @@ def say(description: Plain, arguments: Sequence[Tensor], outputs: Sequence[Tenso
             for axis, size in enumerate(one["shape"]):
                 if size in lengths:
                     row = row.narrow(axis, 0, min(lengths[size][sample], row.shape[axis]))
-            answers[one["name"]] = _answer(one, row)
+            answer = _answer(one, row)
+            for name, typed in (texts or {}).items():
+                if one["kind"] == "text" and _in_step(description, name, one):
+                    answer["text"] = _with_unknown(answer["text"], typed[sample])
+            answers[one["name"]] = answer
         said.append(next(iter(answers.values())) if len(answers) == 1 else answers)
     return said
+
+
+def _in_step(description: Plain, name: str, output: Plain) -> bool:
+    """Whether an output has a character for each of an input's."""
+    (given,) = (one for one in description["inputs"] if one["name"] == name)
+    kinds = {one["vocabulary"]["kind"] for one in (given, output)}
+    return kinds == {"characters"} and list(given["shape"]) == list(output["shape"])
+
+
+def _with_unknown(answer: str, typed: str) -> str:
+    """The answer with what was typed in the places of unknown characters."""
+    if len(answer) != len(typed):
+        return answer
+    return "".join(given if found == "�" else found for found, given in zip(answer, typed, strict=True))
 
 
 def _answer(one: Plain, row: Tensor) -> dict[str, Any]:
@@ -241,6 +272,9 @@ class Answering:
         """
         inputs = self.description["inputs"]
         given = _by_name(model_input, [one["name"] for one in inputs])
+        texts = {
+            one["name"]: [str(text) for text in given[one["name"]]] for one in inputs if one["kind"] == "text"
+        }
         arguments = [tensor for one in inputs for tensor in batch(one, _samples(one, given[one["name"]]))]
         outputs = run(self.program, arguments)
         check_outputs(self.description, outputs, len(arguments[0]))
@@ -248,7 +282,7 @@ class Answering:
         numbers = all(one["kind"] not in ("text", "sound") for one in inputs)
         if numbers and not others and first["kind"] in ("classes", "values"):
             return outputs[0].numpy()
-        return say(self.description, arguments, outputs)
+        return say(self.description, arguments, outputs, texts)
 
 
 def _by_name(given: Any, names: list[str]) -> dict[str, Any]:

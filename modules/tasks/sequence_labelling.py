@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modules.configuration.errors import UserError
+from modules.datamodules.vocabulary import SPECIAL, UNKNOWN
 from modules.metrics.mean import Mean
 from modules.tasks.served import Served, ServedInput, ServedOutput
 from modules.tasks.task import Task
@@ -27,18 +28,32 @@ if TYPE_CHECKING:
 class MostProbableLabels(nn.Module):
     """The number of the most probable label of each step.
 
+    Where labels are text, the special tokens of the input - padding, begin, end - are answered by themselves,
+    and every other token by one that is not special: the answer is as long as the text.
+
     Args:
         model: see `SequenceLabelling`.
+        labels_are_text: whether they have a vocabulary.
+        unknown_stays: whether an unknown token of the input is answered by unknown: a letter that was never
+            seen is nothing that could be restored.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, labels_are_text: bool = False, unknown_stays: bool = False) -> None:
         super().__init__()
         self.model = model
+        self.labels_are_text = labels_are_text
+        self.unknown_stays = unknown_stays
 
     def forward(
         self, tokens: Int[Tensor, "batch time"], length: Int[Tensor, " batch"]
     ) -> Int[Tensor, "batch time"]:
-        return self.model(tokens, length).argmax(dim=2)
+        logits = self.model(tokens, length)
+        if not self.labels_are_text:
+            return logits.argmax(dim=2)
+        stays = tokens < len(SPECIAL)
+        if not self.unknown_stays:
+            stays &= tokens != UNKNOWN
+        return torch.where(stays, tokens, logits[:, :, len(SPECIAL) :].argmax(dim=2) + len(SPECIAL))
 
 
 class SequenceLabelling(Task):
@@ -103,14 +118,18 @@ class SequenceLabelling(Task):
 
     def served(self, data: "DataSettings", vocabularies: "Mapping[str, Vocabulary]") -> Served:
         """From texts to the most probable label of each token, or to the text that the labels make."""
-        text = ServedInput(self.text, "text", ("time",), vocabularies[self.text].to_plain())
+        text = vocabularies[self.text]
+        given = ServedInput(self.text, "text", ("time",), text.to_plain())
         if self.labels in vocabularies:
-            vocabulary = vocabularies[self.labels].to_plain()
-            output = ServedOutput(self.labels, "text", ("time",), vocabulary=vocabulary)
+            labels = vocabularies[self.labels]
+            unknown_stays = text.kind == labels.kind == "characters"
+            module = MostProbableLabels(self.model, labels_are_text=True, unknown_stays=unknown_stays)
+            output = ServedOutput(self.labels, "text", ("time",), vocabulary=labels.to_plain())
         else:
+            module = MostProbableLabels(self.model)
             classes = tuple(data.fields[self.labels].classes or ())
             output = ServedOutput(self.labels, "labels", ("time",), classes)
-        return Served(MostProbableLabels(self.model), (text,), (output,))
+        return Served(module, (given,), (output,))
 
     def served_inputs(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
         return batch[self.text], batch[f"{self.text}_length"]

@@ -1,17 +1,27 @@
 """Figures of an evaluation, against counting by hand."""
 
 import math
+from pathlib import Path
+from typing import cast
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from modules.configuration.composition.compose import compose
 from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
-from modules.evaluation.classification_evaluator import classes_of, image_field
+from modules.datamodules.samples import ArraySamples
+from modules.datamodules.shard_set import ShardSet
+from modules.evaluation.classification_evaluator import ClassificationEvaluator, classes_of, image_field
 from modules.evaluation.predictions import Predictions, predict
+from modules.tasks.build_task import build_task
+from modules.tasks.classification import Classification
+from tests.plans import plan_of
+from tests.written_shards import write_samples
 
 NUM_CLASSES = 4
 
@@ -96,3 +106,21 @@ def test_fields_are_found_by_what_they_are_not_by_their_names() -> None:
     for label in ("photo", "label"):
         with pytest.raises(UserError, match=f"data.fields.{label} has no classes"):
             classes_of({"photo": image, "kind": kind}, label)
+
+
+def test_a_classifier_of_texts_has_no_images(tmp_path: Path) -> None:
+    config = compose(["recipe=reuters_r8", "model.embedding_size=2", "model.hidden_size=2"])
+    config["data"]["fields"]["text"]["vocabulary"] |= {"size": 6, "min_count": 1}
+    plan = plan_of(config)
+    columns = {"text": ["a b", "b"] * 4, "label": np.arange(8)}
+    splits = ("train", "validation", "test")
+    plan.data.splits.clear()
+    write_samples(
+        {split: ArraySamples(list("01234567"), columns) for split in splits},
+        plan.data,
+        tmp_path / "reuters_r8",
+    )
+    data = ShardSet.open(tmp_path / "reuters_r8", plan.data)
+    task = build_task(plan.model, plan.task).eval()
+    findings = ClassificationEvaluator().evaluate(cast(Classification, task), data, plan)
+    assert set(findings.metrics) == {"accuracy", "loss"} and not findings.exhibits

@@ -9,10 +9,12 @@ from torch import nn
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.vocabulary import SPECIAL, Vocabulary
 from modules.models.convolutional.text_convolution import TextConvolution
-from modules.models.recurrent.bidirectional_classifier import BidirectionalClassifier
+from modules.models.recurrent.recurrent_classifier import RecurrentClassifier
 from modules.models.recurrent.recurrent_language_model import RecurrentLanguageModel
+from modules.models.recurrent.sequence_labeller import SequenceLabeller
 from modules.registry.export import Description, export_program, load_program, save_program
 from modules.tasks.language_modelling import LanguageModelling
+from modules.tasks.sequence_labelling import SequenceLabelling
 from modules.tasks.task import Task
 from modules.tasks.text_classification import TextClassification
 from tests.datamodules.ragged_data import ragged_settings
@@ -24,20 +26,29 @@ def tasks() -> dict[str, Task]:
     torch.manual_seed(0)
     size = len(VOCABULARY)
     models: dict[str, nn.Module] = {
-        cell: BidirectionalClassifier(size, 3, 4, 5, cell=cell)  # pyright: ignore[reportArgumentType]
+        cell: RecurrentClassifier(size, 3, 4, 5, cell=cell)  # pyright: ignore[reportArgumentType]
         for cell in ("elman", "gru", "lstm")
     }
     models["convolution"] = TextConvolution(size, 3, 4, 5)
+    models["forwards"] = RecurrentClassifier(size, 3, 4, 5, directions="forwards")
     classifiers: dict[str, Task] = {name: TextClassification(model, 3) for name, model in models.items()}
-    return classifiers | {"language": LanguageModelling(RecurrentLanguageModel(size, 4, 6, num_layers=2))}
+    labelling = {
+        f"labels_{directions}": SequenceLabelling(SequenceLabeller(size, size, 4, 5, directions=directions))
+        for directions in ("forwards", "both")
+    }
+    language = LanguageModelling(RecurrentLanguageModel(size, 4, 6, num_layers=2))
+    return classifiers | labelling | {"language": language}
 
 
-@pytest.mark.parametrize("name", ["elman", "gru", "lstm", "convolution", "language"])
+@pytest.mark.parametrize(
+    "name",
+    ["elman", "gru", "lstm", "forwards", "convolution", "labels_forwards", "labels_both", "language"],
+)
 def test_a_program_answers_texts_of_any_length_as_its_task(tmp_path: Path, name: str) -> None:
     data = ragged_settings("label")
     text = FieldSettings("int64", ["time"], ["time"], "token")
     data.fields["text"] = text
-    served = tasks()[name].eval().served(data, {"text": VOCABULARY})
+    served = tasks()[name].eval().served(data, {"text": VOCABULARY, "labels": VOCABULARY})
     assert served is not None
     examples = [torch.randint(4, 10, (3, 8)), torch.tensor([8, 5, 3])]
     program = export_program(served, examples)

@@ -11,6 +11,9 @@ from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.samples import ArraySamples, Samples, raw_path
 
+FOLDER = "usr/share/sword"
+"""Where a package has `mods.d` and `modules`."""
+
 
 class SwordTextReader:
     """The chapters of one book of books.
@@ -20,7 +23,7 @@ class SwordTextReader:
         split: the name of the one split that they make.
     """
 
-    def __init__(self, folder: str = "usr/share/sword", split: str = "train") -> None:
+    def __init__(self, folder: str = FOLDER, split: str = "train") -> None:
         self.folder = folder
         self.split = split
 
@@ -31,12 +34,21 @@ class SwordTextReader:
                 f"a book makes one field of text, and the dataset has {sorted(fields)}",
                 "Describe one field, with a vocabulary",
             )
-        chapters = _chapters(raw_path(raw, self.folder))
+        chapters = read_chapters(raw_path(raw, self.folder))
         (name,) = fields
-        return {self.split: ArraySamples(list(chapters), {name: list(chapters.values())})}
+        texts = ["\n".join(verses.values()) for verses in chapters.values()]
+        return {self.split: ArraySamples(list(chapters), {name: texts})}
 
 
-def _chapters(folder: Path) -> dict[str, str]:
+def read_chapters(folder: Path) -> dict[str, dict[int, str]]:
+    """The verses of each chapter by their number, those without words left out; a chapter is `Genesis 1`.
+
+    Args:
+        folder: with `mods.d` and `modules`.
+
+    Raises:
+        UserError: it holds no such text.
+    """
     from pysword.modules import SwordModules
 
     try:
@@ -51,8 +63,8 @@ def _chapters(folder: Path) -> dict[str, str]:
         for book in books:
             for chapter in range(1, book.num_chapters + 1):
                 verses = bible.get_iter(books=[book.name], chapters=[chapter], clean=True)
-                lines = (" ".join(verse.split()) for verse in verses)
-                chapters[f"{book.name} {chapter}"] = "\n".join(line for line in lines if line)
+                lines = {number: " ".join(verse.split()) for number, verse in enumerate(verses, 1)}
+                chapters[f"{book.name} {chapter}"] = {n: line for n, line in lines.items() if line}
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise UserError(f"{folder} holds no SWORD text ({error!r})", "Fetch it again") from error
     return chapters

@@ -1,4 +1,4 @@
-"""A bidirectional recurrent classifier of sequences: what both directions have seen, pooled over all steps.
+"""A recurrent classifier of sequences: what one direction or both have seen, pooled over all steps.
 
 Graves & Schmidhuber (2005), *Framewise phoneme classification with bidirectional LSTM*, Neural Networks 18;
 the largest value of each feature over the steps: Collobert et al. (2011), *Natural language processing
@@ -6,23 +6,26 @@ the largest value of each feature over the steps: Collobert et al. (2011), *Natu
 Gal & Ghahramani (2016), section 4.2, arXiv 1512.05287.
 """
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from modules.bricks.recurrent_layer import BidirectionalLayer, CellName
+from modules.bricks.recurrent_layer import BidirectionalLayer, CellName, RecurrentLayer
 
 
-class BidirectionalClassifier(nn.Module):
-    """Embedding, bidirectional layers, largest and mean value over the steps, one logit for each class.
+class RecurrentClassifier(nn.Module):
+    """Embedding, recurrent layers, largest and mean value over the steps, one logit for each class.
 
     Args:
         vocab_size: tokens of the vocabulary.
         num_classes: number of outputs.
         embedding_size: numbers that stand for a token.
-        hidden_size: of the state of each direction.
-        num_layers: bidirectional layers.
+        hidden_size: of the state of each direction of each layer.
+        num_layers: recurrent layers.
         cell: `elman`, `lstm` or `gru`.
+        directions: `both`, or `forwards` alone.
         dropout: share of each layer's inputs, and of what is pooled, set to zero in training.
         word_dropout: share of the tokens whose embedding is set to zero in training.
     """
@@ -35,6 +38,7 @@ class BidirectionalClassifier(nn.Module):
         hidden_size: int = 128,
         num_layers: int = 1,
         cell: CellName = "lstm",
+        directions: Literal["forwards", "both"] = "both",
         dropout: float = 0.0,
         word_dropout: float = 0.0,
     ) -> None:
@@ -42,11 +46,14 @@ class BidirectionalClassifier(nn.Module):
         self.embedding = nn.Embedding(vocab_size, embedding_size)
         # Of a rare word there is little to learn: what is left of its beginning is to be small.
         nn.init.normal_(self.embedding.weight, std=0.1)
-        sizes = [embedding_size, *[2 * hidden_size] * (num_layers - 1)]
-        self.layers = nn.ModuleList(BidirectionalLayer(cell, size, hidden_size) for size in sizes)
+        both = directions == "both"
+        width = 2 * hidden_size if both else hidden_size
+        layer = BidirectionalLayer if both else RecurrentLayer
+        sizes = [embedding_size, *[width] * (num_layers - 1)]
+        self.layers = nn.ModuleList(layer(cell, size, hidden_size) for size in sizes)
         self.word_dropout = nn.Dropout1d(word_dropout)
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(4 * hidden_size, num_classes)
+        self.output = nn.Linear(2 * width, num_classes)
 
     def forward(
         self, tokens: Int[Tensor, "batch time"], length: Int[Tensor, " batch"]
@@ -59,7 +66,11 @@ class BidirectionalClassifier(nn.Module):
         """
         features = self.word_dropout(self.embedding(tokens))
         for layer in self.layers:
-            features = layer(self.dropout(features), length)
+            features = self.dropout(features)
+            if isinstance(layer, BidirectionalLayer):
+                features = layer(features, length)
+            else:
+                features, _ = layer(features)
         keep = (torch.arange(tokens.shape[1], device=tokens.device) < length[:, None])[:, :, None]
         largest = features.masked_fill(~keep, -torch.inf).amax(dim=1)
         mean = features.masked_fill(~keep, 0.0).sum(dim=1) / length[:, None]
