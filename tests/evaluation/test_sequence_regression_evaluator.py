@@ -9,6 +9,7 @@ import torch
 
 from modules.configuration.errors import UserError
 from modules.datamodules.formats.adding_problem import AddingProblemReader
+from modules.datamodules.samples import ArraySamples
 from modules.datamodules.shard_set import ShardSet
 from modules.evaluation.evaluator import evaluate
 from modules.evaluation.sequence_regression_evaluator import SequenceRegressionEvaluator
@@ -27,7 +28,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
     rows = np.random.default_rng(0).integers(0, 256, (90, 32), dtype=np.uint8)
     np.save(folder / "bits.npy", rows)
     made = AddingProblemReader("bits.npy", LENGTHS).samples(folder, PLAN.data.fields)
-    splits = dict.fromkeys(("train", "validation", "test"), made["train"])
+    samples = made["train"]
+    assert isinstance(samples, ArraySamples)
+    splits = dict.fromkeys(["train", "validation", "test"], samples)
     write_samples(splits, replace(PLAN.data, splits={}), folder / "shards")
     return ShardSet.open(Path(folder / "shards"))
 
