@@ -4,8 +4,9 @@ python -m benchmarks.recurrent
 
 (a) LSTM and GRU layers against torch's own modules; (b) multi-dimensional LSTMs from all four corners against
 a loop over cells; (c) a ReNet layer against a loop over its steps; (d) memory and time of a backward pass
-through T steps with what lies between sqrt(T) states computed again. Forward and backward pass; sides take
-turns, and medians are compared; CPU time of one thread, as the machine may be busy.
+through T steps with what lies between sqrt(T) states computed again; (e) Grid LSTMs of time by depth
+against a loop over cells. Forward and backward pass; sides take turns, and medians are compared; CPU time of
+one thread, as the machine may be busy.
 """
 
 import statistics
@@ -18,6 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from modules.bricks.grid_lstm_cell import lstm_transform
+from modules.bricks.grid_lstm_layer import GridLSTMLayer
 from modules.bricks.md_lstm_cell import MDLSTMCell
 from modules.bricks.md_lstm_diagonals import turned_axes
 from modules.bricks.md_lstm_layer import MDLSTMLayer
@@ -82,6 +85,32 @@ def recomputation(rounds: int) -> None:
         first, second = (lambda layer=layer, inputs=inputs: layer(inputs)[0] for layer in sides)
         without, again = _medians(first, second, rounds)
         print(f"| {steps} | {kept[0]:.1f} | {kept[1]:.1f} | {again / without:.2f} | 1.4 |", flush=True)
+
+
+def grid_lstms(rounds: int) -> None:
+    """Part (e)."""
+    _table("Grid LSTM of time by depth", "by diagonals", "cell by cell", "10")
+    sizes = [(20, 5, 64, 32), (20, 5, 64, 16), (50, 18, 32, 16), (50, 18, 16, 16)]
+    for (steps, depth, size, batch), tied in product(sizes, (True, False)):
+        layer, inputs = GridLSTMLayer(size, depth, tied), torch.randn(steps, batch, size)
+        name = f"{steps}x{depth}, {size} units, batch {batch}, {'tied' if tied else 'untied'}"
+        _row(name, lambda layer=layer, inputs=inputs: layer(inputs, inputs)[0],
+             lambda layer=layer, inputs=inputs: _level_by_level(layer, inputs), rounds)  # fmt: skip
+
+
+def _level_by_level(layer: GridLSTMLayer, inputs: Tensor) -> Tensor:
+    along_time = [(torch.zeros_like(inputs[0]),) * 2] * layer.depth
+    found = []
+    for step in inputs:
+        h = m = step
+        for level, (h_time, m_time) in enumerate(along_time):
+            weights = 0 if layer.tied else level
+            gates = torch.addmm(layer.bias[weights], torch.cat([h_time, h], 1), layer.weight[weights].T)
+            new_h, new_m = lstm_transform(gates, torch.cat([m_time, m], 1))
+            (h_time, h), (m_time, m) = new_h.chunk(2, dim=1), new_m.chunk(2, dim=1)
+            along_time[level] = h_time, m_time
+        found.append(h)
+    return torch.stack(found)
 
 
 def _cell_by_cell(layer: MDLSTMLayer, inputs: Tensor) -> Tensor:
@@ -158,6 +187,7 @@ def main(argv: list[str]) -> None:
     grids(chosen.rounds)
     renets(chosen.rounds)
     recomputation(chosen.rounds)
+    grid_lstms(chosen.rounds)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,9 @@ SMALLER = {
     "deconvolution_net": ["model.num_filters=[8,16,32]", "model.num_layers=[1,1,1]", "model.bottleneck=64"],
     "resnet_wide": ["model.num_filters=[8,16,32]"],
     "ssd": ["model.sizes_px=[5,10,20,40,60]"],
+    "addition_grid_lstm": ["model.hidden_size=16", "model.depth=3"],
+    "addition_grid_lstm_wide": ["model.hidden_size=8", "model.depth=4"],
+    "parity_grid_lstm": ["model.hidden_size=32", "model.depth=3"],
 }
 """Datasets and recipes with large samples are tried with smaller ones, or looked at by low layers alone."""
 BY_HEART = 0.6

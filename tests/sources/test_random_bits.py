@@ -46,5 +46,5 @@ def test_what_is_no_such_file_is_one_line(content: bytes | None, tmp_path: Path)
     np.save(tmp_path / FILE, np.zeros((5, 2), np.uint8))
     if content is not None:
         (tmp_path / FILE).write_bytes(content)
-    with pytest.raises(UserError, match=r"is no NumPy file|not rows of 24 bits"):
+    with pytest.raises(UserError, match=r"is no NumPy file|take rows of 3 bytes"):
         PackedBitsReader(FILE).samples(tmp_path, {"message": field(8), "key": field(16)})

@@ -27,17 +27,14 @@ class PackedBitsReader:
         Raises:
             UserError: a row has not as many bits as the fields together, or the file is no such array.
         """
-        path = raw_path(raw, self.file)
-        try:
-            rows = np.load(path, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            raise UserError(f"{path} is no NumPy file: {error}", "Fetch it again") from error
         sizes = {name: int(np.prod([int(size) for size in about.shape])) for name, about in fields.items()}
-        if rows.dtype != np.uint8 or rows.ndim != 2 or 8 * rows.shape[1] != sum(sizes.values()):
+        num_bits = sum(sizes.values())
+        needed = f"the fields {', '.join(f'{name} {size}' for name, size in sizes.items())}"
+        rows = read_rows(raw, self.file, (num_bits + 7) // 8, needed)
+        if 8 * rows.shape[1] != num_bits:
             raise UserError(
-                f"{path} holds {rows.dtype} {list(rows.shape)}, which are not rows of"
-                f" {sum(sizes.values())} bits",
-                f"The fields need them: {', '.join(f'{name} {size}' for name, size in sizes.items())}",
+                f"{raw / self.file} has rows of {8 * rows.shape[1]} bits, and {needed} take {num_bits}",
+                "The fields together take a whole row",
             )
         bits = 2 * np.unpackbits(rows, axis=1).astype(np.int8) - 1
         parts = np.split(bits, np.cumsum(list(sizes.values()))[:-1], axis=1)
@@ -46,3 +43,28 @@ class PackedBitsReader:
             for (name, about), part in zip(fields.items(), parts, strict=True)
         }
         return {self.split: ArraySamples([str(number) for number in range(len(rows))], arrays)}
+
+
+def read_rows(raw: Path, relative: str, num_bytes: int, needed: str) -> np.ndarray:
+    """Rows of random bits, uint8 [samples, bytes].
+
+    Args:
+        raw: the folder of the source.
+        relative: the file in it.
+        num_bytes: that each row has at least.
+        needed: what they are for, for messages.
+
+    Raises:
+        UserError: the file is no such array.
+    """
+    path = raw_path(raw, relative)
+    try:
+        rows = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise UserError(f"{path} is no NumPy file: {error}", "Fetch it again") from error
+    if rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] < num_bytes:
+        raise UserError(
+            f"{path} holds {rows.dtype} {list(rows.shape)}, where {needed} take rows of {num_bytes} bytes",
+            "Name a source whose num_bits are enough",
+        )
+    return rows
