@@ -154,7 +154,9 @@ class PointPlans:
         trainer = {key: config["trainer"][key] for key in ("batch_size", "precision")}
         read = [
             config["data"]["fields"],
-            *(config[section] for section in ("model", "task", "optimizer", "fine_tuning")),
+            *(config[section] for section in ("model", "task", "fine_tuning")),
+            # An optimiser's numbers say whether it keeps something (a momentum), not how much.
+            _whether(config["optimizer"]),
             bool(config["teacher"]),
         ]
         return json.dumps([*read, trainer], sort_keys=True)
@@ -168,3 +170,12 @@ def is_choice(override: str) -> bool:
 def section(key: str) -> str:
     """The part of the configuration that an override is for."""
     return key.lstrip("+~").partition("@")[0].partition(".")[0]
+
+
+def _whether(value: Any) -> Any:
+    """With each real number replaced by whether it is not zero."""
+    if isinstance(value, dict):
+        return {key: _whether(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whether(item) for item in value]
+    return value != 0 if isinstance(value, float) else value
