@@ -5,8 +5,8 @@ python -m benchmarks.recurrent
 (a) LSTM and GRU layers against torch's own modules; (b) multi-dimensional LSTMs from all four corners against
 a loop over cells; (c) a ReNet layer against a loop over its steps; (d) memory and time of a backward pass
 through T steps with what lies between sqrt(T) states computed again; (e) Grid LSTMs of time by depth
-against a loop over cells. Forward and backward pass; sides take turns, and medians are compared; CPU time of
-one thread, as the machine may be busy.
+against a loop over cells; (f) a PyraMiD-LSTM layer against a loop over voxels. Forward and backward pass;
+sides take turns, and medians are compared; CPU time of one thread, as the machine may be busy.
 """
 
 import statistics
@@ -18,12 +18,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from modules.bricks.conv_lstm_cell import ConvLSTMCell
 from modules.bricks.grid_lstm_cell import lstm_transform
 from modules.bricks.grid_lstm_layer import GridLSTMLayer
 from modules.bricks.md_lstm_cell import MDLSTMCell
 from modules.bricks.md_lstm_diagonals import turned_axes
 from modules.bricks.md_lstm_layer import MDLSTMLayer
+from modules.bricks.pyramid_lstm_layer import PyramidLSTMLayer
 from modules.bricks.recurrent_layer import CellName, RecurrentLayer
 from modules.bricks.renet_layer import ReNetLayer
 from modules.configuration.command import arguments, run
@@ -96,6 +99,40 @@ def grid_lstms(rounds: int) -> None:
         name = f"{steps}x{depth}, {size} units, batch {batch}, {'tied' if tied else 'untied'}"
         _row(name, lambda layer=layer, inputs=inputs: layer(inputs, inputs)[0],
              lambda layer=layer, inputs=inputs: _level_by_level(layer, inputs), rounds)  # fmt: skip
+
+
+def pyramids(rounds: int) -> None:
+    """Part (f)."""
+    _table("PyraMiD-LSTM layer of 8 units, 3x3 filters", "by planes", "voxel by voxel", "10")
+    for side in (8, 12):
+        layer, volumes = PyramidLSTMLayer(1, 8, kernel_size=3), torch.randn(2, 1, side, side, side)
+        _row(f"{side}x{side}x{side}, batch 2", lambda layer=layer, volumes=volumes: layer(volumes),
+             lambda layer=layer, volumes=volumes: _voxel_by_voxel(layer, volumes), rounds)  # fmt: skip
+
+
+def _voxel_by_voxel(layer: PyramidLSTMLayer, volumes: Tensor) -> Tensor:
+    found = []
+    for axis, (onwards, back) in enumerate(zip(layer.onwards, layer.back, strict=True)):
+        for cell, backwards in ((onwards, False), (back, True)):
+            assert isinstance(cell, ConvLSTMCell)
+            weight = torch.cat([cell.weight_input.flatten(1), cell.weight_hidden.flatten(1)], dim=1).T
+            planes = list(volumes.unbind(axis + 2))
+            hidden = before = volumes.new_zeros(len(volumes), cell.hidden_channels, *planes[0].shape[2:])
+            for plane in reversed(planes) if backwards else planes:
+                seen, past = (functional.pad(maps, [1] * 4) for maps in (plane, hidden))
+                rows, states = [], []
+                for row, column in product(range(plane.shape[2]), range(plane.shape[3])):
+                    around = [
+                        maps[:, :, row : row + 3, column : column + 3].flatten(1) for maps in (seen, past)
+                    ]
+                    gates = torch.addmm(cell.bias, torch.cat(around, dim=1), weight)
+                    write, keep, candidate, read = gates.chunk(4, dim=1)
+                    state = keep.sigmoid() * before[:, :, row, column] + write.sigmoid() * candidate.tanh()
+                    rows.append(read.sigmoid() * state.tanh())
+                    states.append(state)
+                hidden, before = (torch.stack(one, dim=-1).view_as(hidden) for one in (rows, states))
+                found.append(hidden)
+    return torch.stack(found)
 
 
 def _level_by_level(layer: GridLSTMLayer, inputs: Tensor) -> Tensor:
@@ -188,6 +225,7 @@ def main(argv: list[str]) -> None:
     renets(chosen.rounds)
     recomputation(chosen.rounds)
     grid_lstms(chosen.rounds)
+    pyramids(chosen.rounds)
 
 
 if __name__ == "__main__":

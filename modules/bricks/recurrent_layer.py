@@ -48,6 +48,9 @@ CELLS: dict[str, Callable[[int, int], Any]] = {
 }
 """What a configuration may name, from sizes of input and state to a cell."""
 
+_LEAST_STEPS = 32
+"""That are computed again together: a kernel of fewer takes longer to start than to run."""
+
 
 class RecurrentLayer(nn.Module):
     """A cell over a sequence.
@@ -83,8 +86,10 @@ class RecurrentLayer(nn.Module):
         if not (self.recompute and torch.is_grad_enabled()):
             return self.cell.over(inputs, state)
         outputs = []
-        for part in inputs.split(ceil(inputs.shape[1] ** 0.5), dim=1):
-            result: Any = checkpoint(self.cell.over, part, state, use_reentrant=False)
+        for part in inputs.split(max(ceil(inputs.shape[1] ** 0.5), _LEAST_STEPS), dim=1):
+            result: Any = checkpoint(
+                self.cell.over, part, state, use_reentrant=False, preserve_rng_state=False
+            )
             found, state = result
             outputs.append(found)
         assert state is not None
