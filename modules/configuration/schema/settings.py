@@ -256,6 +256,13 @@ class Settings:
                 f"{batch_size} cannot be shared evenly by runtime.num_workers={num_workers}",
                 f"Set it to {max(batch_size - rest, num_workers)}, for example",
             )
+        order, sizes = self.trainer.order, self.data.typical_sizes
+        if order.kind == "stream" and sizes and order.window > max(sizes.values()):
+            raise ConfigError(
+                "trainer.order.window",
+                f"{order.window} steps, and a sample of {self.data.name} has about {max(sizes.values())}",
+                f"Set it to {max(sizes.values())} or less: no window holds two samples",
+            )
         if not 0 <= self.seed < 2**32:
             raise ConfigError("seed", f"{self.seed} is not between 0 and {2**32 - 1}")
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.configuration.composition.compose import compose
-from modules.configuration.errors import ConfigError
+from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.schema import data_settings, settings
 from modules.configuration.schema.data_settings import DataSettings, FieldSettings, SplitSettings
 from modules.configuration.schema.settings import TrainerSettings, read
@@ -158,3 +158,10 @@ def test_constructors_are_checked_without_import(node: Any, message: str) -> Non
 
 def test_a_partial_node_may_leave_keywords_out() -> None:
     check_node("model", {"_target_": "torch.nn.Linear", "in_features": 1, "_partial_": True})
+
+
+def test_a_window_of_a_stream_is_no_longer_than_a_sample() -> None:
+    assert compose(["recipe=char_lstm", "trainer.order.window=3300"])
+    problem = "trainer.order.window: 3301 steps, and a sample of king_james_bible has about 3300"
+    with pytest.raises(UserError, match=problem):
+        compose(["recipe=char_lstm", "trainer.order.window=3301"])
