@@ -73,7 +73,7 @@ def test_other_sizes_other_answers_and_errors_again() -> None:
             assert (torch.empty(size, 5, device="meta") + 1).shape == (size, 5)
         for _ in range(2):
             with pytest.raises(RuntimeError):
-                torch.empty(2, 3, device="meta") @ torch.empty(2, 3, device="meta")
+                torch.mm(torch.empty(2, 3, device="meta"), torch.empty(2, 3, device="meta"))
 
 
 def test_numbers_of_a_cpu_are_computed() -> None:
