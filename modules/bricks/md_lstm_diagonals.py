@@ -5,6 +5,7 @@ each diagonal and axis, batched over the directions. The backward pass goes thro
 last; the gradients of all weights are one product each over all cells, after it.
 """
 
+from contextlib import nullcontext
 from itertools import product
 from typing import Any
 
@@ -36,7 +37,12 @@ def over_grid(
     cells = _cells_by_direction(tuple(sizes), len(weight_input), order)
     # Cells in front, so that a diagonal of a batch is one block of memory.
     flat = inputs.flatten(1, -2).transpose(0, 1)
-    hidden = _OverDiagonals.apply(flat, weight_input, weight_hidden, bias, order, cells)
+    # In the weights' own precision: rounded products would be added to sums that are not.
+    device = inputs.device.type
+    mixed = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    with torch.autocast(device, enabled=False) if mixed else nullcontext():
+        flat = flat.to(weight_input.dtype)
+        hidden = _OverDiagonals.apply(flat, weight_input, weight_hidden, bias, order, cells)
     return hidden.permute(2, 1, 0, 3).unflatten(1, sizes)
 
 
@@ -60,7 +66,6 @@ class _OverDiagonals(torch.autograd.Function):
     """[cells, batch, inputs] -> [directions, cells, batch, hidden], cells along the grid's rows in both."""
 
     @staticmethod
-    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
     def forward(
         ctx: Any,
         inputs: Tensor,
@@ -102,7 +107,6 @@ class _OverDiagonals(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    @torch.amp.custom_bwd(device_type="cpu")
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         ordered, weight_input, weight_hidden, gates, hidden, cell, squashed = ctx.saved_tensors
         order: DiagonalOrder = ctx.order

@@ -69,6 +69,15 @@ def test_with_one_axis_it_is_an_lstm() -> None:
     torch.testing.assert_close(layer(inputs)[..., 0, :], expected, rtol=0, atol=1e-12)
 
 
+def test_mixed_precision_leaves_its_own_sums_exact() -> None:
+    torch.manual_seed(0)
+    layer, inputs = MDLSTMLayer(2, 3, 4), torch.randn(2, 3, 4, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = layer(inputs)
+    assert torch.equal(mixed, layer(inputs))
+    mixed.sum().backward()
+
+
 def test_numerical_gradients() -> None:
     torch.manual_seed(0)
     layer = MDLSTMLayer(2, 2, 2).double()
