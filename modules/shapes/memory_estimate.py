@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from modules.shapes.calls import tensors
 from modules.shapes.remembered_shapes import RememberedShapes
+from modules.shapes.whole_kernels import WholeKernels
 from modules.tasks.step import gradients_of
 from modules.tasks.task import Task
 
@@ -61,7 +62,7 @@ def working_bytes(task: Task, batch: dict[str, Tensor]) -> int:
         batch: of the size that is asked about, on the meta device.
     """
     counter = LiveBytes([*task.parameters(), *task.buffers(), *batch.values()])
-    with torch.device("meta"), RememberedShapes(), counter:
+    with torch.device("meta"), WholeKernels(), RememberedShapes(), counter:
         steps = task.steps()
         for step in steps:
             step.loss(batch).quotient.backward(inputs=gradients_of(steps, step))

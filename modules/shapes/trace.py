@@ -18,6 +18,7 @@ from modules.shapes.convolution_flops import CONVOLUTION_BACKWARD, convolution_b
 from modules.shapes.remembered_shapes import RememberedShapes
 from modules.shapes.shape_failure import FAULTS, Failure, failure_in_forward
 from modules.shapes.symbols import Shape, Sizes
+from modules.shapes.whole_kernels import WholeKernels
 from modules.tasks.step import Step, gradients_of, turns
 from modules.tasks.task import Task
 
@@ -84,7 +85,7 @@ class Trace(TorchFunctionMode):
         for name, tensor in self.batch.items():
             self._come_from(Node("field", name), tensor)
         try:
-            with torch.device("meta"), RememberedShapes(), self._counter:
+            with torch.device("meta"), WholeKernels(), RememberedShapes(), self._counter:
                 for step in self.steps:
                     self._run(step)
         except Failure:
