@@ -12,16 +12,17 @@ from torch import Tensor, nn
 
 
 class VolumeConvolutions(nn.Module):
-    """Convolutions with batch normalisation and ReLU, then one logit for each class.
+    """Convolutions with normalisation (of four channels together) and ReLU, then one logit for each class.
 
     Args:
         input_shape: (channels, depth, height, width) of a volume.
         num_classes: of each voxel.
-        num_filters: filters of each convolution.
+        num_filters: filters of each convolution, multiples of four.
         kernel_size: side of the filters, in voxels, an odd number.
 
     Raises:
-        ValueError: if the side of the filters is even, or a volume is thinner.
+        ValueError: if the side of the filters is even, or a volume is thinner; or filters are no multiple of
+            four.
     """
 
     def __init__(
@@ -37,10 +38,13 @@ class VolumeConvolutions(nn.Module):
             raise ValueError(
                 f"kernel_size={kernel_size}, and volumes have {min(sides)} voxels: it must be odd and no more"
             )
+        if any(filters % 4 or filters < 4 for filters in num_filters):
+            raise ValueError(f"num_filters={list(num_filters)}: four channels are normalised together")
         layers: list[nn.Module] = []
         for inputs, filters in pairwise([channels, *num_filters]):
             layers.append(nn.Conv3d(inputs, filters, kernel_size, padding=kernel_size // 2, bias=False))
-            layers += [nn.BatchNorm3d(filters), nn.ReLU()]
+            # Not over the batch: it holds a few blocks, which differ in how much of them is brain.
+            layers += [nn.GroupNorm(filters // 4, filters), nn.ReLU()]
         self.features = nn.Sequential(*layers)
         self.output = nn.Conv3d([channels, *num_filters][-1], num_classes, 1)
 
