@@ -34,7 +34,7 @@ def over_grid(
     """
     sizes = inputs.shape[1:-1]
     order = diagonal_order(tuple(sizes), inputs.device)
-    cells = _cells_by_direction(tuple(sizes), len(weight_input), order)
+    cells, places = _by_direction(tuple(sizes), len(weight_input), order)
     # Cells in front, so that a diagonal of a batch is one block of memory.
     flat = inputs.flatten(1, -2).transpose(0, 1)
     # In the weights' own precision: rounded products would be added to sums that are not.
@@ -42,7 +42,7 @@ def over_grid(
     mixed = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
     with torch.autocast(device, enabled=False) if mixed else nullcontext():
         flat = flat.to(weight_input.dtype)
-        hidden = _OverDiagonals.apply(flat, weight_input, weight_hidden, bias, order, cells)
+        hidden = _OverDiagonals.apply(flat, weight_input, weight_hidden, bias, order, cells, places)
     return hidden.permute(2, 1, 0, 3).unflatten(1, sizes)
 
 
@@ -55,11 +55,12 @@ def turned_axes(num_axes: int, num_directions: int) -> list[tuple[int, ...]]:
     return every[:num_directions]
 
 
-def _cells_by_direction(sizes: tuple[int, ...], num_directions: int, order: DiagonalOrder) -> Tensor:
-    """Of each direction and place in its order the number of the cell, [directions, cells]."""
+def _by_direction(sizes: tuple[int, ...], num_directions: int, order: DiagonalOrder) -> tuple[Tensor, Tensor]:
+    """Of each direction `DiagonalOrder.cells` and `DiagonalOrder.places`, [directions, cells] both."""
     numbers = torch.arange(len(order.cells), device=order.cells.device).view(sizes)
-    turned = [numbers.flip(axes).flatten() for axes in turned_axes(len(sizes), num_directions)]
-    return torch.stack(turned)[:, order.cells]
+    axes_of = turned_axes(len(sizes), num_directions)
+    turned = torch.stack([numbers.flip(axes).flatten() for axes in axes_of])
+    return turned[:, order.cells], order.places[turned]
 
 
 class _OverDiagonals(torch.autograd.Function):
@@ -74,6 +75,7 @@ class _OverDiagonals(torch.autograd.Function):
         bias: Tensor,
         order: DiagonalOrder,
         cells: Tensor,
+        places: Tensor,
     ) -> Tensor:
         num_directions, num_axes, size, width = weight_hidden.shape
         num_cells, batch, _ = inputs.shape
@@ -101,9 +103,9 @@ class _OverDiagonals(torch.autograd.Function):
                 new.addcmul_(here[..., keep[axis]], cell.index_select(1, before[:, axis]))
             torch.tanh(new, out=squashed[:, start:stop])
             torch.mul(here[..., read], squashed[:, start:stop], out=hidden[:, start:stop])
-        ctx.order, ctx.places = order, cells.argsort(dim=1)
+        ctx.order, ctx.cells, ctx.places = order, cells, places
         ctx.save_for_backward(ordered, weight_input, weight_hidden, gates, hidden, cell, squashed)
-        return _along_rows(hidden[:, :num_cells], ctx.places)
+        return _reordered(hidden[:, :num_cells], places)
 
     @staticmethod
     @once_differentiable
@@ -112,7 +114,7 @@ class _OverDiagonals(torch.autograd.Function):
         order: DiagonalOrder = ctx.order
         num_directions, num_axes, size, width = weight_hidden.shape
         _, num_cells, batch, _ = gates.shape
-        d_hidden = _along_rows(grads[0], ctx.places.argsort(dim=1))
+        d_hidden = _reordered(grads[0], ctx.cells)
         # What each gate's gradient is, of h (the read gate) or of c (all others), of all cells at once.
         opened, candidate = gates[..., :-size].unflatten(-1, (-1, size)), gates[..., -size:]
         slope = opened * (1 - opened)
@@ -153,8 +155,8 @@ class _OverDiagonals(torch.autograd.Function):
         d_inputs = None
         if ctx.needs_input_grad[0]:
             by_direction = (flat @ weight_input.transpose(1, 2)).view(num_directions, num_cells, batch, -1)
-            d_inputs = _along_rows(by_direction, ctx.places).sum(0)
-        return d_inputs, ordered.transpose(1, 2) @ flat, d_weight_hidden, flat.sum(1), None, None
+            d_inputs = _reordered(by_direction, ctx.places).sum(0)
+        return d_inputs, ordered.transpose(1, 2) @ flat, d_weight_hidden, flat.sum(1), None, None, None
 
 
 def _with_row_of_zeros(
@@ -164,8 +166,8 @@ def _with_row_of_zeros(
     return values
 
 
-def _along_rows(
-    values: Float[Tensor, "directions cells batch features"], places: Tensor
+def _reordered(
+    values: Float[Tensor, "directions cells batch features"], orders: Tensor
 ) -> Float[Tensor, "directions cells batch features"]:
     """Each direction's cells in another order."""
-    return torch.stack([one[order] for one, order in zip(values, places, strict=True)])
+    return torch.stack([one[order] for one, order in zip(values, orders, strict=True)])

@@ -47,6 +47,7 @@ CELLS: dict[str, Callable[[int, int], Any]] = {
     "lstm_gate_recurrence": partial(LSTMVariantCell, gate_recurrence=True),
 }
 """What a configuration may name, from sizes of input and state to a cell."""
+Directions = Literal["forwards", "both"]
 
 _LEAST_STEPS = 32
 """That are computed again together: a kernel of fewer takes longer to start than to run."""
@@ -82,18 +83,59 @@ class RecurrentLayer(nn.Module):
             inputs: of every step.
             state: before the first, each tensor [batch, hidden]; None = zeros.
         """
-        state = state or self.initial_state(inputs)
+        after: tuple[Tensor, ...] = state or self.initial_state(inputs)
         if not (self.recompute and torch.is_grad_enabled()):
-            return self.cell.over(inputs, state)
+            return self.cell.over(inputs, after)
         outputs = []
         for part in inputs.split(max(ceil(inputs.shape[1] ** 0.5), _LEAST_STEPS), dim=1):
             result: Any = checkpoint(
-                self.cell.over, part, state, use_reentrant=False, preserve_rng_state=False
+                self.cell.over, part, after, use_reentrant=False, preserve_rng_state=False
             )
-            found, state = result
+            found, after = result
             outputs.append(found)
-        assert state is not None
-        return torch.cat(outputs, dim=1), state
+        return torch.cat(outputs, dim=1), after
+
+
+def recurrent_layers(
+    cell: CellName, directions: Directions, input_size: int, hidden_size: int, num_layers: int
+) -> tuple[nn.ModuleList, int]:
+    """Layers of one direction or both, and the width of what the last one gives.
+
+    Args:
+        cell: a name of `CELLS`.
+        directions: `both`, or `forwards` alone.
+        input_size: of each step's input.
+        hidden_size: of the state of each direction of each layer.
+        num_layers: how many there are.
+    """
+    both = directions == "both"
+    width = 2 * hidden_size if both else hidden_size
+    layer = BidirectionalLayer if both else RecurrentLayer
+    sizes = [input_size, *[width] * (num_layers - 1)]
+    return nn.ModuleList(layer(cell, size, hidden_size) for size in sizes), width
+
+
+def through_layers(
+    layers: nn.ModuleList,
+    features: Float[Tensor, "batch time inputs"],
+    length: Int[Tensor, " batch"],
+    dropout: nn.Module,
+) -> Float[Tensor, "batch time width"]:
+    """What the last of `recurrent_layers` gives, with dropout before each; in the padding it means nothing.
+
+    Args:
+        layers: see `recurrent_layers`.
+        features: of every step, padded at their ends.
+        length: steps of each sequence.
+        dropout: of each layer's inputs.
+    """
+    for layer in layers:
+        features = dropout(features)
+        if isinstance(layer, BidirectionalLayer):
+            features = layer(features, length)
+        else:
+            features, _ = layer(features)
+    return features
 
 
 class BidirectionalLayer(nn.Module):

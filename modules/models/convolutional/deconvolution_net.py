@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from modules.bricks.convolution import ConvolutionLayer
 from modules.bricks.deconvolution import DeconvolutionLayer
+from modules.bricks.layer_counts import check_as_many
 from modules.bricks.unpooling import PlacedPooling, Unpooling
 
 
@@ -45,11 +46,7 @@ class DeconvolutionNet(nn.Module):
         activation: str = "relu",
     ) -> None:
         super().__init__()
-        if len(num_layers) != len(num_filters):
-            raise ValueError(
-                f"num_layers has {len(num_layers)} stages and num_filters {len(num_filters)}:"
-                " they must be as many"
-            )
+        check_as_many("stages", num_layers=num_layers, num_filters=num_filters)
         channels, *sides = input_shape
         smallest = min((side for side in sides if isinstance(side, int)), default=2 ** len(num_filters))
         if smallest < 2 ** len(num_filters):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from modules.bricks.convolution import ConvolutionLayer
 from modules.bricks.dense import DenseLayer
 from modules.bricks.inception import Inception
+from modules.bricks.layer_counts import check_as_many
 from modules.models.features import FeatureInfo, maps_after
 
 
@@ -46,11 +47,7 @@ class InceptionNet(nn.Module):
         dropout: float = 0.4,
     ) -> None:
         super().__init__()
-        if len(num_modules) != len(num_channels):
-            raise ValueError(
-                f"num_modules has {len(num_modules)} groups and num_channels {len(num_channels)}:"
-                " they must be as many"
-            )
+        check_as_many("groups", num_modules=num_modules, num_channels=num_channels)
         if any(width % 16 for width in num_channels):
             raise ValueError(f"num_channels={list(num_channels)}: each must be a multiple of 16")
         channels = num_channels[0] // 2

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from modules.bricks.activation import activation_layer
 from modules.bricks.convolution import ConvolutionLayer
 from modules.bricks.dense import DenseLayer
+from modules.bricks.layer_counts import check_as_many
 from modules.bricks.normalisation import normalisation_layer
 from modules.bricks.residual_block import BOTTLENECK, ResidualBlock
 from modules.models.features import FeatureInfo, maps_after
@@ -60,11 +61,7 @@ class ResNet(nn.Module):
         super().__init__()
         if isinstance(num_blocks, int):
             num_blocks = [num_blocks] * len(num_filters)
-        if len(num_blocks) != len(num_filters):
-            raise ValueError(
-                f"num_blocks has {len(num_blocks)} stages and num_filters {len(num_filters)}:"
-                " they must be as many"
-            )
+        check_as_many("stages", num_blocks=num_blocks, num_filters=num_filters)
         channels, stride = num_filters[0], 1 if stem == "small" else 4
         first = ConvolutionLayer(
             input_shape[0],

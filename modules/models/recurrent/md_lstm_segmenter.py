@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from modules.bricks.dense import DenseLayer
 from modules.bricks.image_patches import check_patches, image_patches
+from modules.bricks.layer_counts import check_as_many
 from modules.bricks.md_lstm_layer import MDLSTMLayer
 
 
@@ -39,11 +40,7 @@ class MDLSTMSegmenter(nn.Module):
         hidden_sizes: Sequence[int] = (64, 128),
     ) -> None:
         super().__init__()
-        if len(recurrent_sizes) != len(hidden_sizes):
-            raise ValueError(
-                f"recurrent_sizes has {len(recurrent_sizes)} layers and hidden_sizes {len(hidden_sizes)}:"
-                " they must be as many"
-            )
+        check_as_many("layers", recurrent_sizes=recurrent_sizes, hidden_sizes=hidden_sizes)
         check_patches(input_shape, [patch_px])
         self.patch_px = patch_px
         values = input_shape[0] * patch_px * patch_px

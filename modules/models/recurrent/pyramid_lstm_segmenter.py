@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from modules.bricks.layer_counts import check_as_many
 from modules.bricks.pyramid_lstm_layer import PyramidLSTMLayer
 
 
@@ -37,11 +38,7 @@ class PyramidLSTMSegmenter(nn.Module):
         kernel_size: int = 3,
     ) -> None:
         super().__init__()
-        if len(recurrent_sizes) != len(hidden_sizes):
-            raise ValueError(
-                f"recurrent_sizes has {len(recurrent_sizes)} layers and hidden_sizes {len(hidden_sizes)}:"
-                " they must be as many"
-            )
+        check_as_many("layers", recurrent_sizes=recurrent_sizes, hidden_sizes=hidden_sizes)
         channels, *sides = input_shape
         if min(sides) < kernel_size:
             raise ValueError(f"a volume of {min(sides)} voxels is thinner than filters of {kernel_size}")

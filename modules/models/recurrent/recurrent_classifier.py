@@ -6,13 +6,11 @@ the largest value of each feature over the steps: Collobert et al. (2011), *Natu
 Gal & Ghahramani (2016), section 4.2, arXiv 1512.05287.
 """
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from modules.bricks.recurrent_layer import BidirectionalLayer, CellName, RecurrentLayer
+from modules.bricks.recurrent_layer import CellName, Directions, recurrent_layers, through_layers
 
 
 class RecurrentClassifier(nn.Module):
@@ -24,7 +22,7 @@ class RecurrentClassifier(nn.Module):
         embedding_size: numbers that stand for a token.
         hidden_size: of the state of each direction of each layer.
         num_layers: recurrent layers.
-        cell: `elman`, `lstm` or `gru`.
+        cell: `elman`, `lstm`, `gru` or a variant (see `modules.bricks.recurrent_layer`).
         directions: `both`, or `forwards` alone.
         dropout: share of each layer's inputs, and of what is pooled, set to zero in training.
         word_dropout: share of the tokens whose embedding is set to zero in training.
@@ -38,7 +36,7 @@ class RecurrentClassifier(nn.Module):
         hidden_size: int = 128,
         num_layers: int = 1,
         cell: CellName = "lstm",
-        directions: Literal["forwards", "both"] = "both",
+        directions: Directions = "both",
         dropout: float = 0.0,
         word_dropout: float = 0.0,
     ) -> None:
@@ -46,11 +44,7 @@ class RecurrentClassifier(nn.Module):
         self.embedding = nn.Embedding(vocab_size, embedding_size)
         # Of a rare word there is little to learn: what is left of its beginning is to be small.
         nn.init.normal_(self.embedding.weight, std=0.1)
-        both = directions == "both"
-        width = 2 * hidden_size if both else hidden_size
-        layer = BidirectionalLayer if both else RecurrentLayer
-        sizes = [embedding_size, *[width] * (num_layers - 1)]
-        self.layers = nn.ModuleList(layer(cell, size, hidden_size) for size in sizes)
+        self.layers, width = recurrent_layers(cell, directions, embedding_size, hidden_size, num_layers)
         self.word_dropout = nn.Dropout1d(word_dropout)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(2 * width, num_classes)
@@ -64,13 +58,8 @@ class RecurrentClassifier(nn.Module):
             tokens: their numbers, padded.
             length: tokens of each text, at least 1.
         """
-        features = self.word_dropout(self.embedding(tokens))
-        for layer in self.layers:
-            features = self.dropout(features)
-            if isinstance(layer, BidirectionalLayer):
-                features = layer(features, length)
-            else:
-                features, _ = layer(features)
+        words = self.word_dropout(self.embedding(tokens))
+        features = through_layers(self.layers, words, length, self.dropout)
         keep = (torch.arange(tokens.shape[1], device=tokens.device) < length[:, None])[:, :, None]
         largest = features.masked_fill(~keep, -torch.inf).amax(dim=1)
         mean = features.masked_fill(~keep, 0.0).sum(dim=1) / length[:, None]

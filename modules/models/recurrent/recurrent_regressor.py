@@ -18,7 +18,7 @@ class RecurrentRegressor(nn.Module):
         num_outputs: numbers of an answer.
         hidden_size: of the state of each layer.
         num_layers: recurrent layers.
-        cell: `elman`, `lstm` or `gru`.
+        cell: `elman`, `lstm`, `gru` or a variant (see `modules.bricks.recurrent_layer`).
     """
 
     def __init__(

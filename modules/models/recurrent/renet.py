@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from modules.bricks.dense import DenseLayer
 from modules.bricks.image_patches import check_patches, grid_patches
+from modules.bricks.layer_counts import check_as_many
 from modules.bricks.recurrent_layer import CellName
 from modules.bricks.renet_layer import ReNetLayer
 
@@ -46,11 +47,7 @@ class ReNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if len(patch_sizes) != len(recurrent_sizes):
-            raise ValueError(
-                f"patch_sizes has {len(patch_sizes)} layers and recurrent_sizes {len(recurrent_sizes)}:"
-                " they must be as many"
-            )
+        check_as_many("layers", patch_sizes=patch_sizes, recurrent_sizes=recurrent_sizes)
         check_patches(input_shape, patch_sizes)
         self.patch_sizes = patch_sizes
         values, height, width = input_shape

@@ -6,12 +6,10 @@ Networks 18. With one direction a step's label depends on what came before it al
 layers: Zaremba, Sutskever & Vinyals (2014), arXiv 1409.2329.
 """
 
-from typing import Literal
-
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from modules.bricks.recurrent_layer import BidirectionalLayer, CellName, RecurrentLayer
+from modules.bricks.recurrent_layer import CellName, Directions, recurrent_layers, through_layers
 
 
 class SequenceLabeller(nn.Module):
@@ -36,16 +34,12 @@ class SequenceLabeller(nn.Module):
         hidden_size: int = 128,
         num_layers: int = 1,
         cell: CellName = "lstm",
-        directions: Literal["forwards", "both"] = "both",
+        directions: Directions = "both",
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embedding_size)
-        both = directions == "both"
-        width = 2 * hidden_size if both else hidden_size
-        layer = BidirectionalLayer if both else RecurrentLayer
-        sizes = [embedding_size, *[width] * (num_layers - 1)]
-        self.layers = nn.ModuleList(layer(cell, size, hidden_size) for size in sizes)
+        self.layers, width = recurrent_layers(cell, directions, embedding_size, hidden_size, num_layers)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(width, num_labels)
 
@@ -58,11 +52,5 @@ class SequenceLabeller(nn.Module):
             tokens: their numbers, padded.
             length: tokens of each sequence, at least 1.
         """
-        features = self.embedding(tokens)
-        for layer in self.layers:
-            features = self.dropout(features)
-            if isinstance(layer, BidirectionalLayer):
-                features = layer(features, length)
-            else:
-                features, _ = layer(features)
+        features = through_layers(self.layers, self.embedding(tokens), length, self.dropout)
         return self.output(self.dropout(features))
