@@ -39,6 +39,12 @@ class ElmanCell(nn.Module):
         new = inputs @ self.weight_ih.T + self.bias_ih + hidden @ self.weight_hh.T + self.bias_hh
         return (new.tanh(),)
 
+    def open_gates(
+        self, inputs: Float[Tensor, "batch inputs"], state: tuple[Float[Tensor, "batch hidden"]]
+    ) -> dict[str, Float[Tensor, "batch hidden"]]:
+        """None: it has no gates."""
+        return {}
+
     def over(
         self, inputs: Float[Tensor, "batch time inputs"], state: tuple[Float[Tensor, "batch hidden"]]
     ) -> tuple[Float[Tensor, "batch time hidden"], tuple[Float[Tensor, "batch hidden"]]]:

@@ -39,13 +39,25 @@ class GRUCell(nn.Module):
     ) -> tuple[Float[Tensor, "batch hidden"]]:
         """The state after one step, from the one before."""
         (hidden,) = state
+        reset, update, from_input, from_hidden = self._opened(inputs, hidden)
+        candidate = (from_input + reset * from_hidden).tanh()
+        return ((1 - update) * candidate + update * hidden,)
+
+    def open_gates(
+        self, inputs: Float[Tensor, "batch inputs"], state: tuple[Float[Tensor, "batch hidden"]]
+    ) -> dict[str, Float[Tensor, "batch hidden"]]:
+        """How far each gate is open in a step, 0..1; the update gate at 1 keeps all."""
+        reset, update, _, _ = self._opened(inputs, state[0])
+        return {"reset": reset, "update": update}
+
+    def _opened(self, inputs: Tensor, hidden: Tensor) -> tuple[Float[Tensor, "batch hidden"], ...]:
+        """r, z, and what inputs and state add to n."""
         from_input = (inputs @ self.weight_ih.T + self.bias_ih).chunk(3, dim=1)
         from_hidden = (hidden @ self.weight_hh.T + self.bias_hh).chunk(3, dim=1)
         reset, update = (
             (one + other).sigmoid() for one, other in zip(from_input[:2], from_hidden[:2], strict=True)
         )
-        candidate = (from_input[2] + reset * from_hidden[2]).tanh()
-        return ((1 - update) * candidate + update * hidden,)
+        return reset, update, from_input[2], from_hidden[2]
 
     def over(
         self, inputs: Float[Tensor, "batch time inputs"], state: tuple[Float[Tensor, "batch hidden"]]

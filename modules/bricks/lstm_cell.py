@@ -43,11 +43,22 @@ class LSTMCell(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "batch inputs"], state: State) -> State:
         """The state after one step, from the one before."""
-        hidden, cell = state
-        gates = inputs @ self.weight_ih.T + self.bias_ih + hidden @ self.weight_hh.T + self.bias_hh
-        write, keep, candidate, read = gates.chunk(4, dim=1)
+        _, cell = state
+        write, keep, candidate, read = self._sums(inputs, state)
         cell = keep.sigmoid() * cell + write.sigmoid() * candidate.tanh()
         return read.sigmoid() * cell.tanh(), cell
+
+    def open_gates(
+        self, inputs: Float[Tensor, "batch inputs"], state: State
+    ) -> dict[str, Float[Tensor, "batch hidden"]]:
+        """How far each gate is open in a step, 0..1."""
+        write, keep, _, read = self._sums(inputs, state)
+        return {"input": write.sigmoid(), "forget": keep.sigmoid(), "output": read.sigmoid()}
+
+    def _sums(self, inputs: Tensor, state: State) -> tuple[Float[Tensor, "batch hidden"], ...]:
+        """Of i, f, g and o, before their nonlinearities."""
+        sums = inputs @ self.weight_ih.T + self.bias_ih + state[0] @ self.weight_hh.T + self.bias_hh
+        return sums.chunk(4, dim=1)
 
     def over(
         self, inputs: Float[Tensor, "batch time inputs"], state: State

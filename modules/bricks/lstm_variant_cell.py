@@ -75,7 +75,13 @@ class LSTMVariantCell(nn.Module):
         self, inputs: Float[Tensor, "batch inputs"], state: tuple[Float[Tensor, "batch hidden"], ...]
     ) -> tuple[Float[Tensor, "batch hidden"], ...]:
         """The state after one step, from the one before: y, c, and of `gate_recurrence` the gates."""
-        return self._step(inputs @ self.weight_ih.T + self.bias, state)
+        return self._step(inputs @ self.weight_ih.T + self.bias, state)[0]
+
+    def open_gates(
+        self, inputs: Float[Tensor, "batch inputs"], state: tuple[Float[Tensor, "batch hidden"], ...]
+    ) -> dict[str, Float[Tensor, "batch hidden"]]:
+        """How far each gate that there is is open in a step, 0..1."""
+        return self._step(inputs @ self.weight_ih.T + self.bias, state)[1]
 
     def over(
         self, inputs: Float[Tensor, "batch time inputs"], state: tuple[Float[Tensor, "batch hidden"], ...]
@@ -83,13 +89,14 @@ class LSTMVariantCell(nn.Module):
         """All steps of a sequence, one by one: y of each, and the state after the last."""
         outputs = []
         for from_input in (inputs @ self.weight_ih.T + self.bias).unbind(1):
-            state = self._step(from_input, state)
+            state, _ = self._step(from_input, state)
             outputs.append(state[0])
         return torch.stack(outputs, dim=1), state
 
     def _step(
         self, from_input: Float[Tensor, "batch rows"], state: tuple[Float[Tensor, "batch hidden"], ...]
-    ) -> tuple[Float[Tensor, "batch hidden"], ...]:
+    ) -> tuple[tuple[Float[Tensor, "batch hidden"], ...], dict[str, Float[Tensor, "batch hidden"]]]:
+        """The state after it, and the gates."""
         output, cell, *gates_before = state
         candidate, *sums = (from_input + output @ self.weight_hh.T).split(self.hidden_size, dim=1)
         if self.weight_gates is not None:
@@ -111,7 +118,8 @@ class LSTMVariantCell(nn.Module):
         if "output" in self.gates:
             gates["output"] = self._opened(self.gates.index("output"), sums, cell)
             output = output * gates["output"]
-        return output, cell, *(gates[name] for name in self.gates if self.weight_gates is not None)
+        recurrent = self.gates if self.weight_gates is not None else []
+        return (output, cell, *(gates[name] for name in recurrent)), gates
 
     def _opened(self, number: int, sums: list[Tensor], cell: Tensor) -> Float[Tensor, "batch hidden"]:
         if self.peepholes is None:

@@ -95,6 +95,17 @@ class RecurrentLayer(nn.Module):
             outputs.append(found)
         return torch.cat(outputs, dim=1), after
 
+    def open_gates(
+        self, inputs: Float[Tensor, "batch time inputs"], state: tuple[Tensor, ...] | None = None
+    ) -> dict[str, Float[Tensor, "batch time hidden"]]:
+        """How far each gate of the cell is open at every step, 0..1, by its name; see `forward`."""
+        after: tuple[Tensor, ...] = state or self.initial_state(inputs)
+        steps: list[dict[str, Tensor]] = []
+        for step in inputs.unbind(1):
+            steps.append(self.cell.open_gates(step, after))
+            after = self.cell(step, after)
+        return {name: torch.stack([gates[name] for gates in steps], dim=1) for name in steps[0]}
+
 
 def recurrent_layers(
     cell: CellName, directions: Directions, input_size: int, hidden_size: int, num_layers: int

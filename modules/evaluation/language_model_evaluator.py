@@ -12,8 +12,9 @@ from modules.configuration.plans.run_plan import Plan
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.vocabulary import BEGIN, END, Vocabulary
-from modules.evaluation.exhibits import TextTable
+from modules.evaluation.exhibits import Gallery, TextTable
 from modules.evaluation.findings import Chart, Findings, Series
+from modules.evaluation.gate_images import gates_over_time
 from modules.generation.decoding import NextToken, sample
 from modules.tasks.language_modelling import LanguageModelling
 
@@ -85,7 +86,7 @@ class LanguageModelEvaluator:
                 "num_tokens": num_tokens,
             },
             charts=[chart],
-            exhibits=[self._samples(task, data.vocabularies[task.text], plan.seed)],
+            exhibits=[self._samples(task, data.vocabularies[task.text], plan.seed), *_gates(task, data)],
         )
 
     def _samples(self, task: LanguageModelling, vocabulary: Vocabulary, seed: int) -> TextTable:
@@ -106,6 +107,15 @@ class LanguageModelEvaluator:
             ["temperature", "text"],
             rows,
         )
+
+
+def _gates(task: LanguageModelling, data: ShardSet) -> list[Gallery]:
+    """Of the first test text."""
+    tokens = next(iter(EvaluationLoader(data.split("test"), 1)))[task.text]
+    gates = gates_over_time(
+        task.model, lambda: task.model(tokens), data.vocabularies[task.text], tokens[0].tolist()
+    )
+    return [gates] if gates else []
 
 
 def _targets(data: ShardSet, split: str, text: str, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -13,10 +13,13 @@ import numpy as np
 from torch import Tensor
 
 from modules.configuration.plans.run_plan import Plan
+from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
+from modules.datamodules.vocabulary import Vocabulary
 from modules.evaluation.classification_evaluator import classes_of
-from modules.evaluation.exhibits import TextTable
+from modules.evaluation.exhibits import Gallery, TextTable
 from modules.evaluation.findings import Findings
+from modules.evaluation.gate_images import gates_over_time
 from modules.evaluation.labelled_steps import LabelledSteps, labelled_steps, words_of
 from modules.tasks.sequence_labelling import SequenceLabelling
 
@@ -77,7 +80,16 @@ class SequenceLabellingEvaluator:
                 metrics |= _by_lookup(task, data, steps, self.batch_size)
         glue = "" if is_characters else " "
         tables = [_examples(steps, wrong_of_sequence, text.tokens, names, glue), _by_label(steps, names)]
-        return Findings({name: float(value) for name, value in metrics.items()}, exhibits=list(tables))
+        gates = _gates(task, data, text)
+        exhibits = [*tables, *([gates] if gates else [])]
+        return Findings({name: float(value) for name, value in metrics.items()}, exhibits=exhibits)
+
+
+def _gates(task: SequenceLabelling, data: ShardSet, text: Vocabulary) -> Gallery | None:
+    """Of the first test text."""
+    batch = next(iter(EvaluationLoader(data.split("test"), 1)))
+    tokens, length = batch[task.text], batch[f"{task.text}_length"]
+    return gates_over_time(task.model, lambda: task.model(tokens, length), text, tokens[0].tolist())
 
 
 def _share(name: str, values: np.ndarray) -> dict[str, float]:
