@@ -8,16 +8,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 from modules.bricks.recurrent_layer import RecurrentLayer
 from modules.datamodules.vocabulary import BEGIN, END, Vocabulary
 from modules.evaluation.exhibits import AnnotatedImage, Gallery
+from modules.evaluation.grid_image import columns_with_room, grid_image
 
 _UNITS = 8
-_WIDTH_PX, _SIDE_PX, _FONT_PX = 1200, 14, 12
-_OPEN, _CLOSED = np.array([8, 48, 107]), np.array([255, 255, 255])
 
 
 def gates_over_time(
@@ -52,8 +50,10 @@ def gates_over_time(
     tokens = [
         "" if number in (BEGIN, END) else vocabulary.tokens[number].replace("\n", "\\n") for number in numbers
     ]
+    rows = [f"unit {unit}" for unit in units.tolist()]
+    tokens = tokens[: columns_with_room(rows)]
     images = [
-        AnnotatedImage(f"{name} gate", _image(values[:, units], units.tolist(), tokens))
+        AnnotatedImage(f"{name} gate", grid_image(values[: len(tokens), units].T, rows, tokens))
         for name, values in opened.items()
     ]
     caption = (
@@ -61,27 +61,3 @@ def gates_over_time(
         " a text. White = closed, dark = open."
     )
     return Gallery("gates", "Gates over time", caption, images)
-
-
-def _image(values: np.ndarray, units: Sequence[int], tokens: Sequence[str]) -> np.ndarray:
-    """uint8 [height, width, 3]: a column for each token, a row for each unit; values [time, units]."""
-    font = ImageFont.load_default(_FONT_PX)
-    names = [f"unit {unit}" for unit in units]
-    margin = int(max(font.getlength(name) for name in names)) + 8
-    column = max(_SIDE_PX, int(max(font.getlength(token) for token in tokens)) + 4)
-    shown = tokens[: max(1, (_WIDTH_PX - margin) // column)]
-    image = Image.new("RGB", (margin + column * len(shown), _SIDE_PX * (len(units) + 1) + 2), "white")
-    written = ImageDraw.Draw(image)
-    for place, token in enumerate(shown):
-        middle = margin + column * (place + 0.5)
-        written.text((middle, _SIDE_PX / 2), token, fill="black", font=font, anchor="mm")
-    for row, name in enumerate(names, 1):
-        top = _SIDE_PX * row + 2
-        written.text((margin - 6, top + _SIDE_PX / 2), name, fill="black", font=font, anchor="rm")
-        for place in range(len(shown)):
-            opened = values[place, row - 1]
-            colour = (opened * _OPEN + (1 - opened) * _CLOSED).round().astype(int).tolist()
-            left = margin + column * place
-            box = (left, top, left + column - 1, top + _SIDE_PX - 1)
-            written.rectangle(box, fill=tuple(colour), outline=(235, 235, 235))
-    return np.asarray(image)

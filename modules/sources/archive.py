@@ -35,21 +35,26 @@ _DAMAGES = (
 )
 
 
-def unpack(archive: Path, folder: Path, name: str = "") -> None:
+def unpack(archive: Path, folder: Path, name: str = "", beneath: str = "") -> None:
     """Unpack `archive` into the empty `folder`; a file that is no archive is copied as it is.
 
     Args:
         archive: the file, whose ending says what it is.
         folder: where its content goes.
         name: what a file that is no archive is to be called there, if not as it is now.
+        beneath: of a Debian package, the folder whose files alone are unpacked; of the others the names are
+            checked and no more: their links may lead to other packages.
 
     Raises:
-        UserError: if the archive is damaged, or holds a name or a member that would reach outside `folder`.
+        UserError: if the archive is damaged, holds a name or a member that would reach outside `folder`, or
+            nothing `beneath`.
     """
     try:
         if archive.name.endswith(".deb"):
             with _debian_files(archive) as tar:
-                _unpack_tar(tar, archive, folder)
+                _unpack_tar(tar, archive, folder, beneath)
+            if not any(folder.iterdir()):
+                raise UserError(f"{archive} holds nothing beneath {beneath!r}", "Name a folder of it")
         elif archive.name.endswith(_TAR_ENDINGS):
             with tarfile.open(archive) as tar:
                 _unpack_tar(tar, archive, folder)
@@ -69,10 +74,12 @@ def unpack(archive: Path, folder: Path, name: str = "") -> None:
         raise UserError(f"{archive} is damaged ({_one_line(error)})", "Delete it and fetch again") from error
 
 
-def _unpack_tar(tar: tarfile.TarFile, archive: Path, folder: Path) -> None:
+def _unpack_tar(tar: tarfile.TarFile, archive: Path, folder: Path, beneath: str = "") -> None:
     links: list[tuple[str, str]] = []
     for member in tar:
         name = _checked_name(member.name, archive)
+        if beneath and not name.startswith(f"{beneath}/"):
+            continue
         if member.isdir():
             (folder / name).mkdir(parents=True, exist_ok=True)
         elif member.isreg():

@@ -19,16 +19,20 @@ class DebianPackage:
         version: its exact version.
         sha256: hash of the .deb file.
         licence: licence of the data, as the package states it.
+        beneath: the folder whose files alone are unpacked; empty = all.
     """
 
     changes: ClassVar[bool] = False
 
-    def __init__(self, name: str, package: str, version: str, sha256: str, licence: str) -> None:
+    def __init__(
+        self, name: str, package: str, version: str, sha256: str, licence: str, beneath: str = ""
+    ) -> None:
         self.name = checked_name("name", name)
         self.package = checked_name("package", package)
         self.version = checked_name("version", version)
         self.sha256 = sha256
         self.licence = licence
+        self.beneath = beneath
 
     def fetch(self, cache: Path, folder: Path) -> None:
         """Bring the package into `cache`, verify it and unpack its files into `folder`.
@@ -36,7 +40,8 @@ class DebianPackage:
         Raises:
             UserError: if apt is missing, doesn't know this version, or delivers another content.
         """
-        unpack(cached(cache, f"{self.name}.deb", self.sha256, self._download), folder)
+        kept = cached(cache, f"{self.name}.deb", self.sha256, self._download)
+        unpack(kept, folder, beneath=self.beneath)
 
     def _download(self, folder: Path) -> Path:
         wanted = f"{self.package}={self.version}"

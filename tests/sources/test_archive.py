@@ -69,6 +69,24 @@ def test_a_debian_package_in_every_compression(tmp_path: Path, name: str) -> Non
     assert (tmp_path / "out/usr/share/x").read_bytes() == b"X"
 
 
+def test_of_a_debian_package_one_folder_is_enough(tmp_path: Path) -> None:
+    inner = tar_of(
+        tmp_path / "data.tar.gz",
+        file("./usr/share/a/one.txt", b"1"),
+        file("./usr/share/ab/two.txt", b"2"),
+        special("./usr/share/link", tarfile.SYMTYPE, "of/another/package"),
+    )
+    package = debian_of(tmp_path / "x.deb", inner)
+    for name in ("all", "some", "none"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match="no file of its own"):
+        unpack(package, tmp_path / "all")
+    unpack(package, tmp_path / "some", beneath="usr/share/a")
+    assert [path.name for path in everything(tmp_path / "some") if path.is_file()] == ["one.txt"]
+    with pytest.raises(UserError, match="holds nothing beneath 'usr/lib'"):
+        unpack(package, tmp_path / "none", beneath="usr/lib")
+
+
 @pytest.mark.parametrize("compression", ["xz", "gzip", "zstd"])
 def test_what_dpkg_deb_packs(tmp_path: Path, compression: str) -> None:
     (tmp_path / "tree/DEBIAN").mkdir(parents=True)

@@ -1,0 +1,78 @@
+"""Sequence to sequence: the loss by hand, whole sequences, scheduled sampling, and what is written."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from modules.datamodules.vocabulary import BEGIN, END
+from modules.models.recurrent.encoder_decoder import EncoderDecoder
+from modules.tasks.sequence_to_sequence import SequenceToSequence
+
+BATCH = {
+    "source": torch.tensor([[BEGIN, 4, 5, END], [BEGIN, 4, END, 0]]),
+    "source_length": torch.tensor([4, 3]),
+    "target": torch.tensor([[BEGIN, 5, 4, 5, END], [BEGIN, 5, END, 0, 0]]),
+    "target_length": torch.tensor([5, 3]),
+}
+
+
+class FollowsTable(nn.Module):
+    """After a token comes what a table says, whatever is read; keeps what it was given."""
+
+    def __init__(self, following: dict[int, int]) -> None:
+        super().__init__()
+        self.table = torch.zeros(6, 6)
+        for token, after in following.items():
+            self.table[token, after] = 20.0
+        self.given: list[Tensor] = []
+
+    def forward(self, source: Tensor, length: Tensor, target: Tensor) -> Tensor:
+        self.given.append(target)
+        return self.table[target]
+
+
+def test_loss_and_accuracies_count_each_token_once() -> None:
+    # After begin comes 5, after it 4, after 4 comes 5: wrong are the first's last 5 -> end, and the second's.
+    task = SequenceToSequence(FollowsTable({BEGIN: 5, 5: 4, 4: 5}))
+    found = {name: mean.total / mean.count for name, mean in task.validate(BATCH).items()}
+    assert float(found["validation/accuracy"]) == pytest.approx(4 / 6)
+    assert float(found["validation/sequence_accuracy"]) == 0.0
+    loss = task.loss(BATCH)
+    assert float(loss.count) == 6
+    assert float(loss.total) == pytest.approx(2 * 20.0, abs=1e-3)
+    right = SequenceToSequence(FollowsTable({BEGIN: 5, 5: END}))
+    counted = right.validate(BATCH)["validation/sequence_accuracy"]
+    assert (float(counted.total), float(counted.count)) == (1, 2)
+
+
+def test_scheduled_sampling_gives_the_models_own_tokens_back() -> None:
+    model = FollowsTable({BEGIN: 4, 4: 4, 5: 4})
+    SequenceToSequence(model, sampling=1.0).loss(BATCH)
+    assert model.given[0].tolist() == BATCH["target"][:, :-1].tolist()
+    assert model.given[1][0].tolist() == [BEGIN, 4, 4, 4]
+    torch.manual_seed(0)
+    some = FollowsTable({BEGIN: 4, 4: 4, 5: 4})
+    task = SequenceToSequence(some, sampling=0.5)
+    for _ in range(100):
+        task.loss(BATCH)
+    own = torch.stack(some.given[1::2])[:, 0, 1:]
+    assert 0.35 < (own[:, 0] == 4).float().mean() < 0.65
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_what_is_written_depends_on_no_target(beam_size: int) -> None:
+    torch.manual_seed(0)
+    task = SequenceToSequence(EncoderDecoder(6, 6, 4, 8)).eval()
+    written = task.written(BATCH, 7, beam_size)
+    other = BATCH | {"target": torch.full_like(BATCH["target"], 3)}
+    assert torch.equal(task.written(other, 7, beam_size), written) and written.shape[1] <= 7
+    # A sample alone is written as beside a longer one.
+    alone = {name: values[1:] for name, values in BATCH.items()} | {"source": BATCH["source"][1:, :3]}
+    found = task.written(alone, 7, beam_size)[0].tolist()
+    assert written[1].tolist()[: len(found)] == found
+
+
+@pytest.mark.parametrize("wrong", [{"max_tokens": 0}, {"sampling": 1.5}, {"label_smoothing": -0.1}])
+def test_what_cannot_be_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="below 1, or"):
+        SequenceToSequence(nn.Identity(), **wrong)  # pyright: ignore
