@@ -10,7 +10,7 @@ additive  v . tanh(W s + U h)         Bahdanau, Cho & Bengio (2014), arXiv 1409.
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 Score = Literal["dot", "general", "additive"]
@@ -70,6 +70,8 @@ class Attention(nn.Module):
         return weights @ places, weights
 
 
-def kept(length: Tensor, time: int) -> Bool[Tensor, "batch time"]:
-    """Which of `time` steps are no padding, from the length of each sample, [batch]."""
-    return torch.arange(time, device=length.device) < length[:, None]
+def kept(
+    length: Int[Tensor, " batch"], steps: Shaped[Tensor, "batch time ..."]
+) -> Bool[Tensor, "batch time"]:
+    """Which of some steps are no padding, from the length of each sample."""
+    return torch.arange(steps.shape[1], device=length.device) < length[:, None]

@@ -138,7 +138,7 @@ class SequenceToSequence(Task):
         return self.model(*self.served_inputs(batch), given)
 
     def _keep(self, batch: dict[str, Tensor]) -> Bool[Tensor, "batch written"]:
-        return kept(batch[f"{self.target}_length"] - 1, batch[self.target].shape[1] - 1)
+        return kept(batch[f"{self.target}_length"] - 1, batch[self.target][:, 1:])
 
     def _losses(
         self, logits: Float[Tensor, "batch written vocab"], batch: dict[str, Tensor], smoothing: float = 0.0

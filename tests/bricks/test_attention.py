@@ -13,7 +13,7 @@ def test_it_is_its_equation_for_each_query_and_place(score: Score) -> None:
     attention = Attention(score, 4, size, hidden_size=5 if score == "additive" else None)
     queries, places = torch.randn(2, 3, 4), torch.randn(2, 5, size)
     length = torch.tensor([5, 3])
-    found, weights = attention(queries, places, attention.prepared(places), kept(length, 5))
+    found, weights = attention(queries, places, attention.prepared(places), kept(length, places))
     for sample in range(2):
         for query in range(3):
             scores = []

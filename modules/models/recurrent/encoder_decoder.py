@@ -123,7 +123,7 @@ class EncoderDecoder(nn.Module):
         states = self.bridge(last).tanh().chunk(self.num_states, dim=1)
         if self.attention is None:
             return (), states
-        encoded = (read, self.attention.prepared(read), kept(length, source.shape[1]))
+        encoded = (read, self.attention.prepared(read), kept(length, source))
         return encoded, (torch.zeros_like(states[0]), *states) if self.input_feeding else states
 
     def step(
