@@ -19,6 +19,7 @@ from modules.configuration.yaml_files import read_yaml
 from modules.planning.plan_items import check_shared_data
 from modules.shapes.make_plan import make_plan
 from pipelines.plan import main
+from tests.plans import recipe_configuration
 
 RECIPES = catalogue.names("recipe")
 
@@ -41,7 +42,7 @@ def test_all_writes_a_plan_and_an_image_of_every_recipe(planned: Path) -> None:
     for recipe in RECIPES:
         plan = read_plan(out / f"{recipe}.yaml")
         assert plan.name == recipe
-        config = compose([f"recipe={recipe}"])
+        config = dict(recipe_configuration(recipe))
         del config["sweep"]  # how a recipe is searched changes nothing about it
         for run in plan.all_runs:
             assert run.code.files and len(run.code.fingerprint) == len(run.code.environment) == 64
@@ -129,7 +130,7 @@ def test_the_catalogue_in_the_repository_is_what_conf_holds() -> None:
     }
     assert list(shown["recipes"]) == RECIPES and list(shown["datasets"]) == catalogue.names("data")
     for recipe, entry in shown["recipes"].items():
-        config = compose([f"recipe={recipe}"])
+        config = recipe_configuration(recipe)
         assert entry["dataset"] == config["data"]["name"] and set(entry) == {"dataset", "upstream"}
         assert shown["datasets"][entry["dataset"]] == {"source": config["data"]["source"]["name"]}
 

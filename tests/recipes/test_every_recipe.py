@@ -9,6 +9,7 @@ After a change of arithmetic that is meant, write the golden losses again with
 """
 
 import copy
+import functools
 import io
 import json
 import os
@@ -65,8 +66,8 @@ BY_HEART = 0.6
 """Of an error before, what is left once a batch is learned."""
 
 
-def cases() -> Iterator[tuple[str, list[str], int]]:
-    """A name, overrides, and the number of the training among all that they stand for."""
+def cases() -> Iterator[tuple[str, list[str], int, tuple[str, str]]]:
+    """A name, overrides, the number of the training among all that they stand for, its model and its task."""
     used = set()
     for recipe in recipe_files():
         config = recipe_configuration(recipe)
@@ -76,16 +77,29 @@ def cases() -> Iterator[tuple[str, list[str], int]]:
                 training["name"],
                 [f"recipe={recipe}", *SMALLER.get(config["data"]["name"], []), *SMALLER.get(recipe, [])],
                 number,
+                (training["model"]["_target_"], training["task"]["_target_"]),
             )
     for path in sorted((ROOT / "conf" / "model").rglob("*.yaml")):
         model = path.relative_to(ROOT / "conf" / "model").with_suffix("").as_posix()
         if f"_target_: {model}" not in path.read_text() and not any(
             f"_target_: {target}\n" in path.read_text() for target in used
         ):
-            yield model, [f"model={model}"], 0
+            yield model, [f"model={model}"], 0, (model, "")
 
 
-CASES = {name: (overrides, number) for name, overrides, number in cases()}
+CASES: dict[str, tuple[list[str], int]] = {}
+KINDS: dict[tuple[str, str], str] = {}
+"""For each model with each task one case: the others differ in sizes and data alone."""
+for _name, _overrides, _number, _kind in cases():
+    CASES[_name] = (_overrides, _number)
+    KINDS.setdefault(_kind, _name)
+
+
+@functools.cache
+def training_of(case: str) -> dict[str, Any]:
+    """The configuration of a case, composed once: nothing may be changed in it."""
+    overrides, number = CASES[case]
+    return trainings(compose(overrides))[number] | {"case": case}
 
 
 class Built:
@@ -109,8 +123,7 @@ class Built:
 
 @pytest.fixture(params=CASES)
 def config(request: pytest.FixtureRequest) -> dict[str, Any]:
-    overrides, number = CASES[request.param]
-    return trainings(compose(overrides))[number] | {"case": request.param}
+    return training_of(request.param)
 
 
 @pytest.fixture
@@ -152,6 +165,7 @@ def test_a_gradient_reaches_every_parameter(built: Built) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("config", KINDS.values(), indirect=True)
 def test_it_learns_one_batch_by_heart(built: Built) -> None:
     """Every sample is classified right, or the errors are a fraction of what they were."""
     before = measured(built.task, built.batch)
@@ -177,6 +191,7 @@ def is_learned(task: Task, before: dict[str, float], after: dict[str, float]) ->
     return all(after[name] < BY_HEART * before[name] for name in errors)
 
 
+@pytest.mark.parametrize("config", KINDS.values(), indirect=True)
 def test_it_comes_back_whole_from_a_file(built: Built) -> None:
     steps(built, built.optimizers(torch.optim.SGD, 1e-4), 2)
     expected = measured(built.task, built.batch)

@@ -3,7 +3,6 @@ import math
 import pytest
 import torch
 
-from modules.configuration.composition.catalogue import names
 from modules.configuration.composition.compose import compose
 from modules.configuration.errors import UserError
 from modules.shapes.mismatch import ShapeError
@@ -11,13 +10,14 @@ from modules.shapes.shape_check import check_shapes
 from modules.shapes.trace import tensors
 from modules.tasks.build_task import build_task
 from tests.batches import LONGEST, batch_of
+from tests.recipes.test_every_recipe import KINDS, training_of
 from tests.shapes.own_networks import chain, own
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", names("recipe"))
-def test_every_recipe_agrees_with_what_really_runs(recipe):
-    config = compose([f"recipe={recipe}"])
+@pytest.mark.parametrize("case", KINDS.values())
+def test_every_kind_of_recipe_agrees_with_what_really_runs(case):
+    config = training_of(case)
     report = check_shapes(config)
     task = build_task(config["model"], config["task"])
     seen: dict[str, list[torch.Size]] = {}
