@@ -96,8 +96,7 @@ def _on_dataset(plan: Plan, name: str) -> Plan:
     same = f"Evaluate on a dataset with the fields of {plan.dataset}"
     if known.keys() != found.keys():
         raise UserError(
-            f"{name} has the fields {', '.join(sorted(found))}, {plan.dataset} {', '.join(sorted(known))}",
-            same,
+            f"{name} has the fields {', '.join(found)}, and {plan.dataset} has {', '.join(known)}", same
         )
     for field, one in known.items():
         # How a record holds it, and the unit of its numbers, are no matter to a net.

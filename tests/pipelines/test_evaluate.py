@@ -209,7 +209,7 @@ def test_another_dataset_has_results_of_its_own(
     [
         ({"classes": [*CLASSES, "none"]}, r"fields\.label\.classes is \[.*'none'\] in others, \["),
         ({"dtype": "uint8"}, r"fields\.label\.dtype is uint8 in others, int64 in stripes"),
-        (None, "others has the fields image, stripes image, label"),
+        (None, "others has the fields image, and stripes has image, label"),
     ],
 )
 def test_a_dataset_with_other_fields_is_refused(
