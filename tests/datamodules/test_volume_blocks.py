@@ -7,6 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from modules.configuration.composition.catalogue import dataset
 from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.formats.volume_blocks import VolumeBlockReader
@@ -117,3 +118,7 @@ def test_what_does_not_fit_is_one_line(raw: Path, changed: dict[str, Any], probl
     nibabel.save(small, raw / "small.nii.gz")  # pyright: ignore
     with pytest.raises(UserError, match=problem):
         reader(**changed).samples(raw, fields())
+
+
+def test_both_brains_have_the_same_fields() -> None:
+    assert dataset("brain")["fields"] == dataset("brain_ch2")["fields"]
