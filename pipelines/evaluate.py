@@ -2,14 +2,16 @@
 
 python -m pipelines.evaluate plan=build/plan/lenet.yaml
 python -m pipelines.evaluate run=runs/0123456789abcdef
+python -m pipelines.evaluate run=runs/0123456789abcdef dataset=brain_ch2
 
 Needs the plan, build/train/<recipe>/ and the test split, for what learns without labels the train split too;
 writes build/evaluate/<recipe>/ in one step and adds the figures and images to the run in MLflow. Any other
-run is evaluated where it lies, in runs/<identity>/evaluate/.
+run is evaluated where it lies, in runs/<identity>/evaluate/. On the test split of another dataset, which
+has the same fields, what is found lies beside it, in evaluate_<dataset>/.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +27,14 @@ class Arguments:
     Args:
         plan: the recipe's plan, build/plan/<recipe>.yaml.
         run: instead of it, the folder of a finished run.
+        dataset: another than the recipe's to measure on, a file of conf/data/ with the same fields.
         build: folder of what the verbs write.
         data: folder of the datasets' shards; by default data/shards in the plan's runtime.storage.
     """
 
     plan: Path | None = None
     run: Path | None = None
+    dataset: str | None = None
     build: str = "build"
     data: str | None = None
 
@@ -48,7 +52,10 @@ def main(argv: list[str]) -> None:
         raise UserError("one of plan=... and run=... is needed, and not both", "See --help")
     plan = read_plan(chosen.plan or Path(f"{chosen.run}/plan.yaml"))
     trained = chosen.run or Path(chosen.build) / "train" / plan.name
-    out = Path(chosen.build) / "evaluate" / plan.name if chosen.run is None else chosen.run / "evaluate"
+    kind = "evaluate" if chosen.dataset is None else f"evaluate_{chosen.dataset}"
+    out = Path(chosen.build) / kind / plan.name if chosen.run is None else chosen.run / kind
+    if chosen.dataset is not None:
+        plan = _on_dataset(plan, chosen.dataset)
     try:
         summary = json.loads(read_regular_text(trained / "summary.json", links=True))
         tracking = Path(summary["run_folder"]) / "tracking"
@@ -63,21 +70,49 @@ def main(argv: list[str]) -> None:
         if metrics is None:
             raise refusal
         print(f"{out} can't be written: what was measured there before is shown")
-        _show(plan, metrics)
+        _show(plan, metrics, chosen.dataset)
         return
     # Opened before torch is imported: the process that talks to MLflow starts up meanwhile.
     tracker = Tracker.reopen(tracking) if (tracking / "run.json").is_file() else None
     try:
-        metrics = _evaluate(plan, summary, trained, data, out, tracker)
+        metrics = _evaluate(plan, summary, trained, data, out, tracker, chosen.dataset)
     finally:
         if tracker is not None:
             tracker.finish()
-    _show(plan, metrics)
+    _show(plan, metrics, chosen.dataset)
 
 
-def _show(plan: Plan, metrics: dict[str, float]) -> None:
+def _on_dataset(plan: Plan, name: str) -> Plan:
+    """The plan with another dataset, of which its weights learned nothing.
+
+    Raises:
+        UserError: there is none of that name, or its fields are not those of the plan's.
+    """
+    from modules.configuration.composition.catalogue import dataset
+    from modules.configuration.errors import UserError
+
+    other = plan.changed(data=dataset(name))
+    known, found = plan.data.fields, other.data.fields
+    same = f"Evaluate on a dataset with the fields of {plan.dataset}"
+    if known.keys() != found.keys():
+        raise UserError(
+            f"{name} has the fields {', '.join(found)}, and {plan.dataset} has {', '.join(known)}", same
+        )
+    for field, one in known.items():
+        # How a record holds it, and the unit of its numbers, are no matter to a net.
+        ours, theirs = asdict(one), asdict(replace(found[field], encoding=one.encoding, units=one.units))
+        for key in ours:
+            if ours[key] != theirs[key]:
+                raise UserError(
+                    f"fields.{field}.{key} is {theirs[key]} in {name}, {ours[key]} in {plan.dataset}", same
+                )
+    return other
+
+
+def _show(plan: Plan, metrics: dict[str, float], dataset: str | None) -> None:
     metric, num_samples = plan.expected.metric, int(metrics["num_samples"])
-    print(f"{plan.name}: {metric} {metrics[metric]:.4f} on {num_samples:,} test samples")
+    of = f" of {dataset}" if dataset else ""
+    print(f"{plan.name}: {metric} {metrics[metric]:.4f} on {num_samples:,} test samples{of}")
 
 
 def _kept(
@@ -100,7 +135,13 @@ def _kept(
 
 
 def _evaluate(
-    plan: Plan, summary: dict[str, Any], trained: Path, data: Path, out: Path, tracker: Any
+    plan: Plan,
+    summary: dict[str, Any],
+    trained: Path,
+    data: Path,
+    out: Path,
+    tracker: Any,
+    dataset: str | None,
 ) -> dict[str, float]:
     import numpy
     import torch
@@ -110,7 +151,7 @@ def _evaluate(
     from modules.evaluation.evaluator import evaluate, expected_score
     from modules.registry.outcome import Provenance, file_hash, split_hashes, write_outcome
     from modules.registry.stored_weights import load_weights
-    from modules.registry.vocabulary_check import check_vocabularies
+    from modules.registry.vocabulary_check import AGAIN, check_vocabularies
     from modules.sources.replacement import replaced_folder
     from modules.tasks.build_task import build_task
 
@@ -119,7 +160,8 @@ def _evaluate(
     load_weights(task.model, trained / "weights.pt")
     shards = ShardSet.open(data / settings.name, settings)
     known = {field: one.sha256() for field, one in shards.vocabularies.items()}
-    check_vocabularies(summary.get("vocabularies", {}), known, f"{trained}/weights.pt")
+    hint = AGAIN if dataset is None else "Evaluate on a dataset with the same texts to train on"
+    check_vocabularies(summary.get("vocabularies", {}), known, f"{trained}/weights.pt", hint)
     findings = evaluate(task, shards, plan)
     expected_score(findings.metrics, plan)
     served, examples = task.served(settings, shards.vocabularies), {}
@@ -141,11 +183,12 @@ def _evaluate(
     with replaced_folder(out) as folder:
         kept = write_outcome(folder, findings, provenance, examples)
         if tracker is not None:
+            suffix = "" if dataset is None else f"_{dataset}"
             tracker.metrics(
-                {f"test/{name}": value for name, value in findings.metrics.items()}, summary["steps"]
+                {f"test{suffix}/{name}": value for name, value in findings.metrics.items()}, summary["steps"]
             )
             for file in kept:
-                tracker.artifact(file, "evaluate")
+                tracker.artifact(file, f"evaluate{suffix}")
     return findings.metrics
 
 

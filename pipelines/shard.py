@@ -83,12 +83,8 @@ def _from_plan(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def _from_conf(name: str) -> tuple[dict[str, Any], str]:
-    from modules.configuration.composition.catalogue import CONF, dataset
-    from modules.configuration.names import check_name, suggest
+    from modules.configuration.composition.catalogue import dataset
 
-    if not (CONF / "data" / f"{check_name('dataset', name)}.yaml").is_file():
-        known = [path.stem for path in (CONF / "data").glob("*.yaml")]
-        raise UserError(f"there is no dataset {name!r}", suggest(name, known))
     return dataset(name), f"conf/data/{name}.yaml"
 
 

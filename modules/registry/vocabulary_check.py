@@ -9,14 +9,19 @@ from modules.configuration.plans.identity import VOCABULARY, shard_hashes
 from modules.configuration.regular_file import read_regular_text
 from modules.registry.outcome import split_hashes
 
+AGAIN = "Train it again, or write the shards again as they were (dvc checkout)"
 
-def check_vocabularies(learned: Mapping[str, str], data: Mapping[str, str], what: str) -> None:
+
+def check_vocabularies(
+    learned: Mapping[str, str], data: Mapping[str, str], what: str, hint: str = AGAIN
+) -> None:
     """Refuses weights whose vocabulary is not the data's.
 
     Args:
         learned: sha256 of the vocabularies that the weights were trained with, by field.
         data: sha256 of today's, by field; fields that only one of them has are left to the check of shapes.
         what: the weights, for the message.
+        hint: what to do about it.
 
     Raises:
         UserError: a field has another vocabulary.
@@ -25,7 +30,7 @@ def check_vocabularies(learned: Mapping[str, str], data: Mapping[str, str], what
         if learned[field] != data[field]:
             raise UserError(
                 f"{what} was trained with another vocabulary of the field {field!r} than the data have now",
-                "Train it again, or write the shards again as they were (dvc checkout)",
+                hint,
             )
 
 

@@ -10,12 +10,17 @@ import pytest
 import torch
 from torch.nn import functional
 
+from modules.configuration.composition import catalogue
 from modules.configuration.errors import UserError
+from modules.configuration.schema.data_settings import DataSettings
+from modules.configuration.schema.settings import read
 from modules.configuration.static_analysis.targets import build
 from modules.datamodules.shard_set import ShardSet
-from modules.registry.outcome import read_outcome
+from modules.datamodules.shard_writer import write_shards
+from modules.registry.outcome import file_hash, read_outcome
+from modules.tracking.tracker import Tracker
 from pipelines import evaluate
-from tests.pipelines.yard import CLASSES, DATASET, RECIPE, Yard
+from tests.pipelines.yard import CLASSES, DATASET, RECIPE, Yard, draw_stripes
 
 COMMAND = [f"plan=build/plan/{RECIPE}.yaml"]
 
@@ -150,3 +155,78 @@ def test_either_a_plan_or_a_run(yard: Yard) -> None:
     for arguments in ([], [*COMMAND, "run=runs/0123"]):
         with pytest.raises(UserError, match=r"one of plan=\.\.\. and run=\.\.\. is needed"):
             evaluate.main(arguments)
+
+
+def files_of(folder: Path) -> dict[Path, bytes]:
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+class Recorded(list[str]):
+    """A tracker that keeps the names of what it is told."""
+
+    def metrics(self, values: dict[str, float], step: int) -> None:
+        self.extend(values)
+
+    def artifact(self, file: Path, folder: str) -> None:
+        self.append(f"{folder}/{file.name}")
+
+    def finish(self) -> None:
+        pass
+
+
+def test_another_dataset_has_results_of_its_own(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, recorded = yard.plan["data"] | {"name": "others"}, Recorded()
+    draw_stripes(yard.folder / "data" / "raw" / "others", seed=7)
+    shards = yard.folder / "data" / "shards" / "others"
+    write_shards(read(DataSettings, data), yard.folder / "data" / "raw" / "others", shards)
+    monkeypatch.setattr(catalogue, "dataset", lambda name: data)
+    monkeypatch.setattr(Tracker, "reopen", lambda folder: recorded)
+    (yard.folder / "runs" / "gone" / "tracking").mkdir(parents=True)
+    (yard.folder / "runs" / "gone" / "tracking" / "run.json").write_text("{}")
+    before = files_of(yard.evaluation)
+    evaluate.main([*COMMAND, "dataset=others"])
+
+    split = ShardSet.open(shards).split("test")
+    batch = split.read(numpy.arange(split.num_samples))
+    model = build(yard.plan["model"])
+    model.load_state_dict(torch.load(yard.weights, weights_only=True))
+    with torch.inference_mode():
+        taken = model.eval()(torch.from_numpy(batch["image"]).float() / 255).argmax(dim=1)
+    outcome = read_outcome(yard.folder / "build" / "evaluate_others" / RECIPE)
+    assert outcome.metrics["accuracy"] == float((taken.numpy() == batch["label"]).mean())
+    assert outcome.provenance.weights == file_hash(yard.weights)
+    assert outcome.provenance.data != read_outcome(yard.evaluation).provenance.data
+    assert before == files_of(yard.evaluation)
+    assert capsys.readouterr().out.endswith(f"on {split.num_samples} test samples of others\n")
+    assert {"test_others/accuracy", "evaluate_others/metrics.json"} <= set(recorded)
+    assert all(name.startswith(("test_others/", "evaluate_others/")) for name in recorded)
+
+
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"classes": [*CLASSES, "none"]}, r"fields\.label\.classes is \[.*'none'\] in others, \["),
+        ({"dtype": "uint8"}, r"fields\.label\.dtype is uint8 in others, int64 in stripes"),
+        (None, "others has the fields image, and stripes has image, label"),
+    ],
+)
+def test_a_dataset_with_other_fields_is_refused(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, changed: dict[str, object] | None, problem: str
+) -> None:
+    data = yard.plan["data"] | {"name": "others"}
+    label = data["fields"].pop("label")
+    if changed is not None:
+        data["fields"]["label"] = label | changed
+    monkeypatch.setattr(catalogue, "dataset", lambda name: data)
+    with pytest.raises(UserError, match=problem):
+        evaluate.main([*COMMAND, "dataset=others"])
+    assert not list((yard.folder / "build").glob("evaluate_*"))
+
+
+def test_a_dataset_that_is_not_there_is_one_line(yard: Yard) -> None:
+    with pytest.raises(UserError, match=r"there is no dataset 'reuters_r9'\. Did you mean reuters_r8"):
+        evaluate.main([*COMMAND, "dataset=reuters_r9"])
+    with pytest.raises(UserError, match=r"'\.\./out'"):
+        evaluate.main([*COMMAND, "dataset=../out"])

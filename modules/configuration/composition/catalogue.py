@@ -69,14 +69,16 @@ def dataset(name: str, conf: Path = CONF) -> dict[str, Any]:
     """A dataset with its source, checked, apart from any recipe.
 
     Raises:
-        UserError: naming the file and key at fault.
+        UserError: there is none of that name, or naming the file and key at fault.
     """
     from omegaconf import OmegaConf
 
     from modules.configuration.composition.hydra_errors import HYDRA_ERRORS, explain
     from modules.configuration.composition.hydra_loader import load
 
-    path = conf / "data" / f"{name}.yaml"
+    path = conf / "data" / f"{check_name('dataset', name)}.yaml"
+    if not path.is_file():
+        raise UserError(f"there is no dataset {name!r}", suggest(name, names("data", conf)))
     try:
         found = OmegaConf.to_container(
             load([], conf, root=f"data/{name}"), resolve=True, throw_on_missing=True

@@ -1,11 +1,13 @@
 """One volume and the share of each class in its voxels, cut into blocks: tissues of a scan, as NIfTI files.
 
-A scan is one scene, so its splits are slabs of it that do not touch.
+A scan is one scene, so its splits are slabs of it that do not touch. Where there is no file of the share of a
+class, an atlas of numbered regions and bounds of the grey levels say where it is.
 """
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.samples import ArraySamples, Samples, raw_path
 
 AXES = ("depth", "height", "width")
-"""Upwards, forwards and to the right, where a file's axes go right, forwards and upwards."""
+"""Upwards, forwards and to the right, whichever way a file's axes go."""
 
 
 class VolumeBlockReader:
@@ -29,9 +31,12 @@ class VolumeBlockReader:
         slabs: of each split, where it begins and ends along the axis, in averaged voxels.
         overlap: of each split, by how many voxels blocks overlap at least. Where it is 0 they lie side by
             side in the middle of the slab, and the rest at its borders, which is said, is left out.
+        regions: of a class, the file of an atlas: where that has no number, the class has no share.
+        levels: of a class, from which grey level of the volume's file to below which it has a share. A class
+            that has no file of its share has all of each voxel that its atlas and its levels allow.
 
     Raises:
-        UserError: the axis is none, slabs touch, or splits differ.
+        UserError: the axis is none, slabs touch, splits differ, or no level lies between the two of a class.
     """
 
     def __init__(
@@ -42,6 +47,8 @@ class VolumeBlockReader:
         axis: str,
         slabs: Mapping[str, Sequence[int]],
         overlap: Mapping[str, int],
+        regions: Mapping[str, str] | None = None,
+        levels: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         if axis not in AXES:
             raise UserError(f"reader.axis is {axis!r}", f"It is one of {', '.join(AXES)}")
@@ -55,7 +62,14 @@ class VolumeBlockReader:
                 raise UserError(f"reader.slabs: {one} and {other} overlap", "Move them apart")
         if voxels_a_side < 1:
             raise UserError(f"reader.voxels_a_side is {voxels_a_side}", "Give 1 or more")
+        for name, bounds in (levels or {}).items():
+            if len(bounds) != 2 or not bounds[0] < bounds[1]:
+                raise UserError(
+                    f"reader.levels.{name} is {list(bounds)}", "Give the lowest, and one above all"
+                )
         self.volume, self.shares, self.voxels_a_side = volume, shares, voxels_a_side
+        self.regions, self.levels = regions or {}, levels or {}
+        self.named = list(dict.fromkeys([*self.shares, *self.regions, *self.levels]))
         self.axis, self.slabs, self.overlap = AXES.index(axis), slabs, overlap
 
     def samples(self, raw: Path, fields: dict[str, FieldSettings]) -> dict[str, Samples]:
@@ -65,13 +79,9 @@ class VolumeBlockReader:
             UserError: fields, files or slabs do not agree.
         """
         size = self._block_size(fields)
-        levels = np.rint(255 * self._averaged(raw_path(raw, self.volume))).astype(np.uint8)
-        shares = [self._averaged(raw_path(raw, file)) for file in self.shares.values()]
-        for file, share in zip(self.shares.values(), shares, strict=True):
-            if share.shape != levels.shape:
-                raise UserError(
-                    f"{file} is {share.shape}, {self.volume} {levels.shape}", "Name its own shares"
-                )
+        scan = _values(raw_path(raw, self.volume))
+        levels = np.rint(255 * self._averaged(scan / scan.max())).astype(np.uint8)
+        shares = [self._averaged(self._share(name, scan, raw)) for name in self.named]
         classes = np.stack([1 - sum(shares), *shares]).argmax(0).astype(np.uint8)
         splits: dict[str, Samples] = {}
         for split, (begin, end) in self.slabs.items():
@@ -115,29 +125,53 @@ class VolumeBlockReader:
             )
         if mask.dtype != "uint8" or mask.shape != size or mask.classes is None:
             raise UserError(f"fields.mask is {mask.dtype} {mask.shape}", f"It is uint8 {size} with classes")
-        if mask.classes[1:] != list(self.shares):
+        if mask.classes[1:] != self.named:
             raise UserError(
-                f"fields.mask.classes are {mask.classes}, reader.shares those of {list(self.shares)}",
+                f"fields.mask.classes are {mask.classes}, the reader's those of {self.named}",
                 "Name the same after the first, in the same order",
             )
         return [int(side) for side in size]
 
-    def _averaged(self, path: Path) -> np.ndarray:
-        """[depth, height, width], the file's largest value being 1."""
-        import nibabel
-        from nibabel.filebasedimages import ImageFileError
+    def _share(self, name: str, scan: np.ndarray, raw: Path) -> np.ndarray:
+        """A class's share in each of the file's voxels."""
+        share = np.ones_like(scan)
+        if name in self.shares:
+            values = self._beside(scan, raw, self.shares[name])
+            share = values / values.max()
+        if name in self.regions:
+            share = share * (self._beside(scan, raw, self.regions[name]) > 0)
+        if name in self.levels:
+            low, high = self.levels[name]
+            share = share * ((low <= scan) & (scan < high))
+        return share
 
-        try:
-            values = np.asarray(nibabel.load(path).dataobj, dtype=np.float32)  # pyright: ignore
-        except (OSError, ValueError, EOFError, ImageFileError) as error:
-            raise UserError(f"{path} is no volume that can be read ({error})", "Fetch it again") from error
-        if values.ndim != 3 or not values.max() > 0:
-            raise UserError(f"{path} has {values.ndim} axes, or is empty", "Name a volume of three axes")
-        values = values / values.max()
+    def _beside(self, scan: np.ndarray, raw: Path, file: str) -> np.ndarray:
+        values = _values(raw_path(raw, file))
+        if values.shape != scan.shape:
+            raise UserError(f"{file} is {values.shape}, {self.volume} {scan.shape}", "Name its own files")
+        return values
+
+    def _averaged(self, values: np.ndarray) -> np.ndarray:
+        """[depth, height, width]"""
         side = self.voxels_a_side
         values = values[tuple(slice(voxels // side * side) for voxels in values.shape)]
         parts = values.reshape([n for voxels in values.shape for n in (voxels // side, side)])
         return parts.mean((1, 3, 5)).transpose(2, 1, 0)
+
+
+def _values(path: Path) -> np.ndarray:
+    """[right, forwards, upwards]"""
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
+
+    try:
+        image: Any = nibabel.as_closest_canonical(nibabel.load(path))  # pyright: ignore
+        values = np.asarray(image.dataobj, dtype=np.float32)
+    except (OSError, ValueError, EOFError, ImageFileError) as error:
+        raise UserError(f"{path} is no volume that can be read ({error})", "Fetch it again") from error
+    if values.ndim != 3 or not values.max() > 0:
+        raise UserError(f"{path} has {values.ndim} axes, or is empty", "Name a volume of three axes")
+    return values
 
 
 def _starts(low: int, high: int, side: int, overlap: int) -> list[int]:
