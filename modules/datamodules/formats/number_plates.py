@@ -55,7 +55,8 @@ class NumberPlatesReader:
         everything = [layout for some in layouts.values() for layout in some]
         if not fonts or set(layouts) != set(num_plates) or not all(layouts.values()):
             raise UserError(
-                f"reader has {len(fonts)} fonts, layouts of {sorted(layouts)}, numbers of {sorted(num_plates)}",
+                f"reader has {len(fonts)} fonts, layouts of {sorted(layouts)},"
+                f" numbers of {sorted(num_plates)}",
                 "Name a font or more, and for each split its layouts and a number of plates",
             )
         if twice := next((one for one in everything if everything.count(one) > 1), None):

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from modules.bricks.attention import kept
 from modules.bricks.convolution import ConvolutionLayer
 from modules.bricks.recurrent_layer import CellName, recurrent_layers, through_layers
 
@@ -57,7 +58,7 @@ class CRNN(nn.Module):
             for before, after in zip(sizes, num_filters, strict=False)
         )
         self.pools = nn.ModuleList(nn.MaxPool2d((int(down), int(along))) for down, along in pools)
-        self.pixels_per_frame = prod(int(pool[1]) for pool in pools)
+        self.strides = [int(along) for _, along in pools]
         self.layers, width = recurrent_layers(cell, "both", sizes[-1] * rows, hidden_size, num_layers)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(width, num_labels)
@@ -71,12 +72,14 @@ class CRNN(nn.Module):
             images: in 0..1, padded at their right.
             size: columns of each; None = all.
         """
-        for convolution, pool in zip(self.convolutions, self.pools, strict=True):
-            images = pool(convolution(images))
-        columns = images.permute(0, 3, 1, 2).flatten(2)
-        if size is None:
+        maps, frames = images, size
+        for convolution, pool, along in zip(self.convolutions, self.pools, self.strides, strict=True):
+            maps = pool(convolution(maps))
+            if frames is not None:  # what is beside an image is zeros, as around it
+                frames = (frames // along).clamp(1)
+                maps = maps * kept(frames, maps[:, 0, 0])[:, None, None]
+        columns = maps.permute(0, 3, 1, 2).flatten(2)
+        if frames is None:
             frames = torch.full_like(columns[:, 0, 0], columns.shape[1], dtype=torch.int64)
-        else:
-            frames = (size // self.pixels_per_frame).clamp(1, columns.shape[1])
         features = through_layers(self.layers, columns, frames, self.dropout)
         return self.output(self.dropout(features)), frames

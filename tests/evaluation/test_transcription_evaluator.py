@@ -1,0 +1,61 @@
+"""What is said of transcriptions: edits and whole texts counted by hand, and the columns of each label."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from modules.configuration.composition.compose import compose
+from modules.datamodules.samples import ArraySamples
+from modules.datamodules.shard_set import ShardSet
+from modules.evaluation.exhibits import Gallery, TextTable
+from modules.evaluation.transcription_evaluator import TranscriptionEvaluator
+from modules.tasks.transcription import Transcription
+from tests.plans import plan_of
+from tests.written_shards import write_samples
+
+WIDTH = 12
+
+
+class ReadsLevels(nn.Module):
+    """Every two columns are a frame; the level of the first pixel is the label."""
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        labels = (images[:, 0, 0, ::2] * 255).round().long()
+        frames = torch.full_like(labels[:, 0], labels.shape[1])
+        return 20.0 * nn.functional.one_hot(labels, 7), frames
+
+
+def image(path: list[int]) -> np.ndarray:
+    levels = np.repeat(np.array(path + [0] * (WIDTH // 2 - len(path)), np.uint8), 2)
+    return np.broadcast_to(levels, (1, 4, WIDTH)).copy()
+
+
+def test_edits_whole_texts_and_places_are_those_of_the_frames(tmp_path: Path) -> None:
+    config = compose(["recipe=number_plates"])
+    config["data"]["fields"]["image"]["shape"] = [1, 4, WIDTH]
+    config["data"]["fields"]["text"]["vocabulary"] = {"kind": "characters", "size": 7}
+    plan = plan_of(config)
+    # Labels 4, 5, 6 are a, b, c: each comes more often in training than the next.
+    train = ArraySamples(["0"], {"image": [image([0])], "text": ["aaabbc"]})
+    paths, texts = [[4, 4, 0, 5], [0, 5, 5, 6], [6]], ["ab", "ba", "cc"]
+    test = ArraySamples(["0", "1", "2"], {"image": [image(path) for path in paths], "text": texts})
+    plan.data.splits.clear()
+    write_samples({"train": train, "validation": train, "test": test}, plan.data, tmp_path / "plates")
+    data = ShardSet.open(tmp_path / "plates", plan.data)
+    found = TranscriptionEvaluator(batch_size=2).evaluate(Transcription(ReadsLevels()).eval(), data, plan)
+    # ab is right; bc should be ba, and c be cc.
+    assert found.metrics == pytest.approx(
+        {"label_error": 2 / 6, "sequence_accuracy": 1 / 3, "num_labels": 6.0}
+    )
+    table, gallery = found.exhibits
+    assert isinstance(table, TextTable) and isinstance(gallery, Gallery)
+    assert sorted(table.rows) == [["ab", "ab", "0"], ["ba", "bc", "1"], ["cc", "c", "1"]]
+    boxes = {one.label: [(box.label, box.left, box.right) for box in one.boxes] for one in gallery.images}
+    assert boxes == {
+        "ab": [("a", 0.0, 4.0), ("b", 6.0, 8.0)],
+        "bc (right: ba)": [("b", 2.0, 6.0), ("c", 6.0, 8.0)],
+        "c (right: cc)": [("c", 0.0, 2.0)],
+    }
