@@ -5,19 +5,14 @@ Pages are made when they are asked for. A page of a split holds digits of that s
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from modules.configuration.errors import UserError
-from modules.configuration.schema.data_settings import FieldSettings, SplitSettings
-from modules.datamodules.formats.json_digits import JsonDigitsReader
+from modules.configuration.schema.data_settings import FieldSettings
+from modules.datamodules.formats.split_digits import Digits, scaled, split_digits
 from modules.datamodules.samples import Samples
-from modules.datamodules.shard_writer import split_samples
 
-_INK = 64
-"""The level from which a pixel belongs to a digit."""
 _SCALE = (0.85, 1.15)
 _GAIN = (0.7, 1.0)
 _MAX_NOISE = 14.0
@@ -69,34 +64,22 @@ class DigitPagesReader:
                 f"fields.image is {fields['image'].shape}",
                 "Pages are uint8 [1, height, width], labels have classes",
             )
-        one = {
-            "image": FieldSettings("uint8", [1, 28, 28], ["channel", "height", "width"], "level"),
-            "label": FieldSettings("int64", [], [], "class number", fields["labels"].classes),
-        }
-        origin = "train"
-        found = JsonDigitsReader(self.folder, origin).samples(raw, one)
-        cuts = {name: SplitSettings(origin, share) for name, share in self.held_out.items()}
-        chosen = split_samples(found, cuts)
-        if set(self.num_pages) != set(chosen):
-            raise UserError(
-                f"reader.num_pages names {sorted(self.num_pages)}",
-                f"Give each of {', '.join(chosen)} a number",
-            )
+        found = split_digits(
+            raw, self.folder, fields["labels"].classes, self.held_out, self.num_pages, "reader.num_pages"
+        )
         return {
-            split: _Pages(
-                found[origin].read(numbers), self.num_pages[split], (low, high), f"{self.seed}/{split}"
-            )
-            for split, (_, numbers) in chosen.items()
+            split: _Pages(digits, self.num_pages[split], (low, high), f"{self.seed}/{split}")
+            for split, digits in found.items()
         }
 
 
 class _Pages:
     """Pages made when they are asked for."""
 
-    def __init__(self, digits: Any, num_pages: int, sides_px: tuple[int, int], stream: str) -> None:
+    def __init__(self, digits: Digits, num_pages: int, sides_px: tuple[int, int], stream: str) -> None:
         self.keys = self.places = [str(number) for number in range(num_pages)]
         self.notes: list[str] = []
-        self._images, self._labels = digits["image"][:, 0], digits["label"]
+        self._images, self._labels = digits
         self._sides_px = sides_px
         self._stream = stream
 
@@ -117,7 +100,7 @@ class _Pages:
         labels: list[int] = []
         for _ in range(max(1, round(height * width / _AREA_OF_DIGIT * rng.uniform(0.1, 0.7)))):
             number = int(rng.integers(0, len(self._labels)))
-            digit = _scaled(self._images[number], rng.uniform(*_SCALE))
+            digit = scaled(self._images[number], rng.uniform(*_SCALE))
             for _ in range(_NUM_TRIES):
                 y = int(rng.integers(0, height - digit.shape[0] + 1))
                 x = int(rng.integers(0, width - digit.shape[1] + 1))
@@ -140,11 +123,3 @@ class _Pages:
             "boxes": np.array(boxes, np.float32).reshape(-1, 4),
             "labels": np.array(labels, np.int64),
         }
-
-
-def _scaled(digit: np.ndarray, factor: float) -> np.ndarray:
-    """The digit without its margins, at another size."""
-    rows, columns = (np.flatnonzero((digit >= _INK).any(axis)) for axis in (1, 0))
-    tight = digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    size = [max(2, round(side * factor)) for side in reversed(tight.shape)]
-    return np.asarray(Image.fromarray(tight).resize((size[0], size[1]), Image.Resampling.BILINEAR), float)
