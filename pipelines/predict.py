@@ -100,6 +100,8 @@ def _samples(description: Any, given: str) -> list[list[Any]]:
             f"the model takes {len(inputs)} inputs, and input names {len(parts)}", f"Give {names}"
         )
     found = [samples_of(one, part) for one, part in zip(inputs, parts, strict=True)]
+    for note in [sample.note for some in found for sample in some if sample.note]:
+        print(f"note: {note}", file=sys.stderr)
     if len({len(some) for some in found}) > 1:
         counts = " and ".join(str(len(some)) for some in found)
         raise UserError(f"the inputs hold {counts} samples", "Give as many of each")

@@ -13,7 +13,7 @@ from PIL import Image, ImageSequence
 from modules.configuration.errors import UserError
 from modules.configuration.regular_file import open_regular, read_regular, read_regular_text
 from modules.datamodules.image_file import UNREADABLE, eight_bits, read_image, read_whole_image
-from modules.registry.answering import sound_sample, text_sample
+from modules.registry.answering import UNKNOWN, sound_sample, text_sample
 from modules.tasks.served import InputKind, ServedInput
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -44,11 +44,13 @@ class Sample:
         label: what the user calls it: a path, or the text itself.
         values: as the program takes it, without the batch's axis.
         request: as MLflow's server takes it, if that is not `values`: a text, or a file's bytes.
+        note: what a user should know of it.
     """
 
     label: str
     values: numpy.ndarray
     request: str | bytes | None = None
+    note: str = ""
 
 
 def samples_of(one: ServedInput, given: str) -> list[Sample]:
@@ -125,9 +127,12 @@ def _text_file(one: ServedInput, file: Path) -> Sample:
 def _text(one: ServedInput, text: str, label: str) -> Sample:
     text = text.removesuffix("\n")
     try:
-        return Sample(label, text_sample(vars(one), text), text)
+        values = text_sample(vars(one), text)
     except ValueError as error:
         raise UserError(f"{label!r}: {error}", "Give a text of at least one sign") from error
+    num_unknown, num_tokens = int((values == UNKNOWN).sum()), len(values) - 1 - one.ends
+    known = f"{label!r}: {num_unknown} of {num_tokens} tokens are not in the model's vocabulary"
+    return Sample(label, values, text, known if num_unknown else "")
 
 
 def _sound_file(one: ServedInput, file: Path) -> Sample:

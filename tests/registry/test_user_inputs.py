@@ -112,6 +112,10 @@ def test_a_text_is_the_argument_a_file_or_standard_input(
     for given in ("what a day", str(tmp_path / "a.txt"), "-"):
         (sample,) = samples_of(TEXT, given)
         assert sample.values.tolist() == [2, 4, 5, 6, 3]
+        assert not sample.note
+    assert samples_of(TEXT, "what a pity")[0].note == (
+        "'what a pity': 1 of 3 tokens are not in the model's vocabulary"
+    )
     (written,) = samples_of(replace(TEXT, ends=False), "a day")
     assert written.values.tolist() == [2, 5, 6], "what goes on writing is not ended"
     assert len(samples_of(TEXT, "day " * 2000)[0].values) == 2002, "longer than a path can be"
