@@ -2,9 +2,9 @@
 
 python -m benchmarks.transduction
 
-(a) Connectionist temporal classification: loss and gradient with respect to logits, beside torch's log softmax and
-`ctc_loss`; and the largest error of either's gradient, beside the largest element, of a computation in 64
-bits. (b) The best path beside a beam search. Sides take turns, of `CALLS` calls each, and medians are compared;
+(a) Connectionist temporal classification: loss and gradient with respect to logits, beside torch's log
+softmax and `ctc_loss`; and the largest error of either gradient, as a part of the largest element of one in 64
+bits. (b) The best path beside a beam search. Sides take turns of `CALLS` calls each, and medians are compared;
 CPU time of one thread, as the machine may be busy.
 """
 

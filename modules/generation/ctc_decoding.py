@@ -2,10 +2,10 @@
 
 Graves, Fernández, Gomez & Schmidhuber (2006), *Connectionist temporal classification*, section 3.2: the
 labelling of the likeliest path is found at once (`best_path`), yet another one may be likelier, whose
-probability is shared out among many paths. Prefix beam search (`beam_search`) adds up the paths of each beginning: Hannun,
-Maas, Jurafsky & Ng (2014), *First-pass large vocabulary continuous speech recognition using bi-directional
-recurrent DNNs*, algorithm 1, arXiv 1408.2873; the language model's part as in Hannun et al. (2014), *Deep
-Speech*, section 2.2, arXiv 1412.5567, label by label.
+probability is shared out among many paths. Prefix beam search (`beam_search`) adds up the paths of each
+beginning: Hannun, Maas, Jurafsky & Ng (2014), *First-pass large vocabulary continuous speech recognition
+using bi-directional recurrent DNNs*, algorithm 1, arXiv 1408.2873; the language model's part as in Hannun et
+al. (2014), *Deep Speech*, section 2.2, arXiv 1412.5567, label by label.
 """
 
 from collections.abc import Callable

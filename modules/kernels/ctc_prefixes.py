@@ -1,8 +1,8 @@
 """Prefix beam search through the outputs of connectionist temporal classification, on one thread of a CPU.
 
 Hannun, Maas, Jurafsky & Ng (2014), *First-pass large vocabulary continuous speech recognition using
-bi-directional recurrent DNNs*, algorithm 1, arXiv 1408.2873; Graves (2012), *Supervised sequence labelling with recurrent
-neural networks*, section 7.5. Called by `modules.generation.ctc_decoding`, which says what it returns.
+bi-directional recurrent DNNs*, algorithm 1, arXiv 1408.2873; Graves (2012), *Supervised sequence labelling
+with recurrent neural networks*, section 7.5. Called by `modules.generation.ctc_decoding`.
 
 Of each prefix there are two probabilities, of paths that end with a blank and of paths that end with its last
 label, in logarithms. Prefixes are nodes of a tree; node 0 is the empty one. A prefix that was dropped and
@@ -17,7 +17,7 @@ from modules.kernels.compiled import compiled, part
 
 NODE, BEAM = "i8[:,::1]", "f8[:,::1]"
 PARENT, LABEL, CHILD, SIBLING, PLACE = range(5)
-"""Of a node: its parent, its last label, its newest child, its parent's child before it, its place in the beam."""
+"""Of a node: parent, last label, newest child, the child before it of its parent, place in the beam."""
 BLANK_END, LABEL_END, EXTRA = range(3)
 """Of a prefix in the beam: ln p of its paths, and what the language model adds."""
 
