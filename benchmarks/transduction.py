@@ -3,9 +3,9 @@
 python -m benchmarks.transduction
 
 (a) Connectionist temporal classification: loss and gradient with respect to logits, beside torch's log
-softmax and `ctc_loss`; and the largest error of either gradient, as a part of the largest element of one in 64
-bits. (b) The best path beside a beam search. Sides take turns of `CALLS` calls each, and medians are compared;
-CPU time of one thread, as the machine may be busy.
+softmax and `ctc_loss`; and the largest error of either gradient, as a part of the largest element of one
+that is computed in 64 bits. (b) The best path beside a beam search. Sides take turns of `CALLS` calls each,
+and medians are compared; CPU time of one thread, as the machine may be busy.
 """
 
 import statistics
