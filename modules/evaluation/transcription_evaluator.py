@@ -1,12 +1,13 @@
 """Transcriptions: the label error, whole texts, and where in an image each label was seen.
 
-metrics.json holds, of the test split and the most probable path:
+metrics.json holds, of the test split:
 
-label_error          insertions, deletions and replacements by the number of labels
-sequence_accuracy    share of the texts that are right as a whole
+label_error               insertions, deletions and replacements by the number of labels: of the best path
+sequence_accuracy         share of the texts that it says right as a whole
+beam_label_error          the same of prefix beam search
+beam_sequence_accuracy    likewise
 """
 
-from collections import Counter
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from modules.datamodules.vocabulary import PADDING
 from modules.evaluation.exhibits import AnnotatedImage, Box, Exhibit, Gallery, TextTable
 from modules.evaluation.findings import Chart, Findings, Series
 from modules.evaluation.image_tiles import pixels
-from modules.generation.best_path import best_path, spans
+from modules.generation.ctc_decoding import beam_search, best_path
 from modules.metrics.edit_distance import edit_distance
 from modules.tasks.transcription import Transcription
 
@@ -31,32 +32,46 @@ class TranscriptionEvaluator:
 
     Args:
         batch_size: images at a time.
+        beam_size: prefixes that beam search keeps.
     """
 
-    metrics: ClassVar[dict[str, Literal["max", "min"]]] = {"label_error": "min", "sequence_accuracy": "max"}
+    metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
+        "label_error": "min",
+        "sequence_accuracy": "max",
+        "beam_label_error": "min",
+        "beam_sequence_accuracy": "max",
+    }
 
-    def __init__(self, batch_size: int = 100) -> None:
+    def __init__(self, batch_size: int = 100, beam_size: int = 10) -> None:
         self.batch_size = batch_size
+        self.beam_size = beam_size
 
     def evaluate(self, task: Transcription, data: ShardSet, plan: Plan) -> Findings:
         """The errors, a chart of them by length, examples, and images with the place of each label."""
         vocabulary = data.vocabularies[task.text]
         errors: list[int] = []
+        of_beam: list[int] = []
         lengths: list[int] = []
         rows: list[list[str]] = []
         with torch.inference_mode():
             for batch in EvaluationLoader(data.split("test"), self.batch_size):
                 targets, length = task.targets(batch)
-                found = best_path(*task.model(*task.served_inputs(batch)))
-                for own, true, labels in zip(found.tolist(), targets.tolist(), length.tolist(), strict=True):
+                logits, frames = task.model(*task.served_inputs(batch))
+                found = best_path(logits, frames).tokens.tolist()
+                likeliest = beam_search(logits, frames, self.beam_size)
+                pairs = zip(found, likeliest, targets.tolist(), length.tolist(), strict=True)
+                for own, labellings, true, labels in pairs:
                     said = [token for token in own if token != PADDING]
                     errors.append(edit_distance(said, true[:labels]))
+                    of_beam.append(edit_distance(labellings[0].tokens, true[:labels]))
                     lengths.append(labels)
                     rows.append([vocabulary.decode(true), vocabulary.decode(said), str(errors[-1])])
-        wrong, size = np.array(errors), np.array(lengths)
+        wrong, beam, size = np.array(errors), np.array(of_beam), np.array(lengths)
         metrics = {
             "label_error": wrong.sum() / max(size.sum(), 1),
             "sequence_accuracy": (wrong == 0).mean(),
+            "beam_label_error": beam.sum() / max(size.sum(), 1),
+            "beam_sequence_accuracy": (beam == 0).mean(),
             "num_labels": size.sum(),
         }
         points = [(float(n), float((wrong[size == n] == 0).mean())) for n in np.unique(size)]
@@ -96,13 +111,13 @@ def _places(task: Transcription, data: ShardSet, wrong: np.ndarray) -> Gallery:
             logits, frames = task.model(*task.served_inputs(batch))
         image = task.inputs(batch)[0]
         step = image.shape[2] / int(frames[0])
-        counts: Counter[str] = Counter()
         boxes = []
-        for token, begin, end in spans(logits[0, : int(frames[0])]):
+        found = best_path(logits, frames)
+        spans = zip(*(one[0].tolist() for one in (found.tokens, found.starts, found.ends)), strict=True)
+        for token, begin, end in spans:
             name = vocabulary.tokens[token]
-            counts[name] += 1
             boxes.append(Box(begin * step, 0, end * step, float(image.shape[1]), name))
-        read = vocabulary.decode([token for token, _, _ in spans(logits[0, : int(frames[0])])])
+        read = vocabulary.decode(found.tokens[0].tolist())
         true = vocabulary.decode(batch[task.text][0].tolist())
         label = read if read == true else f"{read} (right: {true})"
         images.append(AnnotatedImage(label, pixels(image), boxes))

@@ -7,11 +7,12 @@ by `modules.bricks.ctc_loss`.
 The paper divides the variables of a frame by their sum, one factor for all states (end of section 4.1).
 States that are small beside others of their frame then underflow, though they may be the ones that lead to
 the target; logarithms lose nothing and take ten times as long. Here each *state* has a factor of its own, a
-power of two, chosen at the begin of each block of `FRAMES` frames: alpha_t(s) is x_s 2^(e_s). What goes from
-one state to another is multiplied by 2^(e_from - e_to), so that a step within a block is sums and products of
-doubles. e_s falls by no more than `STEEP` from a state to the next, so that none grows beyond
-2^(2 STEEP FRAMES) 3^FRAMES < 2^922. None is lost while it begins a block above 2^-DEEP and loses no more than
-2^-DEEP in it: blocks are ended early for that, and a sample of which it is not true gets the loss nan.
+power of two, chosen at the begin of each block of frames: alpha_t(s) is x_s 2^(e_s). What goes from one state
+to another is multiplied by 2^(e_from - e_to), so that a step within a block is sums and products of doubles.
+From a state to the next, e falls by no more than `steep`, so that in n frames no x grows beyond
+2^(2 steep n) 3^n, which is kept below 2^HIGH. None is lost while it begins a block above 2^-DEEP and loses no
+more than 2^-DEEP in it. Blocks are as long as that allows; `steep` is about what the rarest label of a target
+costs. A sample in which a state lies deeper gets the loss nan.
 
 Of l', the target with blanks between its labels, blanks and labels lie apart: blank i comes before label i,
 which is at i + 1 of its row, after a zero. Up to `LANES` samples lie side by side, so that loops are long and
@@ -27,7 +28,7 @@ from modules.kernels.compiled import compiled, part
 
 LANES, MOST_CELLS = 4, 1 << 18
 """Samples side by side; fewer where alpha of all frames would be more than so many numbers, for the cache."""
-FRAMES, STEEP, DEEP = 16, 28, 500
+HIGH, DEEP, LEAST_STEEP = 920, 500, 10
 NOTHING = -(1 << 40)
 """Exponent of a state that no path has reached."""
 HUGE, TINY = 2.0**1000, 2.0**-DEEP
@@ -65,8 +66,10 @@ def _largest(numbers):
 
 
 @part("reassoc", "contract")
-def _softmax(logits, rows, numbers):
-    """Into rows, the memory of numbers. False = not everywhere: nan, inf, or all far below another frame's.
+def _exp(logits, rows, numbers, totals):
+    """e^logits into rows, the memory of numbers, beside what divides each row to give a softmax (totals).
+
+    False = not everywhere: nan, inf, or all logits of a frame far below those of another.
 
     e^x is 2^whole 2^f, and 2^f is its Taylor series around f = 1/2, exact to 1e-16. No result is 0.
     """
@@ -96,21 +99,19 @@ def _softmax(logits, rows, numbers):
         for k in range(len(row)):
             total += row[k]
         holds &= total >= TINY
-        scale = 1 / total
-        for k in range(len(row)):
-            row[k] *= scale
+        totals[t] = total
     return holds
 
 
 @part()
-def _gather(rows, target, y, lane, lanes):
+def _gather(rows, totals, target, y, lane, lanes):
     """y of a sample's labels in all its frames."""
     step = np.uint64(lanes)
     for t in range(len(rows)):
-        row, y_t = rows[t], y[t]
+        row, y_t, scale = rows[t], y[t], 1 / totals[t]
         place = np.uint64(lane)
         for label in target:
-            y_t[place] = row[label]
+            y_t[place] = row[label] * scale
             place += step
 
 
@@ -141,7 +142,7 @@ def _spread(to, of_lanes, lanes, size):
 
 
 @part()
-def _rescale(blanks, labels, exponents, lengths, reverse, holds):
+def _rescale(blanks, labels, exponents, steep, lengths, reverse, holds):
     """Chooses exponents for a block, in the order in which paths go; holds: no state lies too deep."""
     lanes = len(lengths)
     for lane in range(lanes):
@@ -151,7 +152,7 @@ def _rescale(blanks, labels, exponents, lengths, reverse, holds):
             x, e, place = (labels if s & 1 else blanks), exponents[s & 1], ((s + 1) >> 1) * lanes + lane
             value, before = x[place], e[place]
             own = before + _exponent(value) if value > 0 else NOTHING
-            level = max(own, level - STEEP)
+            level = max(own, level - steep)
             e[place] = level
             holds[lane] &= value == 0 or own >= level - DEEP
             x[place] = value * _power_of_two(before - level)
@@ -199,7 +200,7 @@ def _halves(w1, w2, e, f, size):
         w2[q] = _power_of_two(e[q] + f[q] - half)
 
 
-@part()
+@part("nnan", "contract")
 def _posteriors(posterior, g, alpha, w1, x, w2, y, size):
     """alpha beta / p of labels, and beta y. No path leads from or to where a product is beyond `HUGE`."""
     for q in range(size):
@@ -207,16 +208,19 @@ def _posteriors(posterior, g, alpha, w1, x, w2, y, size):
         g[q] = x[q] * y[q]
 
 
-@part()
-def _subtract(row, target, posterior, lane, lanes, blank):
+@part("contract")
+def _finish(gradient, row, total, target, posterior, lane, lanes, blank):
     """Equation 16 for a frame. Its posteriors sum to 1 (equation 14): the blank's is what labels leave."""
     step, place = np.uint64(lanes), np.uint64(lane)
     rest = 1.0
     for label in target:
         rest -= posterior[place]
-        row[label] -= posterior[place]
+        row[label] -= posterior[place] * total
         place += step
-    row[blank] -= rest
+    row[blank] -= rest * total
+    scale = 1 / total
+    for k in range(len(row)):
+        gradient[k] = row[k] * scale
 
 
 def _loss_and_gradient(logits, gradient, frames, targets, target_lengths, blank, with_gradient, losses):
@@ -238,14 +242,14 @@ def _loss_and_gradient(logits, gradient, frames, targets, target_lengths, blank,
         all_frames, most = max(all_frames, frames[b]), max(most, target_lengths[b])
     lanes = max(1, min(LANES, num_samples, MOST_CELLS // ((all_frames + 1) * (most + 1))))
     size = (most + 1) * lanes
-    probabilities = np.empty((lanes, all_frames, num_labels))
+    exps, totals = np.empty((lanes, all_frames, num_labels)), np.empty((lanes, all_frames))
     y, y_blank, blanks_y = np.empty((all_frames, size)), np.empty((all_frames, lanes)), np.zeros(size + lanes)
     alpha = np.empty(
         (all_frames + 1, size + lanes)
     )  # of labels; of blanks, which are equals, one frame will do
     exponents = np.empty((all_frames + 1, 2, size + 2 * lanes), np.int64)
     back = np.empty((2, size + 2 * lanes), np.int64)
-    starts = np.empty(all_frames + 1, np.int64)
+    starts, bits = np.zeros(all_frames + 1, np.int64), np.empty(all_frames, np.int64)
     blanks, labels, g = np.empty(size + 2 * lanes), np.empty(size + 2 * lanes), np.zeros(size + 2 * lanes)
     posterior, w1, w2 = np.empty(size), np.empty(size), np.empty(size)
     to_blank, to_label, to_other = np.empty(size), np.empty(size), np.empty(size)
@@ -257,30 +261,33 @@ def _loss_and_gradient(logits, gradient, frames, targets, target_lengths, blank,
         for lane in range(group):
             b = first + lane
             lengths[lane] = target_lengths[b]
-            target, rows = targets[b, : lengths[lane]], probabilities[lane, : frames[b]]
+            target, rows = targets[b, : lengths[lane]], exps[lane, : frames[b]]
             for i in range(1, lengths[lane]):
                 differs[i * lanes + lane] = 1.0 if target[i] != target[i - 1] else 0.0
             if frames[b] > 0:
-                holds[lane] = _softmax(logits[b, : frames[b]].reshape(-1), rows, rows.reshape(-1))
-            _gather(rows, target, y, lane, lanes)
+                holds[lane] = _exp(logits[b, : frames[b]].reshape(-1), rows, rows.reshape(-1), totals[lane])
+            _gather(rows, totals[lane], target, y, lane, lanes)
             for t in range(frames[b]):
-                y_blank[t, lane] = rows[t, blank]
+                y_blank[t, lane] = rows[t, blank] / totals[lane, t]
 
-        num_blocks, used, since = 0, 0, FRAMES
         for t in range(all_frames):
-            bits = max(_least_bits(y[t]), _least_bits(y_blank[t]))
-            if bits > DEEP:
-                bits = DEEP
+            bits[t] = max(_least_bits(y[t]), _least_bits(y_blank[t]))
+            if bits[t] > DEEP:
+                bits[t] = DEEP
                 for lane in range(group):
                     holds[lane] &= y_blank[t, lane] >= TINY
                     for i in range(lengths[lane] if t < frames[first + lane] else 0):
                         holds[lane] &= y[t, i * lanes + lane] >= TINY
-            if since == FRAMES or used + bits > DEEP:
+        steep = LEAST_STEEP
+        for t in range(all_frames):
+            steep = max(steep, 3 * bits[t] // 4)
+        num_blocks, used, longest = 0, 0, HIGH // (2 * steep + 2)
+        for t in range(all_frames):
+            if t == 0 or used + bits[t] > DEEP or t == starts[num_blocks - 1] + longest:
                 starts[num_blocks] = t
                 num_blocks += 1
-                used, since = 0, 0
-            used += bits
-            since += 1
+                used = 0
+            used += bits[t]
         starts[num_blocks] = all_frames
 
         # Before the first frame all paths stand at the first blank: equation 5 follows from 6.
@@ -291,7 +298,7 @@ def _loss_and_gradient(logits, gradient, frames, targets, target_lengths, blank,
                 exponents[block] = exponents[block - 1]
             of_blanks, of_labels = exponents[block, 0], exponents[block, 1]
             _copy(labels, alpha[starts[block]], size + lanes)
-            _rescale(blanks, labels, exponents[block], lengths, False, holds)
+            _rescale(blanks, labels, exponents[block], steep, lengths, False, holds)
             _ratios(to_blank, of_labels, of_blanks, ones, size)
             _ratios(to_label, of_blanks, of_labels[lanes:], ones, size)
             _ratios(to_other, of_labels, of_labels[lanes:], differs, size)
@@ -323,7 +330,7 @@ def _loss_and_gradient(logits, gradient, frames, targets, target_lengths, blank,
             labels[lengths[lane] * lanes + lane] = w1[lane] if lengths[lane] else 0.0
 
         for block in range(num_blocks - 1 if with_gradient else -1, -1, -1):
-            _rescale(blanks, labels, back, lengths, True, holds)
+            _rescale(blanks, labels, back, steep, lengths, True, holds)
             of_blanks, of_labels = back[0], back[1]
             _ratios(to_label, of_labels[lanes:], of_blanks, ones, size)
             _ratios(to_blank, of_blanks[lanes:], of_labels[lanes:], ones, size)
@@ -333,9 +340,10 @@ def _loss_and_gradient(logits, gradient, frames, targets, target_lengths, blank,
             for t in range(starts[block + 1] - 1, starts[block] - 1, -1):
                 _posteriors(posterior, g[lanes:], alpha[t + 1][lanes:], w1, labels[lanes:], w2, y[t], size)
                 for lane in range(group):
-                    if t < frames[first + lane]:
-                        target = targets[first + lane, : lengths[lane]]
-                        _subtract(probabilities[lane, t], target, posterior, lane, lanes, blank)
+                    b = first + lane
+                    if t < frames[b]:
+                        row, total, target = exps[lane, t], totals[lane, t], targets[b, : lengths[lane]]
+                        _finish(gradient[b, t], row, total, target, posterior, lane, lanes, blank)
                 _spread(blanks_y, y_blank[t], lanes, size)
                 _labels_back(
                     labels[lanes:], g[lanes:], blanks[lanes:], g_after, to_blank, to_other, y_after, size
@@ -346,7 +354,6 @@ def _loss_and_gradient(logits, gradient, frames, targets, target_lengths, blank,
             b = first + lane
             if with_gradient:
                 gradient[b, frames[b] :] = 0.0
-                _copy(gradient[b].reshape(-1), probabilities[lane].reshape(-1), frames[b] * num_labels)
                 if losses[b] == np.inf:
                     gradient[b] = 0.0
             if not holds[lane]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from modules.bricks.ctc_loss import ctc_loss, fits
 from modules.configuration.errors import UserError
 from modules.datamodules.vocabulary import PADDING
-from modules.generation.best_path import best_path
+from modules.generation.ctc_decoding import best_path
 from modules.metrics.edit_distance import edit_distance
 from modules.metrics.mean import Mean
 from modules.tasks.image_inputs import image_inputs, images_and_sizes, served_image
@@ -41,7 +41,7 @@ class BestPathText(nn.Module):
 
     def forward(self, given: Tensor, *size: Tensor) -> Int[Tensor, "batch frames"]:
         logits, frames = self.model(given, *size)
-        return best_path(logits, frames)
+        return best_path(logits, frames).tokens
 
 
 class Transcription(Task):
@@ -81,7 +81,7 @@ class Transcription(Task):
         """The label error is the edit distance of all texts together by the number of their labels."""
         logits, frames = self.model(*self.served_inputs(batch))
         targets, length = self.targets(batch)
-        found = best_path(logits, frames)
+        found = best_path(logits, frames).tokens
         errors = [
             edit_distance([token for token in own if token != PADDING], true[:labels])
             for own, true, labels in zip(found.tolist(), targets.tolist(), length.tolist(), strict=True)

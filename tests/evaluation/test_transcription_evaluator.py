@@ -48,7 +48,13 @@ def test_edits_whole_texts_and_places_are_those_of_the_frames(tmp_path: Path) ->
     found = TranscriptionEvaluator(batch_size=2).evaluate(Transcription(ReadsLevels()).eval(), data, plan)
     # ab is right; bc should be ba, and c be cc.
     assert found.metrics == pytest.approx(
-        {"label_error": 2 / 6, "sequence_accuracy": 1 / 3, "num_labels": 6.0}
+        {
+            "label_error": 2 / 6,
+            "sequence_accuracy": 1 / 3,
+            "beam_label_error": 2 / 6,
+            "beam_sequence_accuracy": 1 / 3,
+            "num_labels": 6.0,
+        }
     )
     table, gallery = found.exhibits
     assert isinstance(table, TextTable) and isinstance(gallery, Gallery)
