@@ -1,25 +1,38 @@
-"""What transduction without alignment costs: losses over all alignments, and decoding.
+"""What it costs to make one sequence of another: losses over all alignments, decoding, training.
 
 python -m benchmarks.transduction
 
 (a) Connectionist temporal classification: loss and gradient with respect to logits, beside torch's log
 softmax and `ctc_loss`; and the largest error of either gradient, as a part of the largest element of one
-that is computed in 64 bits. (b) The best path beside a beam search. Sides take turns of `CALLS` calls each,
-and medians are compared; CPU time of one thread, as the machine may be busy.
+that is computed in 64 bits. (b) The best path beside a beam search. (c) An encoder and decoder with attention
+that writes: many sequences at a time beside one by one, by beam search beside greedily. (d) Its training step
+beside one of torch's own modules, and on bucketed beside shuffled batches. Sides take turns, in (a) and (b)
+of `CALLS` calls each, and medians are compared; CPU time of one thread, as the machine may be busy.
 """
 
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from modules.bricks.ctc_loss import ctc_loss
 from modules.configuration.command import arguments, run
-from modules.generation.ctc_decoding import beam_search, best_path
+from modules.datamodules.bucketed_order import BucketedOrder
+from modules.datamodules.epoch_order import EpochOrder
+from modules.datamodules.vocabulary import BEGIN, END
+from modules.generation import ctc_decoding
+from modules.generation.beam_search import beam_search
+from modules.generation.ctc_decoding import best_path
+from modules.generation.decoding import greedy
+from modules.metrics.mean import Mean
+from modules.models.recurrent.encoder_decoder import EncoderDecoder
+from modules.tasks.sequence_to_sequence import SequenceToSequence
 from modules.training.runs.freed_memory import keep_freed_memory
 
 CALLS = 5
@@ -61,11 +74,121 @@ def decoding(rounds: int) -> None:
     logits, frames, *_ = _batch(*SIZES[0])
     for beam in (1, 10, 100):
         slow, fast = _medians(
-            lambda beam=beam: beam_search(2 * logits[:4], frames[:4], beam),
+            lambda beam=beam: ctc_decoding.beam_search(2 * logits[:4], frames[:4], beam),
             lambda: best_path(2 * logits[:4], frames[:4]),
             rounds,
         )
         print(f"| beam of {beam} | {250 * slow:.2f} | {250 * fast:.3f} | {slow / fast:.0f} |", flush=True)
+
+
+def writing(rounds: int) -> None:
+    """Part (c)."""
+    print("\n| writing 40 tokens | ms a sequence | beside it | ratio |\n|---|---:|---|---:|")
+    for vocab_size, embedding_size, hidden_size in ((4000, 128, 256), (14, 32, 64)):
+        model = _endless(EncoderDecoder(vocab_size, vocab_size, embedding_size, hidden_size).eval())
+        source, length = torch.randint(4, vocab_size, (100, 35)), torch.randint(5, 36, (100,))
+
+        def written(count: int, beam: int = 1, model=model, source=source, length=length) -> None:
+            begin = torch.full_like(length[:count], BEGIN)
+            with torch.inference_mode():
+                state = model.start(source[:count], length[:count])
+                if beam == 1:
+                    greedy(model, begin, state, 40, END)
+                else:
+                    beam_search(model, begin, state, 40, END, beam)
+
+        together, alone = _medians(partial(written, 100), partial(written, 1), rounds, 1)
+        print(f"| {vocab_size} tokens, greedily, 100 at a time | {10 * together:.2f}", end="")
+        print(f" | one by one {1e3 * alone:.1f} | {100 * alone / together:.1f} |")
+        beam, one = _medians(partial(written, 20, 5), partial(written, 20), rounds, 1)
+        print(f"| {vocab_size} tokens, a beam of 5, 20 at a time | {50 * beam:.2f}", end="")
+        print(f" | greedily {50 * one:.2f} | {beam / one:.1f} |", flush=True)
+
+
+def training(rounds: int) -> None:
+    """Part (d)."""
+    print("\n| training step of an encoder and decoder, 64 pairs | ms | beside it | ratio |")
+    print("|---|---:|---|---:|")
+    batch = _pairs(np.full(64, 33), np.full(64, 34))
+    task = SequenceToSequence(EncoderDecoder(4000, 4000)).train()
+    plain = _Plain()
+    ours, theirs = _step(task, task.loss, batch), _step(plain, plain.loss, batch)
+    yard, torchs = _medians(ours, theirs, rounds, 1)
+    print(
+        f"| yard | {1e3 * yard:.0f} | torch's modules {1e3 * torchs:.0f} | {torchs / yard:.2f} |", flush=True
+    )
+    # The lengths of verses: about log-normal, 5 to 100 tokens.
+    lengths = np.exp(np.random.default_rng(0).normal(3.5, 0.4, 4096)).clip(5, 100).astype(int)
+    order = EpochOrder(len(lengths), 1000, 0, 0)
+    taken = []
+    for numbers in (BucketedOrder(order, lengths, 64, 0, 0).numbers(0, 640), order.numbers(0, 640)):
+        batches = [_pairs(lengths[some], lengths[some]) for some in np.split(numbers, 10)]
+        steps = [_step(task, task.loss, one) for one in batches]
+        taken.append(lambda steps=steps: [step() for step in steps])
+    bucketed, shuffled = _medians(taken[0], taken[1], max(rounds // 3, 1), 1)
+    print(f"| bucketed batches | {100 * bucketed:.0f} | shuffled {100 * shuffled:.0f} |", end="")
+    print(f" {shuffled / bucketed:.2f} |", flush=True)
+
+
+class _Plain(nn.Module):
+    """The same net of torch's own modules, as one writes it without a framework."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.source, self.target = nn.Embedding(4000, 128), nn.Embedding(4000, 128)
+        self.encoder = nn.LSTM(128, 256, batch_first=True, bidirectional=True)
+        self.decoder = nn.LSTM(128, 256, batch_first=True)
+        self.bridge, self.keys = nn.Linear(512, 512), nn.Linear(512, 256, bias=False)
+        self.combine, self.output = nn.Linear(768, 256, bias=False), nn.Linear(256, 4000)
+
+    def loss(self, batch: dict[str, Tensor]) -> Mean:
+        length, target = batch["source_length"], batch["target"]
+        embedded = self.source(batch["source"])
+        packed = nn.utils.rnn.pack_padded_sequence(embedded, length, batch_first=True, enforce_sorted=False)
+        read, (last, _) = self.encoder(packed)
+        read, _ = nn.utils.rnn.pad_packed_sequence(read, batch_first=True)
+        hidden, cell = self.bridge(torch.cat([last[0], last[1]], 1)).tanh().chunk(2, 1)
+        states, _ = self.decoder(
+            self.target(target[:, :-1]), (hidden[None].contiguous(), cell[None].contiguous())
+        )
+        scores = states @ self.keys(read).transpose(1, 2)
+        keep = torch.arange(read.shape[1]) < length[:, None]
+        context = scores.masked_fill(~keep[:, None], float("-inf")).softmax(2) @ read
+        logits = self.output(self.combine(torch.cat([context, states], 2)).tanh())
+        losses = functional.cross_entropy(logits.flatten(0, 1), target[:, 1:].flatten(), reduction="none")
+        wanted = torch.arange(target.shape[1] - 1) < batch["target_length"][:, None] - 1
+        return Mean.of(losses.view(wanted.shape), wanted)
+
+
+def _step(
+    net: nn.Module, loss: Callable[[dict[str, Tensor]], Mean], batch: dict[str, Tensor]
+) -> Callable[[], object]:
+    optimizer = torch.optim.AdamW(net.parameters())
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss(batch).quotient.backward()
+        optimizer.step()
+
+    return step
+
+
+def _pairs(sources: np.ndarray, targets: np.ndarray) -> dict[str, Tensor]:
+    batch: dict[str, Tensor] = {}
+    for name, lengths in {"source": sources, "target": targets}.items():
+        length = torch.from_numpy(np.array(lengths, np.int64))
+        tokens = torch.randint(4, 4000, (len(length), int(length.max())))
+        batch[name] = tokens * (torch.arange(tokens.shape[1]) < length[:, None])
+        batch[f"{name}_length"] = length
+    return batch
+
+
+def _endless(model: EncoderDecoder) -> EncoderDecoder:
+    """Never writes the end: every sequence is as long."""
+    with torch.no_grad():
+        assert model.output.bias is not None
+        model.output.bias[END] = -1e9
+    return model
 
 
 def _batch(time: int, batch: int, num_labels: int, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -88,25 +211,29 @@ def _turn(loss: Callable[..., Tensor], logits: Tensor, others: list[Tensor]) -> 
     return lambda: _gradient(loss, logits, others)
 
 
-def _medians(first: Callable[[], object], second: Callable[[], object], rounds: int) -> tuple[float, float]:
+def _medians(
+    first: Callable[[], object], second: Callable[[], object], rounds: int, calls: int = CALLS
+) -> tuple[float, float]:
     taken: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds + 1):
         for side, seconds in zip((first, second), taken, strict=True):
             started = time.process_time()
-            for _ in range(CALLS):
+            for _ in range(calls):
                 side()
-            seconds.append((time.process_time() - started) / CALLS)
+            seconds.append((time.process_time() - started) / calls)
     return statistics.median(taken[0][1:]), statistics.median(taken[1][1:])
 
 
 def main(argv: list[str]) -> None:
-    """Measures both parts and prints tables in Markdown."""
+    """Measures all parts and prints tables in Markdown."""
     chosen = arguments(argv, Arguments, __doc__ or "")
     torch.set_num_threads(1)
     torch.manual_seed(0)
     keep_freed_memory()
     losses(chosen.rounds)
     decoding(chosen.rounds)
+    writing(chosen.rounds)
+    training(chosen.rounds)
 
 
 if __name__ == "__main__":

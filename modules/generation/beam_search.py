@@ -37,8 +37,8 @@ def beam_search(
 ) -> tuple[Int[Tensor, "batch tokens"], Float[Tensor, " batch"]]:
     """The best finished sequence of each sample; where none has ended in time, the best of the others.
 
-    A sample is done when it has `beam_size` finished sequences, or when none that goes on can still become
-    better than its best.
+    A sample is done when none that goes on can still become better than its best; or, which is soon, when
+    `beam_size` are finished and the best of them is better than any that goes on is by now.
 
     Args:
         model: gives logits.
@@ -99,8 +99,8 @@ def beam_search(
         written = written.gather(1, parent[:, :, None].expand(-1, -1, max_tokens))
         written[:, :, step] = following
         # A log-probability only falls: with the largest penalty it is the most that can come of it.
-        most = scores[:, 0] / _penalty(max_tokens, length_penalty)
-        done |= (num_finished >= beam_size) | (best_score >= most)
+        most, by_now = (scores[:, 0] / _penalty(n, length_penalty) for n in (max_tokens, step + 1))
+        done |= (best_score >= most) | ((num_finished >= beam_size) & (best_score >= by_now))
         if done.all() or step + 1 == max_tokens:
             break
         rows = (first_row + parent).flatten()

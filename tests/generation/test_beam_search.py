@@ -66,6 +66,19 @@ def test_a_beam_of_one_is_greedy_and_a_wider_one_scores_more_on_average() -> Non
     assert found[4][1].mean() > found[1][1].mean()
 
 
+def test_bad_sequences_that_end_early_stop_no_good_one() -> None:
+    # Of a sure model every other way is bad, the least so to end at once: soon such ends are as many as the
+    # beam.
+    logits = torch.full((1, 9, 9, 9), -9.0)
+    logits[..., END] = -8.0
+    for token, following in {1: 3, 3: 4, 4: 5, 5: 6, 6: 7, 7: 8, 8: END}.items():
+        logits[0, :, token, following] = 9.0
+    table = Table(logits)
+    for beam in (1, 3, 5):
+        found, _ = beam_search(table, torch.ones(1, dtype=torch.int64), table.begin(), 20, END, beam)
+        assert found[0, :7].tolist() == [3, 4, 5, 6, 7, 8, END]
+
+
 @pytest.mark.parametrize("wrong", [{"beam_size": 0}, {"max_tokens": 0}, {"length_penalty": -1.0}])
 def test_no_beam_is_refused(wrong: dict[str, float]) -> None:
     table = Table(torch.zeros(1, VOCABULARY, VOCABULARY, VOCABULARY))
