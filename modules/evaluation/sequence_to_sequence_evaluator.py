@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.datamodules.shard_set import ShardSet
 from modules.evaluation.exhibits import Exhibit, TextTable
@@ -30,6 +31,9 @@ class SequenceToSequenceEvaluator:
     Args:
         batch_size: sequences at a time.
         beam_size: of the beam search.
+
+    Raises:
+        UserError: the beam is below 1.
     """
 
     metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
@@ -40,6 +44,8 @@ class SequenceToSequenceEvaluator:
     }
 
     def __init__(self, batch_size: int = 200, beam_size: int = 5) -> None:
+        if beam_size < 1:
+            raise UserError(f"beam_size={beam_size} keeps no sequence", "Give 1 or more")
         self.batch_size = batch_size
         self.beam_size = beam_size
 

@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 
+from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
@@ -33,6 +34,9 @@ class TranscriptionEvaluator:
     Args:
         batch_size: images at a time.
         beam_size: prefixes that beam search keeps.
+
+    Raises:
+        UserError: the beam is below 1.
     """
 
     metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
@@ -43,6 +47,8 @@ class TranscriptionEvaluator:
     }
 
     def __init__(self, batch_size: int = 100, beam_size: int = 10) -> None:
+        if beam_size < 1:
+            raise UserError(f"beam_size={beam_size} keeps no sequence", "Give 1 or more")
         self.batch_size = batch_size
         self.beam_size = beam_size
 

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.vocabulary import UNKNOWN
@@ -41,6 +42,9 @@ class TranslationEvaluator:
         beam_size: of the beam search.
         length_penalty: see `modules.generation.beam_search`.
         long: words of a source above which a sentence is long.
+
+    Raises:
+        UserError: the beam is below 1.
     """
 
     metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
@@ -58,6 +62,8 @@ class TranslationEvaluator:
     def __init__(
         self, batch_size: int = 50, beam_size: int = 5, length_penalty: float = 1.0, long: int = 30
     ) -> None:
+        if beam_size < 1:
+            raise UserError(f"beam_size={beam_size} keeps no sequence", "Give 1 or more")
         self.batch_size = batch_size
         self.beam_size = beam_size
         self.length_penalty = length_penalty

@@ -61,7 +61,7 @@ SMALLER = {
     "addition_grid_lstm_wide": ["model.hidden_size=8", "model.depth=4"],
     "parity_grid_lstm": ["model.hidden_size=32", "model.depth=3"],
     "number_plates": ["data.fields.image.shape=[1,16,96]", "model.num_filters=[8,16,16,16]"],
-    "digit_lines": ["data.fields.image.shape=[1,16,176]"],
+    "digit_lines": ["data.fields.image.shape=[1,16,320]"],
 }
 """Datasets and recipes with large samples are tried with smaller ones, or looked at by low layers alone."""
 BY_HEART = 0.6
