@@ -9,7 +9,7 @@ from modules.datamodules.ragged import begins_of, length_of
 from modules.datamodules.vocabulary import BEGIN, END
 
 LONGEST = 13
-"""The largest size of each symbol, of a sound in tenths of a second; every batch has a sample as long."""
+"""The largest size of each symbol, of a sound in fifths of a second; every batch has a sample as long."""
 
 
 def batch_of(config: dict[str, Any], num_samples: int) -> dict[str, Tensor]:
@@ -26,7 +26,7 @@ def batch_of(config: dict[str, Any], num_samples: int) -> dict[str, Tensor]:
     for name, about in fields.items():
         dtype = getattr(torch, about["dtype"])
         symbols = [size for size in about["shape"] if isinstance(size, str)]
-        unit = (about.get("sample_rate_hz") or 10) // 10
+        unit = (about.get("sample_rate_hz") or 5) // 5
         longest = LONGEST * unit
         shape = (num_samples, *(longest if isinstance(size, str) else size for size in about["shape"]))
         if about.get("mask_of"):

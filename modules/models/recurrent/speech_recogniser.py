@@ -46,7 +46,7 @@ class SpeechRecogniser(nn.Module):
         num_mels: int = 40,
         window_s: float = 0.025,
         hop_s: float = 0.01,
-        num_filters: Sequence[int] = (16, 32),
+        num_filters: Sequence[int] = (16, 32, 32),
         hidden_size: int = 128,
         num_layers: int = 2,
         cell: CellName = "lstm",
