@@ -51,7 +51,7 @@ class LogMel(nn.Module):
         # Constants: another setting is another net, not other weights.
         window = torch.hann_window(self.window_size, periodic=True, dtype=torch.float64)
         self.register_buffer("window", window.to(torch.get_default_dtype()), persistent=False)
-        self.register_buffer("filters", filters.to(torch.get_default_dtype()), persistent=False)
+        self.register_buffer("filters", filters, persistent=False)
 
     def num_frames(self, length: Int[Tensor, " batch"]) -> Int[Tensor, " batch"]:
         """Frames of sounds of some lengths: one for each hop that is begun."""
@@ -70,13 +70,14 @@ class LogMel(nn.Module):
         """
         if length is not None:
             sounds = sounds * kept(length, sounds)
-        device = "cpu" if sounds.is_meta else sounds.device.type  # shapes alone have no autocast
-        with torch.autocast(device, enabled=False):  # 8 bits are too coarse for what a logarithm is taken of
-            padded = functional.pad(sounds.to(self.window.dtype), (0, self.window_size + self.hop))
-            frames = padded.unfold(1, self.window_size, self.hop)
-            spectrum = torch.fft.rfft(frames * self.window, n=self.transform_size)
-            power = spectrum.real.square() + spectrum.imag.square()
-            return (power @ self.filters).clamp(FLOOR).log()
+        frames = functional.pad(sounds, (0, self.window_size + self.hop)).unfold(
+            1, self.window_size, self.hop
+        )
+        spectrum = torch.fft.rfft(frames.to(self.window.dtype) * self.window, n=self.transform_size)
+        power = spectrum.real.square() + spectrum.imag.square()
+        # Autocast leaves 64 bits alone; in its 16 a logarithm would be too coarse.
+        bands = power.double() @ self.filters
+        return bands.clamp(FLOOR).log().to(self.window.dtype)
 
 
 def mel_filters(sample_rate_hz: int, transform_size: int, num_mels: int) -> list[list[float]]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from modules.bricks.attention import kept
 from modules.bricks.convolution import ConvolutionLayer
@@ -65,6 +66,9 @@ class SpeechRecogniser(nn.Module):
                 ConvolutionLayer(before, after, 3, stride=2, padding=1, activation="relu")
             )
             bands = (bands + 1) // 2
+        # So much silence behind the batch that two frames are left of any sound: an exported program takes an
+        # axis of one for one that never changes.
+        self.silence = 2 * self.features.hop * 2 ** len(num_filters)
         self.layers, width = recurrent_layers(cell, "both", sizes[-1] * bands, hidden_size, num_layers)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(width, num_labels)
@@ -81,6 +85,7 @@ class SpeechRecogniser(nn.Module):
         if length is None:
             length = torch.full_like(sounds[:, 0], sounds.shape[1], dtype=torch.int64)
         frames = self.features.num_frames(length)
+        sounds = functional.pad(sounds, (0, self.silence))
         features = self.masking(normalised(self.features(sounds, length), frames), frames)
         maps = features[:, None]
         for convolution in self.convolutions:
