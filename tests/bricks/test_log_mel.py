@@ -1,4 +1,4 @@
-"""Log-mel features against those of NumPy frame by frame, beside padding, and as an exported program."""
+"""Log-mel features against those of NumPy frame by frame and beside padding."""
 
 import numpy as np
 import pytest
@@ -41,17 +41,13 @@ def test_features_are_those_of_the_definition(rate: int, num_mels: int, size: in
     np.testing.assert_allclose(found[:frames].numpy(), expected, atol=1e-4)
 
 
-def test_padding_is_not_heard_and_a_program_does_the_same() -> None:
+def test_padding_is_not_heard() -> None:
     brick = LogMel(8000)
     sounds, length = torch.randn(2, 900), torch.tensor([900, 401])
     found, frames = brick(sounds, length), brick.num_frames(length)
     assert frames.tolist() == [12, 6]
     torch.testing.assert_close(found[1, :6], brick(sounds[1:, :401])[0, :6])
     assert (found[1, 6:] == np.log(FLOOR)).all()
-    sizes = ({0: torch.export.Dim("batch"), 1: torch.export.Dim.DYNAMIC}, {0: torch.export.Dim("batch")})
-    program = torch.export.export(brick, (sounds, length), dynamic_shapes=sizes).module()
-    others = torch.randn(3, 333), torch.tensor([333, 100, 1])
-    torch.testing.assert_close(program(*others), brick(*others))
 
 
 def test_settings_that_hold_nothing_are_refused() -> None:
