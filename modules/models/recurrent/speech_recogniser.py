@@ -3,7 +3,8 @@
 Graves, Mohamed & Hinton (2013), *Speech recognition with deep recurrent neural networks*, arXiv 1303.5778,
 section 3.1: bidirectional LSTM layers trained by connectionist temporal classification. Strided convolutions
 below them, so that layers take fewer steps: Amodei et al. (2015), *Deep Speech 2*, arXiv 1512.02595, sections
-3.5 and 3.6. Deviates: log-mel features; no batch normalisation, whose means would be of the padding too.
+3.5 and 3.6. Deviates: log-mel features; batch normalisation of the convolutions alone, whose means in
+training are of the padding too: an order by length leaves little of it.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from modules.bricks.spectrogram_masking import SpectrogramMasking
 
 
 class SpeechRecogniser(nn.Module):
-    """From sounds to logits of each frame; what a sound is padded with changes nothing.
+    """From sounds to logits of each frame; once trained, what a sound is padded with changes nothing.
 
     Args:
         sample_rate_hz: of the sounds.
@@ -63,7 +64,7 @@ class SpeechRecogniser(nn.Module):
         self.convolutions = nn.ModuleList()
         for before, after in zip(sizes, num_filters, strict=False):
             self.convolutions.append(
-                ConvolutionLayer(before, after, 3, stride=2, padding=1, activation="relu")
+                ConvolutionLayer(before, after, 3, stride=2, padding=1, norm="batch", activation="relu")
             )
             bands = (bands + 1) // 2
         # So much silence behind the batch that two frames are left of any sound: an exported program takes an

@@ -7,8 +7,7 @@ from modules.models.recurrent.speech_recogniser import SpeechRecogniser, normali
 
 def test_padding_and_loudness_change_nothing() -> None:
     torch.manual_seed(0)
-    model = SpeechRecogniser(8000, 5, 20, num_filters=[3, 4], hidden_size=6)
-    model.masking.eval()  # in training too, where nothing is left to chance
+    model = SpeechRecogniser(8000, 5, 20, num_filters=[3, 4], hidden_size=6).eval()
     sounds = 0.1 * torch.randn(3, 2400)
     length = torch.tensor([2400, 1601, 790])
     logits, frames = model(sounds, length)  # what follows a sound is noise here
