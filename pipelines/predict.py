@@ -12,10 +12,11 @@ python -m pipelines.predict model=lenet input=image.png output=request |
 
 What the model takes decides how the input is read. An image is fitted to what the model learned: made grey or
 colour, its middle cut to the wanted proportions and resized, laid on white where it is transparent. It is
-never inverted: a model that learned white on black must be shown white on black. A sound is mono and of the
-model's sample rate; a clip is an animated image or a folder of frames; a text is the argument itself, a .txt
-file or standard input, and letters that the model never saw stay as they are typed where it answers letter by
-letter. A model of several inputs takes them in its order, with commas between.
+never inverted: a model that learned white on black must be shown white on black. A sound is mono, and
+resampled where it is not of the model's rate; a clip is an animated image or a folder of frames; a text is
+the argument itself, a .txt file or standard input, and letters that the model never saw stay as they are
+typed where it answers letter by letter. A model of several inputs takes them in its order, with commas
+between.
 """
 
 import base64

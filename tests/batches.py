@@ -9,7 +9,7 @@ from modules.datamodules.ragged import begins_of, length_of
 from modules.datamodules.vocabulary import BEGIN, END
 
 LONGEST = 13
-"""The largest size of each symbol; every batch has a sample as long."""
+"""The largest size of each symbol, of a sound in fifths of a second; every batch has a sample as long."""
 
 
 def batch_of(config: dict[str, Any], num_samples: int) -> dict[str, Tensor]:
@@ -26,7 +26,9 @@ def batch_of(config: dict[str, Any], num_samples: int) -> dict[str, Tensor]:
     for name, about in fields.items():
         dtype = getattr(torch, about["dtype"])
         symbols = [size for size in about["shape"] if isinstance(size, str)]
-        shape = (num_samples, *(LONGEST if isinstance(size, str) else size for size in about["shape"]))
+        unit = (about.get("sample_rate_hz") or 5) // 5
+        longest = LONGEST * unit
+        shape = (num_samples, *(longest if isinstance(size, str) else size for size in about["shape"]))
         if about.get("mask_of"):
             batch[name] = _masks(shape, len(about["classes"]), generator).to(dtype)
         elif about.get("classes"):
@@ -44,6 +46,7 @@ def batch_of(config: dict[str, Any], num_samples: int) -> dict[str, Tensor]:
                 if symbol not in lengths:
                     lengths[symbol] = torch.randint(5, LONGEST + 1, (num_samples,), generator=generator)
                     lengths[symbol][0] = LONGEST
+                    lengths[symbol] *= unit
             _shorten(batch, name, torch.stack([lengths[symbol] for symbol in symbols], dim=1), about)
         if symbols and config["trainer"]["order"]["kind"] == "stream":
             batch[begins_of(name)] = torch.ones(num_samples, dtype=torch.bool)
@@ -77,7 +80,9 @@ def _shorten(batch: dict[str, Tensor], name: str, lengths: Tensor, about: dict[s
     values, num_symbols = batch[name], lengths.shape[1]
     ragged = [axis for axis, size in enumerate(about["shape"], 1) if isinstance(size, str)]
     for number, axis in enumerate(ragged):
-        steps = torch.arange(LONGEST).view([-1 if one == axis else 1 for one in range(values.ndim)])
+        steps = torch.arange(values.shape[axis]).view(
+            [-1 if one == axis else 1 for one in range(values.ndim)]
+        )
         length = lengths[:, number].view([-1, *[1] * (values.ndim - 1)])
         if about.get("vocabulary"):
             values[steps == torch.zeros_like(length)] = BEGIN

@@ -1,4 +1,4 @@
-"""Transcriptions: the label error, whole texts, and where in an image each label was seen.
+"""Transcriptions: the label error, whole texts, and where in an image each label was seen; sounds to play.
 
 metrics.json holds, of the test split:
 
@@ -18,21 +18,21 @@ from modules.configuration.plans.run_plan import Plan
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.vocabulary import PADDING
-from modules.evaluation.exhibits import AnnotatedImage, Box, Exhibit, Gallery, TextTable
+from modules.evaluation.exhibits import AnnotatedImage, Box, Exhibit, Gallery, Sound, SoundPlayers, TextTable
 from modules.evaluation.findings import Chart, Findings, Series
 from modules.evaluation.image_tiles import pixels
 from modules.generation.ctc_decoding import beam_search, best_path
 from modules.metrics.edit_distance import edit_distance
 from modules.tasks.transcription import Transcription
 
-_NUM_IMAGES, _NUM_ROWS = 12, 20
+_NUM_SHOWN, _NUM_ROWS = 12, 20
 
 
 class TranscriptionEvaluator:
     """Reads the test split.
 
     Args:
-        batch_size: images at a time.
+        batch_size: images or sounds at a time.
         beam_size: prefixes that beam search keeps.
 
     Raises:
@@ -53,7 +53,7 @@ class TranscriptionEvaluator:
         self.beam_size = beam_size
 
     def evaluate(self, task: Transcription, data: ShardSet, plan: Plan) -> Findings:
-        """The errors, a chart of them by length, examples, and images with the place of each label."""
+        """The errors, a chart of them by length, examples; sounds, or images with each label's place."""
         vocabulary = data.vocabularies[task.text]
         errors: list[int] = []
         of_beam: list[int] = []
@@ -90,7 +90,10 @@ class TranscriptionEvaluator:
             "share right",
             [Series(plan.name, points)],
         )
-        exhibits: list[Exhibit] = [_examples(rows, wrong), _places(task, data, wrong)]
+        rate = plan.data.fields[task.source].sample_rate_hz
+        shown = _shown(wrong)
+        found = _places(task, data, shown) if rate is None else _players(task, data, shown, rows, rate)
+        exhibits: list[Exhibit] = [_examples(rows, wrong), found]
         return Findings(
             {name: float(value) for name, value in metrics.items()}, charts=[chart], exhibits=exhibits
         )
@@ -105,13 +108,31 @@ def _examples(rows: list[list[str]], wrong: np.ndarray) -> TextTable:
     return TextTable("examples", "Texts", caption, ["text", "read", "mistakes"], chosen)
 
 
-def _places(task: Transcription, data: ShardSet, wrong: np.ndarray) -> Gallery:
-    """Some images, wrong ones first, with a box over the columns in which each label was said."""
+def _shown(wrong: np.ndarray) -> list[int]:
+    """Some samples, wrong ones first."""
+    bad = np.flatnonzero(wrong)[: _NUM_SHOWN // 3].tolist()
+    spread = np.linspace(0, len(wrong) - 1, _NUM_SHOWN - len(bad)).astype(int).tolist()
+    return list(dict.fromkeys([*bad, *spread]))
+
+
+def _players(
+    task: Transcription, data: ShardSet, shown: list[int], rows: list[list[str]], rate: int
+) -> SoundPlayers:
+    """Sounds with what was read in them, and what was said where that is another text."""
+    split, sounds = data.split("test"), []
+    for number in shown:
+        sample = split.read(np.array([number]))
+        true, read, _ = rows[number]
+        label = read if read == true else f"{read} (right: {true})"
+        sounds.append(Sound(label, sample[task.source][0].astype(np.float32), rate))
+    return SoundPlayers("sounds", "What was heard", "Sounds of the test split, misheard ones first.", sounds)
+
+
+def _places(task: Transcription, data: ShardSet, shown: list[int]) -> Gallery:
+    """Images with a box over the columns in which each label was said."""
     vocabulary, split = data.vocabularies[task.text], data.split("test")
-    bad = np.flatnonzero(wrong)[: _NUM_IMAGES // 3].tolist()
-    spread = np.linspace(0, len(wrong) - 1, _NUM_IMAGES - len(bad)).astype(int).tolist()
     images = []
-    for number in dict.fromkeys([*bad, *spread]):
+    for number in shown:
         batch = {name: torch.from_numpy(values) for name, values in split.read(np.array([number])).items()}
         with torch.inference_mode():
             logits, frames = task.model(*task.served_inputs(batch))

@@ -85,10 +85,10 @@ def text_sample(one: Plain, text: str) -> numpy.ndarray:
 
 
 def sound_sample(one: Plain, content: bytes) -> numpy.ndarray:
-    """The samples of a file (wav, flac, ogg) as float32 [time].
+    """The samples of a file (wav, flac, ogg) as float32 [time], at the rate that the model takes.
 
     Raises:
-        ValueError: it is no sound, has several channels, another sample rate or nothing to be heard.
+        ValueError: it is no sound, has several channels or nothing to be heard.
     """
     import soundfile
 
@@ -98,11 +98,18 @@ def sound_sample(one: Plain, content: bytes) -> numpy.ndarray:
         raise ValueError("this is no sound file that can be read") from error
     if samples.shape[1] != 1:
         raise ValueError(f"the sound has {samples.shape[1]} channels, and the model takes one")
-    if rate != one["sample_rate_hz"]:
-        raise ValueError(f"the sound has {rate} samples/s, and the model takes {one['sample_rate_hz']}")
     if not samples.any():
         raise ValueError("the sound is silent" if len(samples) else "the sound holds no sample")
-    return samples[:, 0]
+    return resampled(samples[:, 0], rate, one["sample_rate_hz"])
+
+
+def resampled(samples: numpy.ndarray, rate_hz: int, wanted_hz: int) -> numpy.ndarray:
+    """A sound [time] at another rate; frequencies above half of it are left out, by the Fourier transform."""
+    size = max(1, round(len(samples) * wanted_hz / rate_hz))
+    if rate_hz == wanted_hz:
+        return samples
+    found = numpy.fft.irfft(numpy.fft.rfft(samples), size) * (size / len(samples))
+    return found.astype(samples.dtype)
 
 
 def batch(one: Plain, samples: Sequence[numpy.ndarray]) -> list[Tensor]:

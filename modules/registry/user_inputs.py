@@ -1,6 +1,7 @@
 """What a user gives `predict` - files, folders, texts, standard input - as samples of a model's inputs."""
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -138,10 +139,15 @@ def _text(one: ServedInput, text: str, label: str) -> Sample:
 def _sound_file(one: ServedInput, file: Path) -> Sample:
     content = _bytes(file)
     try:
-        return Sample(str(file), sound_sample(vars(one), content), content)
+        sample = Sample(str(file), sound_sample(vars(one), content), content)
     except ValueError as error:
         hint = f"Give a wav, flac or ogg file, mono, {one.sample_rate_hz} samples/s"
         raise UserError(f"{file}: {error}", hint) from error
+    import soundfile
+
+    if (rate := soundfile.info(io.BytesIO(content)).samplerate) != one.sample_rate_hz:
+        print(f"note: {file} is resampled from {rate} to {one.sample_rate_hz} samples/s", file=sys.stderr)
+    return sample
 
 
 def _bytes(file: Path) -> bytes:

@@ -39,8 +39,9 @@ class BestPathText(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, given: Tensor, *size: Tensor) -> Int[Tensor, "batch frames"]:
-        logits, frames = self.model(given, *size)
+    def forward(self, given: Tensor, size: Tensor | None = None) -> Int[Tensor, "batch frames"]:
+        # By name, not as *size: an exported program counts its arguments.
+        logits, frames = self.model(given) if size is None else self.model(given, size)
         return best_path(logits, frames).tokens
 
 

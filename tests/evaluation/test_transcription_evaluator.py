@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from modules.configuration.composition.compose import compose
 from modules.datamodules.samples import ArraySamples
 from modules.datamodules.shard_set import ShardSet
-from modules.evaluation.exhibits import Gallery, TextTable
+from modules.evaluation.exhibits import Gallery, SoundPlayers, TextTable
 from modules.evaluation.transcription_evaluator import TranscriptionEvaluator
 from modules.tasks.transcription import Transcription
 from tests.plans import plan_of
@@ -65,3 +65,29 @@ def test_edits_whole_texts_and_places_are_those_of_the_frames(tmp_path: Path) ->
         "bc (right: ba)": [("b", 2.0, 6.0), ("c", 6.0, 8.0)],
         "c (right: cc)": [("c", 0.0, 2.0)],
     }
+
+
+class HearsLevels(nn.Module):
+    """Every sample is a frame; its tenths are the label."""
+
+    def forward(self, sounds: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+        return 20.0 * nn.functional.one_hot((sounds * 10).round().long(), 7), length
+
+
+def test_sounds_are_played_with_what_was_heard(tmp_path: Path) -> None:
+    config = compose(["recipe=spoken_numbers"])
+    config["data"]["fields"]["text"]["vocabulary"] = {"kind": "words", "size": 6}
+    plan = plan_of(config)
+    sounds = [np.array([0.4, 0.0, 0.5], np.float32), np.array([0.5, 0.5], np.float32)]
+    train = ArraySamples(["0"], {"sound": sounds[:1], "text": ["one one two"]})
+    test = ArraySamples(["0", "1"], {"sound": sounds, "text": ["one two", "one"]})
+    write_samples({"train": train, "validation": train, "test": test}, plan.data, tmp_path / "numbers")
+    data = ShardSet.open(tmp_path / "numbers", plan.data)
+    task = Transcription(HearsLevels(), source="sound").eval()
+    found = TranscriptionEvaluator().evaluate(task, data, plan)
+    assert found.metrics["label_error"] == pytest.approx(1 / 3)
+    players = found.exhibits[1]
+    assert isinstance(players, SoundPlayers)
+    heard = {one.label: one.samples.tolist() for one in players.sounds}
+    assert heard == {"one two": sounds[0].tolist(), "two (right: one)": sounds[1].tolist()}
+    assert players.sounds[0].sample_rate_hz == 8000
