@@ -24,6 +24,7 @@ def test_a_program_reads_sounds_of_any_length(tmp_path: Path) -> None:
     assert [(one.kind, one.sample_rate_hz) for one in description.inputs] == [("sound", 8000)]
     for samples, length in ((20_000, [20_000]), (801, [801, 1]), (5, [5])):
         sounds = torch.randn(len(length), samples)
-        text = loaded(sounds, torch.tensor(length))
-        assert torch.equal(text, served.module(sounds, torch.tensor(length)))
+        text, expected = loaded(sounds, torch.tensor(length)), served.module(sounds, torch.tensor(length))
+        # A program always gives as many places as there are frames.
+        assert torch.equal(text[:, : expected.shape[1]], expected) and not text[:, expected.shape[1] :].any()
     assert text.shape[0] == 1
