@@ -1,11 +1,13 @@
 """Values in 0..1 as a grid of cells with the names of its rows and columns: gates over a text, attention."""
 
+import functools
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-_SIDE_PX, _FONT_PX, _GAP_PX = 14, 12, 6
+_SIDE_PX, _FONT_PX, _GAP_PX = 14, 11, 6
 _ONE, _ZERO, _LINE = np.array([8, 48, 107]), np.array([255, 255, 255]), (235, 235, 235)
 WIDTH_PX = 1200
 """That a grid of short names may have; see `columns_with_room`."""
@@ -22,7 +24,7 @@ def grid_image(values: np.ndarray, rows: Sequence[str], columns: Sequence[str]) 
     Returns:
         uint8, [height, width, 3].
     """
-    font = ImageFont.load_default(_FONT_PX)
+    font = _font()
     left = int(max((font.getlength(name) for name in rows), default=0)) + 2 * _GAP_PX
     widest = int(max((font.getlength(name) for name in columns), default=0))
     upright = widest > _SIDE_PX
@@ -51,6 +53,14 @@ def grid_image(values: np.ndarray, rows: Sequence[str], columns: Sequence[str]) 
 
 def columns_with_room(rows: Sequence[str]) -> int:
     """How many columns a grid with these rows has in `WIDTH_PX`, at least 1."""
-    font = ImageFont.load_default(_FONT_PX)
+    font = _font()
     left = int(max((font.getlength(name) for name in rows), default=0)) + 2 * _GAP_PX
     return max(1, (WIDTH_PX - left) // _SIDE_PX)
+
+
+@functools.cache
+def _font() -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which Matplotlib brings: Pillow's own font has no accents and no other alphabet."""
+    import matplotlib
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", _FONT_PX)
