@@ -4,7 +4,7 @@ Graves, Mohamed & Hinton (2013), *Speech recognition with deep recurrent neural 
 section 3.1: bidirectional LSTM layers trained by connectionist temporal classification. Strided convolutions
 below them, so that layers take fewer steps: Amodei et al. (2015), *Deep Speech 2*, arXiv 1512.02595, sections
 3.5 and 3.6. Deviates: log-mel features; batch normalisation of the convolutions alone, whose means in
-training are of the padding too: an order by length leaves little of it.
+training are of the padding too.
 """
 
 from collections.abc import Sequence
