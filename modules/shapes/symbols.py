@@ -39,6 +39,11 @@ _PRIMES += (
 )
 # Strides of 2, 4, 8, ... divide it: a size that shrinks with its symbol shows by how much, and what is added.
 _EVEN = 64
+# Of a sound, whose frames are some hundredths of a second apart and then halved: a second of it, also a
+# prime, and what such frames divide.
+_SOUND, _EVEN_OF_SOUND = 8009, 5120
+_DENOMINATORS = tuple(5**fives * 2**twos for fives in (0, 1) for twos in range(7 + fives))
+"""1, 2, 4, ... 64, and then 5, 10, 20, ... 640."""
 
 
 def probe_sizes(config: Mapping[str, Any]) -> dict[str, int]:
@@ -47,7 +52,11 @@ def probe_sizes(config: Mapping[str, Any]) -> dict[str, int]:
     One that is not below its typical size, if that is not large: a network may need as much.
     """
     sizes = {BATCH: BATCH_SIZES[0]}
+    sounds = {field["shape"][0] for field in config["data"]["fields"].values() if field.get("sample_rate_hz")}
     for symbol, typical in _typical(config).items():
+        if symbol in sounds:
+            sizes[symbol] = _SOUND
+            continue
         fitting = [prime for prime in _PRIMES if prime not in sizes.values()]
         sizes[symbol] = next((prime for prime in fitting if prime >= typical), fitting[-1])
     return sizes
@@ -56,9 +65,14 @@ def probe_sizes(config: Mapping[str, Any]) -> dict[str, int]:
 def other_sizes(sizes: Sizes) -> dict[str, dict[str, int]]:
     """For each symbol the same sizes with another of its own, one that strides divide."""
     return {
-        symbol: {**sizes, symbol: BATCH_SIZES[1] if symbol == BATCH else (size // _EVEN + 2) * _EVEN}
+        symbol: {**sizes, symbol: BATCH_SIZES[1] if symbol == BATCH else _even_above(size)}
         for symbol, size in sizes.items()
     }
+
+
+def _even_above(size: int) -> int:
+    unit = _EVEN_OF_SOUND if size == _SOUND else _EVEN
+    return (size // unit + 2) * unit
 
 
 def typical_sizes(config: Mapping[str, Any], batch_size: int) -> dict[str, int]:
@@ -143,15 +157,13 @@ def _line(one: tuple[int, int], even: tuple[int, int]) -> tuple[Fraction, int] |
         one: a value of the symbol that no stride divides, and the size, which strides have rounded.
         even: one that they divide, and the size.
     """
-    denominator = 1
-    while denominator <= _EVEN:
+    for denominator in _DENOMINATORS:
         steps = round((even[1] - one[1]) * denominator / (even[0] - one[0]))
         slope = Fraction(steps, denominator)
         rest = even[1] - slope * even[0]
         rounding = abs(one[1] - slope * one[0] - rest)
         if slope > 0 and rest.denominator == 1 and (rounding < 1 if denominator > 1 else rounding == 0):
             return slope, int(rest)
-        denominator *= 2
     return None
 
 

@@ -31,6 +31,9 @@ def test_every_kind_of_recipe_agrees_with_what_really_runs(case):
     for step in task.steps():
         step.loss(batch_of(config, 3))
     sizes = {"batch": 3, **dict.fromkeys(config["data"].get("typical_sizes", {}), LONGEST)}
+    for field in config["data"]["fields"].values():
+        if field.get("sample_rate_hz"):
+            sizes[field["shape"][0]] = LONGEST * (field["sample_rate_hz"] // 5)
     assert seen.keys() & {row.path for row in report.rows}
     for row in report.rows:
         assert not row.path.startswith("model.") or task.get_submodule(row.path)

@@ -42,7 +42,8 @@ def check_whole(storage: Path) -> None:
     found = read_events(make_sweep(storage, POINTS).folder / "ledger.jsonl")
     ended = {event["trial"]: event for event in found if event["event"] == "ended"}
     assert sorted(event["trial"] for event in found if event["event"] == "ended") == list(range(len(POINTS)))
-    assert {event["status"] for event in ended.values()} == {"FINISHED"}
+    # Killed between a trial's end and its entry, the sweep finds it trained already.
+    assert {event["status"] for event in ended.values()} <= {"FINISHED", "REUSED"}
     assert {number: event["value"] for number, event in ended.items()} == {
         number: -((number - 3) ** 2) / 4 for number in range(len(POINTS))
     }
