@@ -139,15 +139,15 @@ def _text(one: ServedInput, text: str, label: str) -> Sample:
 def _sound_file(one: ServedInput, file: Path) -> Sample:
     content = _bytes(file)
     try:
-        sample = Sample(str(file), sound_sample(vars(one), content), content)
+        values = sound_sample(vars(one), content)
     except ValueError as error:
         hint = f"Give a wav, flac or ogg file, mono, {one.sample_rate_hz} samples/s"
         raise UserError(f"{file}: {error}", hint) from error
     import soundfile
 
-    if (rate := soundfile.info(io.BytesIO(content)).samplerate) != one.sample_rate_hz:
-        print(f"note: {file} is resampled from {rate} to {one.sample_rate_hz} samples/s", file=sys.stderr)
-    return sample
+    rate = soundfile.info(io.BytesIO(content)).samplerate
+    said = f"{file} is resampled from {rate} to {one.sample_rate_hz} samples/s"
+    return Sample(str(file), values, content, said if rate != one.sample_rate_hz else "")
 
 
 def _bytes(file: Path) -> bytes:
