@@ -133,6 +133,8 @@ def _records(data: bytes, name: str) -> dict[str, bytes]:
     records: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if len(archive.infolist()) != _num_listed(data, len(archive.infolist())):
+                raise _refused(name, "its list of records is damaged")
             for info in archive.infolist():
                 path = info.filename.partition("/")[2]
                 if path in records or not path:
@@ -144,6 +146,17 @@ def _records(data: bytes, name: str) -> dict[str, bytes]:
     except (zipfile.BadZipFile, EOFError, ValueError, OSError, NotImplementedError, RuntimeError) as error:
         raise _refused(name, f"it is truncated or damaged ({error})") from error
     return records
+
+
+def _num_listed(data: bytes, found: int) -> int:
+    """How many records the archive says that it has: a damaged list reads as a shorter one.
+
+    It is the end record's total number of entries (PKWARE's APPNOTE, section 4.3.16); where that is too small
+    a field for them, what was found.
+    """
+    end = data.rfind(b"PK\x05\x06")
+    number = int.from_bytes(data[end + 10 : end + 12], "little")
+    return found if number == 0xFFFF else number
 
 
 def _json(content: bytes, path: str, name: str) -> Any:

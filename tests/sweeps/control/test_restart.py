@@ -37,13 +37,18 @@ def kinds(storage: Path) -> Counter[str]:
     return Counter(event["event"] for event in read_events(path))
 
 
-def check_whole(storage: Path) -> None:
-    """No trial is lost, none doubled, no epoch trained twice or reported twice."""
+def check_whole(storage: Path, most_reused: int = 0) -> None:
+    """No trial is lost, none doubled, no epoch trained twice or reported twice.
+
+    Args:
+        storage: of the sweep.
+        most_reused: trials that it may find trained already: it was killed between their end and its entry.
+    """
     found = read_events(make_sweep(storage, POINTS).folder / "ledger.jsonl")
     ended = {event["trial"]: event for event in found if event["event"] == "ended"}
     assert sorted(event["trial"] for event in found if event["event"] == "ended") == list(range(len(POINTS)))
-    # Killed between a trial's end and its entry, the sweep finds it trained already.
-    assert {event["status"] for event in ended.values()} <= {"FINISHED", "REUSED"}
+    statuses = Counter(event["status"] for event in ended.values())
+    assert statuses.keys() <= {"FINISHED", "REUSED"} and statuses["REUSED"] <= most_reused
     assert {number: event["value"] for number, event in ended.items()} == {
         number: -((number - 3) ** 2) / 4 for number in range(len(POINTS))
     }
@@ -84,7 +89,7 @@ def test_interrupted_and_killed_it_loses_and_doubles_nothing(tmp_path: Path) -> 
     output, _ = again.communicate(timeout=120)
 
     assert again.returncode == 0, output
-    check_whole(tmp_path)
+    check_whole(tmp_path, most_reused=2)  # as many as train at a time
     assert "going on with" in output
     # Those that were running at an end are started again, no other.
     assert kinds(tmp_path)["started"] <= len(POINTS) + 3 * 2
