@@ -9,8 +9,6 @@ against a loop over cells; (f) a PyraMiD-LSTM layer against a loop over voxels. 
 sides take turns, and medians are compared; CPU time of one thread, as the machine may be busy.
 """
 
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
@@ -20,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.side_by_side import cpu_seconds_in_turn
 from modules.bricks.conv_lstm_cell import ConvLSTMCell
 from modules.bricks.grid_lstm_cell import lstm_transform
 from modules.bricks.grid_lstm_layer import GridLSTMLayer
@@ -205,13 +204,7 @@ def _row(name: str, ours: Side, theirs: Side, rounds: int) -> None:
 
 
 def _medians(first: Side, second: Side, rounds: int) -> tuple[float, float]:
-    taken: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds + 1):
-        for side, seconds in zip((first, second), taken, strict=True):
-            started = time.process_time()
-            side().sum().backward()
-            seconds.append(time.process_time() - started)
-    return statistics.median(taken[0][1:]), statistics.median(taken[1][1:])
+    return cpu_seconds_in_turn(lambda: first().sum().backward(), lambda: second().sum().backward(), rounds)
 
 
 def main(argv: list[str]) -> None:

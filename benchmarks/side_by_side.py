@@ -1,4 +1,4 @@
-"""Two readers that take turns, A B A B, so that a busy machine is busy for both."""
+"""Two sides that take turns, A B A B, so that a busy machine is busy for both."""
 
 import statistics
 import time
@@ -20,3 +20,24 @@ def medians_in_turn(first: Callable[[], int], second: Callable[[], int], rounds:
             num_samples = reader()
             measured.append(num_samples / (time.perf_counter() - start))
     return statistics.median(speeds[0][1:]), statistics.median(speeds[1][1:])
+
+
+def cpu_seconds_in_turn(
+    first: Callable[[], object], second: Callable[[], object], rounds: int, calls: int = 1
+) -> tuple[float, float]:
+    """Median seconds of CPU time that a call of each of two sides takes.
+
+    Args:
+        first: one side.
+        second: the other.
+        rounds: turns of each that count, after one that warms up.
+        calls: in a turn.
+    """
+    taken: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds + 1):
+        for side, seconds in zip((first, second), taken, strict=True):
+            started = time.process_time()
+            for _ in range(calls):
+                side()
+            seconds.append((time.process_time() - started) / calls)
+    return statistics.median(taken[0][1:]), statistics.median(taken[1][1:])

@@ -10,8 +10,6 @@ beside one of torch's own modules, and on bucketed beside shuffled batches. Side
 of `CALLS` calls each, and medians are compared; CPU time of one thread, as the machine may be busy.
 """
 
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.side_by_side import cpu_seconds_in_turn
 from modules.bricks.ctc_loss import ctc_loss
 from modules.configuration.command import arguments, run
 from modules.datamodules.bucketed_order import BucketedOrder
@@ -57,7 +56,7 @@ def losses(rounds: int) -> None:
     for size in SIZES:
         logits, *others = _batch(*size)
         ours, theirs = (_turn(loss, logits, others) for loss in (ctc_loss, _torchs))
-        fast, slow = _medians(ours, theirs, rounds)
+        fast, slow = cpu_seconds_in_turn(ours, theirs, rounds, CALLS)
         exact = _gradient(_torchs, logits.double(), others)
         errors = [
             float((_gradient(loss, logits, others) - exact).abs().max() / exact.abs().max())
@@ -73,10 +72,11 @@ def decoding(rounds: int) -> None:
     print("|---|---:|---:|---:|")
     logits, frames, *_ = _batch(*SIZES[0])
     for beam in (1, 10, 100):
-        slow, fast = _medians(
+        slow, fast = cpu_seconds_in_turn(
             lambda beam=beam: ctc_decoding.beam_search(2 * logits[:4], frames[:4], beam),
             lambda: best_path(2 * logits[:4], frames[:4]),
             rounds,
+            CALLS,
         )
         print(f"| beam of {beam} | {250 * slow:.2f} | {250 * fast:.3f} | {slow / fast:.0f} |", flush=True)
 
@@ -97,10 +97,10 @@ def writing(rounds: int) -> None:
                 else:
                     beam_search(model, begin, state, 40, END, beam)
 
-        together, alone = _medians(partial(written, 100), partial(written, 1), rounds, 1)
+        together, alone = cpu_seconds_in_turn(partial(written, 100), partial(written, 1), rounds)
         print(f"| {vocab_size} tokens, greedily, 100 at a time | {10 * together:.2f}", end="")
         print(f" | one by one {1e3 * alone:.1f} | {100 * alone / together:.1f} |")
-        beam, one = _medians(partial(written, 20, 5), partial(written, 20), rounds, 1)
+        beam, one = cpu_seconds_in_turn(partial(written, 20, 5), partial(written, 20), rounds)
         print(f"| {vocab_size} tokens, a beam of 5, 20 at a time | {50 * beam:.2f}", end="")
         print(f" | greedily {50 * one:.2f} | {beam / one:.1f} |", flush=True)
 
@@ -113,7 +113,7 @@ def training(rounds: int) -> None:
     task = SequenceToSequence(EncoderDecoder(4000, 4000)).train()
     plain = _Plain()
     ours, theirs = _step(task, task.loss, batch), _step(plain, plain.loss, batch)
-    yard, torchs = _medians(ours, theirs, rounds, 1)
+    yard, torchs = cpu_seconds_in_turn(ours, theirs, rounds)
     print(
         f"| yard | {1e3 * yard:.0f} | torch's modules {1e3 * torchs:.0f} | {torchs / yard:.2f} |", flush=True
     )
@@ -125,7 +125,7 @@ def training(rounds: int) -> None:
         batches = [_pairs(lengths[some], lengths[some]) for some in np.split(numbers, 10)]
         steps = [_step(task, task.loss, one) for one in batches]
         taken.append(lambda steps=steps: [step() for step in steps])
-    bucketed, shuffled = _medians(taken[0], taken[1], max(rounds // 3, 1), 1)
+    bucketed, shuffled = cpu_seconds_in_turn(taken[0], taken[1], max(rounds // 3, 1))
     print(f"| bucketed batches | {100 * bucketed:.0f} | shuffled {100 * shuffled:.0f} |", end="")
     print(f" {shuffled / bucketed:.2f} |", flush=True)
 
@@ -209,19 +209,6 @@ def _gradient(loss: Callable[..., Tensor], logits: Tensor, others: list[Tensor])
 
 def _turn(loss: Callable[..., Tensor], logits: Tensor, others: list[Tensor]) -> Callable[[], object]:
     return lambda: _gradient(loss, logits, others)
-
-
-def _medians(
-    first: Callable[[], object], second: Callable[[], object], rounds: int, calls: int = CALLS
-) -> tuple[float, float]:
-    taken: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds + 1):
-        for side, seconds in zip((first, second), taken, strict=True):
-            started = time.process_time()
-            for _ in range(calls):
-                side()
-            seconds.append((time.process_time() - started) / calls)
-    return statistics.median(taken[0][1:]), statistics.median(taken[1][1:])
 
 
 def main(argv: list[str]) -> None:

@@ -9,8 +9,7 @@ additive  v . tanh(W s + U h)         Bahdanau, Cho & Bengio (2014), arXiv 1409.
 
 from typing import Literal
 
-import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 Score = Literal["dot", "general", "additive"]
@@ -68,10 +67,3 @@ class Attention(nn.Module):
             scores = queries @ prepared.transpose(1, 2)
         weights = scores.masked_fill(~keep[:, None], float("-inf")).softmax(dim=2)
         return weights @ places, weights
-
-
-def kept(
-    length: Int[Tensor, " batch"], steps: Shaped[Tensor, "batch time ..."]
-) -> Bool[Tensor, "batch time"]:
-    """Which of some steps are no padding, from the length of each sample."""
-    return torch.arange(steps.shape[1], device=length.device) < length[:, None]

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.bricks.attention import kept
+from modules.bricks.padding import kept
 
 FLOOR = 1e-6
 """Power below which a band is silent: one that holds a sine of full scale has thousands."""

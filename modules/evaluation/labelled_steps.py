@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from modules.bricks.padding import kept
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_split import ShardSplit
 from modules.datamodules.vocabulary import BEGIN, END
@@ -64,7 +65,7 @@ def labelled_steps(
     with torch.inference_mode():
         for batch in EvaluationLoader(split, batch_size):
             tokens, length = batch[text], batch[f"{text}_length"]
-            keep = torch.arange(tokens.shape[1]) < length[:, None]
+            keep = kept(length, tokens)
             if leave_out_ends:
                 keep &= (tokens != BEGIN) & (tokens != END)
             sequence = first + torch.arange(len(tokens))[:, None].expand_as(tokens)

@@ -12,13 +12,16 @@ longer_sequence_accuracy    greedily, of the split `longer`, where the data has 
 from typing import ClassVar, Literal
 
 import numpy as np
+import torch
 
 from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
+from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.evaluation.exhibits import Exhibit, TextTable
 from modules.evaluation.findings import Chart, Findings, Series
 from modules.evaluation.written_texts import WrittenTexts, attention_images, written_texts
+from modules.metrics.mean import Mean, add_up
 from modules.tasks.sequence_to_sequence import SequenceToSequence
 
 LONGER = "longer"
@@ -56,7 +59,7 @@ class SequenceToSequenceEvaluator:
         metrics = {
             "sequence_accuracy": float(found.exact.mean()),
             "beam_sequence_accuracy": float(beam.exact.mean()),
-            "token_accuracy": found.token_accuracy,
+            "token_accuracy": _token_accuracy(task, data, self.batch_size),
             "num_sequences": float(len(found.exact)),
         }
         series = [
@@ -80,6 +83,14 @@ class SequenceToSequenceEvaluator:
         if images := attention_images(task, data, [0, 1, 2]):
             exhibits.append(images)
         return Findings(metrics, charts=[chart], exhibits=exhibits)
+
+
+def _token_accuracy(task: SequenceToSequence, data: ShardSet, batch_size: int) -> float:
+    means: dict[str, Mean] = {}
+    with torch.inference_mode():
+        for batch in EvaluationLoader(data.split("test"), batch_size):
+            add_up(means, task.validate(batch))
+    return means["validation/accuracy"].value
 
 
 def _by_length(found: WrittenTexts) -> list[tuple[float, float]]:

@@ -30,8 +30,6 @@ class WrittenTexts:
         written: as they are.
         exact: whether every token is the target's.
         source_length: tokens of each source, without begin and end.
-        token_accuracy: share of the tokens that are right where the true ones before them are given; only of
-            greedy decoding.
     """
 
     sources: list[str]
@@ -39,7 +37,6 @@ class WrittenTexts:
     written: list[str]
     exact: Bool[np.ndarray, " texts"]
     source_length: Int[np.ndarray, " texts"]
-    token_accuracy: float
 
 
 def written_texts(
@@ -66,22 +63,17 @@ def written_texts(
     written: list[str] = []
     exact: list[bool] = []
     lengths: list[Tensor] = []
-    right, count = 0.0, 0.0
     with torch.inference_mode():
         for batch in EvaluationLoader(data.split(split), batch_size):
             most = int(_ROOM * batch[task.target].shape[1]) + 5
             found = task.written(batch, most, beam_size, length_penalty)
-            accuracy = task.validate(batch)["validation/accuracy"]
-            right, count = right + float(accuracy.total), count + float(accuracy.count)
             lengths.append(batch[f"{task.source}_length"] - 2)
             sources += map(source.decode, batch[task.source].tolist())
             for true, own in zip(batch[task.target].tolist(), found.tolist(), strict=True):
                 targets.append(target.decode(true))
                 written.append(target.decode(own))
                 exact.append(_inner(true) == _inner(own))
-    return WrittenTexts(
-        sources, targets, written, np.array(exact), torch.cat(lengths).numpy(), right / max(count, 1.0)
-    )
+    return WrittenTexts(sources, targets, written, np.array(exact), torch.cat(lengths).numpy())
 
 
 def _inner(tokens: Sequence[int]) -> list[int]:

@@ -8,11 +8,11 @@ own.
 from math import log
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modules.bricks.padding import kept
 from modules.metrics.mean import Mean
 from modules.tasks.carried_state import CarriedState
 from modules.tasks.served import Served, ServedInput, ServedOutput
@@ -41,7 +41,7 @@ class BitsPerToken(nn.Module):
     ) -> Float[Tensor, "batch 1"]:
         logits, _ = self.model(tokens[:, :-1])
         chosen = logits.log_softmax(dim=-1).gather(2, tokens[:, 1:, None])[:, :, 0]
-        keep = torch.arange(chosen.shape[1], device=length.device) < length[:, None] - 1
+        keep = kept(length - 1, chosen)
         return -chosen.masked_fill(~keep, 0.0).sum(dim=1, keepdim=True) / (length[:, None] - 1) / log(2)
 
 
@@ -97,7 +97,7 @@ class LanguageModelling(Task):
         targets, length = batch[self.text][:, 1:], batch[f"{self.text}_length"]
         logits, after = self.model(self.inputs(batch), before)
         losses = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-        keep = torch.arange(targets.shape[1], device=length.device) < length[:, None] - 1
+        keep = kept(length - 1, targets)
         return losses.view(targets.shape), keep, after
 
     def served(self, data: "DataSettings", vocabularies: "Mapping[str, Vocabulary]") -> Served:

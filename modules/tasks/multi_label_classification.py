@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modules.bricks.padding import kept
 from modules.metrics.mean import Mean
 from modules.metrics.ranking import ranking_precision
 from modules.tasks.image_inputs import image_inputs, served_image
@@ -93,7 +94,7 @@ class MultiLabelClassification(Task):
     def present(self, batch: dict[str, Tensor]) -> Bool[Tensor, "batch num_classes"]:
         """Which classes are in each image."""
         labels, length = batch[self.labels], batch[f"{self.labels}_length"]
-        there = torch.arange(labels.shape[1], device=length.device) < length[:, None]
+        there = kept(length, labels)
         # Padding counts as one more class, which is left out.
         numbers = torch.where(there, labels, self.num_classes)
         found = labels.new_zeros((len(labels), self.num_classes + 1))

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modules.bricks.padding import kept
 from modules.configuration.errors import UserError
 from modules.datamodules.vocabulary import SPECIAL, UNKNOWN
 from modules.metrics.mean import Mean
@@ -102,8 +103,7 @@ class SequenceLabelling(Task):
 
     def keep(self, batch: dict[str, Tensor]) -> Bool[Tensor, "batch time"]:
         """Which steps are no padding."""
-        length = batch[f"{self.text}_length"]
-        return torch.arange(batch[self.text].shape[1], device=length.device) < length[:, None]
+        return kept(batch[f"{self.text}_length"], batch[self.text])
 
     def _losses(
         self, logits: Float[Tensor, "batch time labels"], batch: dict[str, Tensor]

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.bricks.attention import kept
+from modules.bricks.padding import kept
 from modules.datamodules.vocabulary import BEGIN, END
 from modules.generation.beam_search import State, WritesOn, beam_search
 from modules.generation.decoding import greedy

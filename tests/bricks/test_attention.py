@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from modules.bricks.attention import Attention, Score, kept
+from modules.bricks.attention import Attention, Score
+from modules.bricks.padding import kept
 
 
 @pytest.mark.parametrize("score", ["dot", "general", "additive"])

@@ -3,7 +3,6 @@
 Lines are made when they are asked for. A line of a split holds digits of that split of the digits alone.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,8 +10,10 @@ import numpy as np
 
 from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
+from modules.datamodules.formats.line_images import line_size
 from modules.datamodules.formats.split_digits import Digits, scaled, split_digits
 from modules.datamodules.samples import Samples
+from modules.datamodules.seeded import generator_of
 
 _DIGITS = "0123456789"
 _SCALE = (0.85, 1.1)
@@ -57,13 +58,7 @@ class DigitLinesReader:
         Raises:
             UserError: the fields are others, or the image is too small for the longest line.
         """
-        image = fields.get("image")
-        if set(fields) != {"image", "text"} or image is None or len(image.shape) != 3 or image.shape[0] != 1:
-            raise UserError(
-                f"the dataset has the fields {', '.join(fields)}",
-                "Describe image, uint8 [1, height, width], and text, with a vocabulary of characters",
-            )
-        height, width = (int(size) for size in image.shape[1:])
+        height, width = line_size(fields)
         if height < 28 or width < _DIGIT_PX * self.lengths[1]:
             raise UserError(
                 f"fields.image is {height}x{width} pixels, and lines have up to {self.lengths[1]} digits",
@@ -98,8 +93,7 @@ class _Lines:
         return {"image": [image for image, _ in lines], "text": [text for _, text in lines]}
 
     def _line(self, key: str) -> tuple[np.ndarray, str]:
-        digest = hashlib.sha256(f"{self._stream}/{key}".encode()).digest()
-        rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        rng = generator_of(self._stream, key)
         height, width = self._size_px
         count = int(rng.integers(self._lengths[0], self._lengths[1] + 1))
         chosen = rng.integers(0, len(self._digits.labels), count).tolist()

@@ -3,7 +3,6 @@
 Pages are made when they are asked for. A page of a split holds digits of that split of the digits alone.
 """
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.formats.split_digits import Digits, scaled, split_digits
 from modules.datamodules.samples import Samples
+from modules.datamodules.seeded import generator_of
 
 _SCALE = (0.85, 1.15)
 _GAIN = (0.7, 1.0)
@@ -88,8 +88,7 @@ class _Pages:
         return {name: [page[name] for page in pages] for name in ("image", "boxes", "labels")}
 
     def _page(self, key: str) -> dict[str, np.ndarray]:
-        digest = hashlib.sha256(f"{self._stream}/{key}".encode()).digest()
-        rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        rng = generator_of(self._stream, key)
         height, width = rng.integers(self._sides_px[0], self._sides_px[1] + 1, 2).tolist()
         page = np.zeros((height, width))
         if rng.random() < 0.5:

@@ -6,7 +6,6 @@ own, so that a net that knows layouts by heart is found out. Domain randomisatio
 1703.06907.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +14,9 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
+from modules.datamodules.formats.line_images import line_size
 from modules.datamodules.samples import Samples, raw_path
+from modules.datamodules.seeded import generator_of
 
 LETTERS, DIGITS = "ABCDEFGHJKLMNPRSTUVWXYZ", "0123456789"
 """Without I, O and Q, which plates leave out since they look like 1 and 0."""
@@ -71,13 +72,7 @@ class NumberPlatesReader:
         Raises:
             UserError: the fields are others, or a font cannot be read.
         """
-        image = fields.get("image")
-        if set(fields) != {"image", "text"} or image is None or len(image.shape) != 3 or image.shape[0] != 1:
-            raise UserError(
-                f"the dataset has the fields {', '.join(fields)}",
-                "Describe image, uint8 [1, height, width], and text, with a vocabulary of characters",
-            )
-        height, width = (int(size) for size in image.shape[1:])
+        size_px = line_size(fields)
         try:
             fonts = [ImageFont.truetype(raw_path(raw, file), _FONT_PX) for file in self.fonts]
         except OSError as error:
@@ -85,7 +80,7 @@ class NumberPlatesReader:
                 f"a font of {', '.join(self.fonts)} cannot be read ({error})", "Fetch it again"
             ) from error
         return {
-            split: _Plates(fonts, layouts, self.num_plates[split], (height, width), f"{self.seed}/{split}")
+            split: _Plates(fonts, layouts, self.num_plates[split], size_px, f"{self.seed}/{split}")
             for split, layouts in self.layouts.items()
         }
 
@@ -110,8 +105,7 @@ class _Plates:
         return {"image": [image for image, _ in plates], "text": [text for _, text in plates]}
 
     def _plate(self, number: int) -> tuple[np.ndarray, str]:
-        digest = hashlib.sha256(f"{self._stream}/{number}".encode()).digest()
-        rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        rng = generator_of(self._stream, number)
         layout = self._layouts[number % len(self._layouts)]
         signs = [
             str(rng.choice(list(LETTERS if sign == "L" else DIGITS))) if sign in "LD" else sign

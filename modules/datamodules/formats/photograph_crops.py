@@ -5,7 +5,6 @@ Johnson, Alahi & Fei-Fei (2016), *Perceptual losses for real-time style transfer
 resolution stand in for them: each crop is another part at another scale.
 """
 
-import hashlib
 import itertools
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.cutouts import FilePatterns, read_photograph
 from modules.datamodules.samples import Samples
+from modules.datamodules.seeded import generator_of
 
 
 class PhotographCropReader:
@@ -147,8 +147,7 @@ class _Crops:
 
     def _crop(self, key: str) -> np.ndarray:
         photograph = self._photographs[key.rpartition("/")[0]]
-        digest = hashlib.sha256(f"{self._seed}/{key}".encode()).digest()
-        rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        rng = generator_of(self._seed, key)
         shorter = min(photograph.size)
         side = rng.integers(max(self._size_px, round(self._smallest * shorter)), shorter, endpoint=True)
         left, top = (int(rng.integers(0, length - side, endpoint=True)) for length in photograph.size)

@@ -6,7 +6,6 @@ dans les salles*, thesis. The noise of the surroundings has a power density of 1
 """
 
 import functools
-import hashlib
 import json
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.formats import espeak_speaker
 from modules.datamodules.samples import Samples, raw_path
+from modules.datamodules.seeded import generator_of
 
 _ONES = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"),
@@ -123,8 +123,7 @@ class _Utterances:
     def read(self, numbers: np.ndarray) -> Mapping[str, list]:
         rngs, asked = [], []
         for number in numbers.tolist():
-            digest = hashlib.sha256(f"{self._reader.seed}/{self._split}/{number}".encode()).digest()
-            rngs.append(np.random.default_rng(int.from_bytes(digest[:8], "big")))
+            rngs.append(generator_of(self._reader.seed, self._split, number))
             asked.append(self._utterance(number, rngs[-1]))
 
         def sounds() -> list[np.ndarray]:

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from modules.bricks.padding import kept
+
 
 class TextConvolution(nn.Module):
     """Embedding, filters of several widths, the largest value of each over the text, one logit for each
@@ -47,7 +49,7 @@ class TextConvolution(nn.Module):
         self, tokens: Int[Tensor, "batch time"], length: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch num_classes"]:
         """Logits, one for each class, of texts padded at their ends."""
-        keep = torch.arange(tokens.shape[1], device=tokens.device) < length[:, None]
+        keep = kept(length, tokens)
         words = (self.embedding(tokens) * keep[:, :, None]).transpose(1, 2)
         maps = [convolution(words).relu() for convolution in self.convolutions]
         largest = [one.masked_fill(~keep[:, None], 0.0).amax(dim=2) for one in maps]

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from modules.bricks.attention import kept
 from modules.bricks.convolution import ConvolutionLayer
+from modules.bricks.padding import kept
 from modules.bricks.recurrent_layer import CellName, recurrent_layers, through_layers
 
 

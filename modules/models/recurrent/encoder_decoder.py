@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from modules.bricks.attention import Attention, Score, kept
+from modules.bricks.attention import Attention, Score
+from modules.bricks.padding import kept
 from modules.bricks.recurrent_layer import (
     CellName,
     Directions,

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from modules.bricks.padding import kept
 from modules.bricks.recurrent_layer import CellName, Directions, recurrent_layers, through_layers
 
 
@@ -60,7 +61,7 @@ class RecurrentClassifier(nn.Module):
         """
         words = self.word_dropout(self.embedding(tokens))
         features = through_layers(self.layers, words, length, self.dropout)
-        keep = (torch.arange(tokens.shape[1], device=tokens.device) < length[:, None])[:, :, None]
+        keep = kept(length, tokens)[:, :, None]
         largest = features.masked_fill(~keep, -torch.inf).amax(dim=1)
         mean = features.masked_fill(~keep, 0.0).sum(dim=1) / length[:, None]
         return self.output(self.dropout(torch.cat([largest, mean], dim=1)))

@@ -14,9 +14,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from modules.bricks.attention import kept
 from modules.bricks.convolution import ConvolutionLayer
 from modules.bricks.log_mel import LogMel
+from modules.bricks.padding import kept
 from modules.bricks.recurrent_layer import CellName, recurrent_layers, through_layers
 from modules.bricks.spectrogram_masking import SpectrogramMasking
 
