@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from modules.bricks.attention import Attention, Score
+from modules.bricks.attention import Attention
 from modules.bricks.padding import kept
 from modules.bricks.recurrent_layer import (
     CellName,
@@ -61,7 +61,7 @@ class EncoderDecoder(nn.Module):
         num_layers: int = 1,
         cell: CellName = "lstm",
         directions: Directions = "both",
-        attention: Literal["none"] | Score = "general",
+        attention: Literal["none", "dot", "general", "additive"] = "general",
         input_feeding: bool = False,
         reverse_source: bool = False,
         dropout: float = 0.0,
