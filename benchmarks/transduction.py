@@ -6,7 +6,8 @@ python -m benchmarks.transduction
 softmax and `ctc_loss`; and the largest error of either gradient, as a part of the largest element of one
 that is computed in 64 bits. (b) The best path beside a beam search. (c) An encoder and decoder with attention
 that writes: many sequences at a time beside one by one, by beam search beside greedily. (d) Its training step
-beside one of torch's own modules, and on bucketed beside shuffled batches. Sides take turns, in (a) and (b)
+beside one of torch's own modules, and on bucketed beside shuffled batches; and that of a reader of number
+plates, with the loss of (a), beside torch's. Sides take turns, in (a) and (b)
 of `CALLS` calls each, and medians are compared; CPU time of one thread, as the machine may be busy.
 """
 
@@ -30,8 +31,10 @@ from modules.generation.beam_search import beam_search
 from modules.generation.ctc_decoding import best_path
 from modules.generation.decoding import greedy
 from modules.metrics.mean import Mean
+from modules.models.recurrent.crnn import CRNN
 from modules.models.recurrent.encoder_decoder import EncoderDecoder
 from modules.tasks.sequence_to_sequence import SequenceToSequence
+from modules.tasks.transcription import Transcription
 from modules.training.runs.freed_memory import keep_freed_memory
 
 CALLS = 5
@@ -128,6 +131,33 @@ def training(rounds: int) -> None:
     bucketed, shuffled = cpu_seconds_in_turn(taken[0], taken[1], max(rounds // 3, 1))
     print(f"| bucketed batches | {100 * bucketed:.0f} | shuffled {100 * shuffled:.0f} |", end="")
     print(f" {shuffled / bucketed:.2f} |", flush=True)
+    reader, plain = Transcription(CRNN((1, 32, 160), 37)).train(), _PlainReader().train()
+    plates = _plates(64)
+    ours, theirs = _step(reader, reader.loss, plates), _step(plain, plain.loss, plates)
+    yard, torchs = cpu_seconds_in_turn(ours, theirs, rounds)
+    print(f"| reader of plates, 64 images | {1e3 * yard:.0f} | torch's modules {1e3 * torchs:.0f}", end="")
+    print(f" | {torchs / yard:.2f} |", flush=True)
+
+
+class _PlainReader(nn.Module):
+    """Convolutions, an LSTM in both directions and `nn.CTCLoss`, as one writes it without a framework."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after, along in ((1, 32, 2), (32, 64, 2), (64, 96, 1), (96, 128, 1)):
+            layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+            layers.append(nn.MaxPool2d((2, along)))
+        self.maps = nn.Sequential(*layers)
+        self.lstm = nn.LSTM(256, 128, batch_first=True, bidirectional=True)
+        self.output, self.criterion = nn.Linear(256, 37), nn.CTCLoss()
+
+    def loss(self, batch: dict[str, Tensor]) -> Mean:
+        columns = self.maps(batch["image"] / 255).permute(0, 3, 1, 2).flatten(2)
+        log_probabilities = self.output(self.lstm(columns)[0]).log_softmax(2).transpose(0, 1)
+        frames = torch.full((len(columns),), columns.shape[1])
+        labels = batch["text"][:, 1:-1]
+        return Mean.of(self.criterion(log_probabilities, labels, frames, batch["text_length"] - 2)[None])
 
 
 class _Plain(nn.Module):
@@ -181,6 +211,12 @@ def _pairs(sources: np.ndarray, targets: np.ndarray) -> dict[str, Tensor]:
         batch[name] = tokens * (torch.arange(tokens.shape[1]) < length[:, None])
         batch[f"{name}_length"] = length
     return batch
+
+
+def _plates(count: int) -> dict[str, Tensor]:
+    signs = torch.full((count,), 9)
+    image = torch.randint(0, 256, (count, 1, 32, 160), dtype=torch.uint8)
+    return {"image": image, "text": torch.randint(1, 37, (count, 9)), "text_length": signs}
 
 
 def _endless(model: EncoderDecoder) -> EncoderDecoder:

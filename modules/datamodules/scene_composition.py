@@ -78,7 +78,7 @@ def composed(
         rng: where all chance comes from.
     """
     size = settings.size_px
-    levels = _background(photograph, size, rng)
+    levels = background_piece(photograph, size, rng)
     front = np.full((size, size), -1)  # the object seen at each pixel
     labels: list[int] = []
     num_pixels: list[int] = []  # of each object, were it seen whole
@@ -87,7 +87,7 @@ def composed(
         label = int(rng.integers(len(classes)))
         cutout = classes[label][int(rng.integers(len(classes[label])))]
         for _ in range(NUM_TRIES):
-            pixels = _turned(cutout, settings.sizes_px, rng)
+            pixels = turned(cutout, settings.sizes_px, rng)
             place, inside = _place(pixels.shape, size, rng)
             opaque = pixels[:, :, 3] >= OPAQUE
             tried = front.copy()
@@ -96,7 +96,7 @@ def composed(
             seen = np.bincount(tried[tried >= 0], minlength=len(whole))
             if (seen >= np.maximum(whole * LEAST_SEEN, LEAST_SEEN_PIXELS)).all():
                 alpha = pixels[inside][:, :, 3:] / np.float32(255)
-                levels[place] += alpha * (_relit(pixels[inside][:, :, :3], rng) - levels[place])
+                levels[place] += alpha * (relit(pixels[inside][:, :, :3], rng) - levels[place])
                 front = tried
                 labels.append(label)
                 num_pixels.append(int(whole[-1]))
@@ -104,14 +104,14 @@ def composed(
     mask = np.array([*(label + 1 for label in labels), 0], np.uint8)[front]
     boxes = [_tight_box(front == number) for number in range(len(labels))]
     return Scene(
-        _photographed(levels, rng),
+        photographed(levels, rng),
         np.array(boxes, np.float32).reshape(-1, 4),
         np.array(labels, np.int64),
         mask,
     )
 
 
-def _background(photograph: Image.Image, size_px: int, rng: np.random.Generator) -> np.ndarray:
+def background_piece(photograph: Image.Image, size_px: int, rng: np.random.Generator) -> np.ndarray:
     """A square piece of a photograph, enlarged or reduced, float32 [size, size, 3]."""
     shorter = min(photograph.size)
     side = np.exp(rng.uniform(np.log(min(size_px, shorter)), np.log(shorter)))
@@ -119,23 +119,23 @@ def _background(photograph: Image.Image, size_px: int, rng: np.random.Generator)
     piece = photograph.resize(
         (size_px, size_px), Image.Resampling.BILINEAR, (left, top, left + side, top + side)
     )
-    levels = _relit(np.asarray(piece), rng)
+    levels = relit(np.asarray(piece), rng)
     return levels[:, ::-1].copy() if rng.random() < 0.5 else levels
 
 
-def _turned(cutout: Image.Image, sizes_px: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
+def turned(cutout: Image.Image, sizes_px: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
     """An object as large as chance has it, uint8 [height, width, 4]."""
     longer = np.exp(rng.uniform(*np.log(sizes_px)))
     if rng.random() < 0.5:
         cutout = cutout.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     turn = rng.normal(0, TURN_DEGREES)
     # Twice as large as wanted is enough to turn it without stairs.
-    upright = _resized(cutout, min(1.0, 2 * longer / max(cutout.size)))
-    turned = upright.rotate(turn, Image.Resampling.BICUBIC, expand=True)
-    return np.asarray(_resized(turned, longer / max(upright.size)))
+    upright = resized(cutout, min(1.0, 2 * longer / max(cutout.size)))
+    rotated = upright.rotate(turn, Image.Resampling.BICUBIC, expand=True)
+    return np.asarray(resized(rotated, longer / max(upright.size)))
 
 
-def _resized(image: Image.Image, scale: float) -> Image.Image:
+def resized(image: Image.Image, scale: float) -> Image.Image:
     width, height = (max(1, round(side * scale)) for side in image.size)
     return image.resize((width, height), Image.Resampling.BICUBIC)
 
@@ -154,7 +154,7 @@ def _place(
     return (image[0], image[1]), (own[0], own[1])
 
 
-def _relit(levels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def relit(levels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Levels of another contrast, brightness and colour, float32."""
     gains = rng.uniform(*GAIN) * (1 + rng.uniform(-MAX_CAST, MAX_CAST, 3))
     changed = ((levels - np.float32(128)) * rng.uniform(*CONTRAST) + 128) * gains
@@ -166,7 +166,7 @@ def _tight_box(seen: np.ndarray) -> list[int]:
     return [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
 
 
-def _photographed(levels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def photographed(levels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Blurred and noisy, uint8 [3, size, size]."""
     scene = Image.fromarray(np.rint(levels).astype(np.uint8))
     blurred = np.asarray(scene.filter(ImageFilter.GaussianBlur(rng.uniform(0, MAX_BLUR_PX))))

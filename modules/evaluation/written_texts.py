@@ -106,7 +106,7 @@ def attention_images(
             found = task.written(read, int(_ROOM * read[task.target].shape[1]) + 5)
             given = torch.cat([torch.full_like(found[:, :1], BEGIN), found[:, :-1]], dim=1)
             tokens, length = task.served_inputs(read)
-            weights = task.model.attention_weights(tokens, length, given)
+            weights = task.model.attended(tokens, length, given)[1]
         assert weights is not None
         rows = _names(target, found[0].tolist())
         columns = _names(source, read[task.source][0].tolist())

@@ -66,7 +66,7 @@ def images_and_sizes(
 def served_image(
     data: "DataSettings", inputs: Callable[[dict[str, Tensor]], Tensor], field: str = "image"
 ) -> ServedInput:
-    """What is served of a field of images: as the model takes them, after what makes them so.
+    """What is served of a field of images or clips: as the model takes them, after what makes them so.
 
     Args:
         data: settings of the dataset.
@@ -81,5 +81,7 @@ def served_image(
         size if isinstance(size, str) and made[axis] == _ANY_SIZE else made[axis]
         for axis, size in enumerate(settings.shape)
     )
-    is_image = len(shape) == 3 and shape[0] in (1, 3, 4)
-    return ServedInput(field, "image" if is_image else "vector", shape)
+    if len(shape) == 3 and shape[0] in (1, 3, 4):
+        return ServedInput(field, "image", shape)
+    is_clip = len(shape) == 4 and settings.axes[1] == "channel" and shape[1] in (1, 3, 4)
+    return ServedInput(field, "clip" if is_clip else "vector", shape)

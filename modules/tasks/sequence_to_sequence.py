@@ -1,23 +1,26 @@
-"""Sequence to sequence: a text is read, another is written, of another length and in other tokens.
+"""Sequence to sequence: a text is written of what is read: a text, an image, a clip.
 
 Sutskever, Vinyals & Le (2014), arXiv 1409.3215, section 2: the target's probability, token by token, given
 the source and the target's own tokens before it. Scheduled sampling (Bengio et al. 2015, arXiv 1506.03099):
 some of those tokens are the model's own; which they are is found by a first pass over the true ones
-(Mihaylova & Martins 2019, arXiv 1906.07651, section 3).
+(Mihaylova & Martins 2019, arXiv 1906.07651, section 3). Attention that looks everywhere once (Xu et al. 2015,
+arXiv 1502.03044, section 4.2.1, equation 14): (1 - sum_t a_ti)^2, summed over places i, is added to the loss.
 """
 
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
 from modules.bricks.padding import kept
+from modules.configuration.errors import UserError
 from modules.datamodules.vocabulary import BEGIN, END
 from modules.generation.beam_search import State, WritesOn, beam_search
 from modules.generation.decoding import greedy
 from modules.metrics.mean import Mean
+from modules.tasks.image_inputs import image_inputs, images_and_sizes, served_image
 from modules.tasks.served import Served, ServedInput, ServedOutput
 from modules.tasks.task import Task
 
@@ -41,28 +44,31 @@ class GreedyText(nn.Module):
         self.model = model
         self.max_tokens = max_tokens
 
-    def forward(
-        self, source: Int[Tensor, "batch time"], length: Int[Tensor, " batch"]
-    ) -> Int[Tensor, "batch written"]:
-        state: State = self.model.start(source, length)  # pyright: ignore
-        return greedy(cast(WritesOn, self.model), torch.full_like(length, BEGIN), state, self.max_tokens, END)
+    def forward(self, source: Tensor, length: Tensor | None = None) -> Int[Tensor, "batch written"]:
+        # By name, not as *length: an exported program counts its arguments.
+        state: State = self.model.start(*_given(source, length))  # pyright: ignore
+        begin = torch.full_like(state[1][0][:, 0], BEGIN, dtype=torch.int64)
+        return greedy(cast(WritesOn, self.model), begin, state, self.max_tokens, END)
 
 
 class SequenceToSequence(Task):
     """Learns which token comes next in the target; the loss is the cross-entropy of a token in nats.
 
-    Batches hold two fields of text, each [batch, time] of int64 tokens between begin and end, padded, with
-    `<field>_length`, [batch].
+    Batches hold two fields. The target is a text, [batch, time] of int64 tokens between begin and end,
+    padded, with `<field>_length`, [batch]. The source is another, or an image, [batch, channels, height,
+    width], or a clip, [batch, frames, channels, height, width]; where it differs in size its length lies
+    beside it as well.
 
     Args:
-        model: takes source tokens, their lengths and the target's tokens, and returns the logits of the token
-            after each of these, [batch, time, vocab]; `start` and `step` write (see
-            `modules.models.recurrent.encoder_decoder`).
+        model: takes the source, its lengths if it has some, and the target's tokens, and returns the logits
+            of the token after each of these, [batch, time, vocab]; `start` and `step` write, `attended` says
+            where it looked as well (see `modules.models.recurrent.encoder_decoder`).
         source: the field that is read.
         target: the field that is written.
         max_tokens: most tokens that are written where there is no target.
         sampling: share of the target's tokens that the model's own take the place of in training.
         label_smoothing: share of the target's probability that all tokens have alike.
+        attention_penalty: weight of the penalty that has attention look at each place once in all.
 
     Raises:
         ValueError: no token may be written, or a share is not in 0..1.
@@ -83,6 +89,7 @@ class SequenceToSequence(Task):
         max_tokens: int = 60,
         sampling: float = 0.0,
         label_smoothing: float = 0.0,
+        attention_penalty: float = 0.0,
     ) -> None:
         super().__init__(model)
         if max_tokens < 1 or not 0 <= sampling <= 1 or not 0 <= label_smoothing <= 1:
@@ -92,18 +99,32 @@ class SequenceToSequence(Task):
             )
         self.source, self.target, self.max_tokens = source, target, max_tokens
         self.sampling, self.label_smoothing = sampling, label_smoothing
+        self.attention_penalty = attention_penalty
 
-    def inputs(self, batch: dict[str, Tensor]) -> Int[Tensor, "batch time"]:
-        """The source's tokens."""
-        return batch[self.source]
+    def inputs(self, batch: dict[str, Tensor]) -> Shaped[Tensor, "batch ..."]:
+        """The source: tokens as they are, images in 0..1."""
+        given = batch[self.source]
+        return image_inputs(given) if given.dtype == torch.uint8 else given
 
     def loss(self, batch: dict[str, Tensor]) -> Mean:
         given = batch[self.target][:, :-1]
         if self.sampling:
             given = self._sampled(batch, given)
-        logits = self._logits(batch, given)
-        losses = self._losses(logits, batch, self.label_smoothing)
-        return Mean.of(losses, self._keep(batch))
+        if not self.attention_penalty:
+            losses = self._losses(self._logits(batch, given), batch, self.label_smoothing)
+            return Mean.of(losses, self._keep(batch))
+        logits, weights = self.model.attended(*self.served_inputs(batch), given)  # pyright: ignore
+        if weights is None:
+            raise UserError(
+                f"task.attention_penalty={self.attention_penalty:g}, and the model has no attention",
+                "Set it to 0, or give the model attention",
+            )
+        keep = self._keep(batch)
+        looked = (weights * keep[..., None]).sum(dim=1)
+        penalty = (1 - looked).square().sum(dim=1)
+        found = Mean.of(self._losses(logits, batch, self.label_smoothing), keep)
+        # One for each text, shared among its tokens: the loss is counted in tokens.
+        return Mean(found.total + self.attention_penalty * penalty.sum(), found.count)
 
     def validate(self, batch: dict[str, Tensor]) -> dict[str, Mean]:
         """Of tokens; a sequence is right if all of its tokens are, and then greedy decoding writes it."""
@@ -126,11 +147,11 @@ class SequenceToSequence(Task):
             beam_size: 1 = greedy.
             length_penalty: see `modules.generation.beam_search`.
         """
-        source, length = self.served_inputs(batch)
+        given = self.served_inputs(batch)
         if beam_size == 1:
-            return GreedyText(self.model, max_tokens)(source, length)
-        state: State = self.model.start(source, length)  # pyright: ignore
-        begin = torch.full_like(length, BEGIN)
+            return GreedyText(self.model, max_tokens)(*given)
+        state: State = self.model.start(*given)  # pyright: ignore
+        begin = torch.full_like(state[1][0][:, 0], BEGIN, dtype=torch.int64)
         model = cast(WritesOn, self.model)
         return beam_search(model, begin, state, max_tokens, END, beam_size, length_penalty)[0]
 
@@ -159,11 +180,18 @@ class SequenceToSequence(Task):
         return torch.where(chosen, own, given)
 
     def served(self, data: "DataSettings", vocabularies: "Mapping[str, Vocabulary]") -> Served:
-        """From text to the text that is written greedily."""
-        source, target = vocabularies[self.source].to_plain(), vocabularies[self.target].to_plain()
-        given = ServedInput(self.source, "text", ("time",), source)
+        """From what is read to the text that is written greedily."""
+        target = vocabularies[self.target].to_plain()
+        if self.source in vocabularies:
+            given = ServedInput(self.source, "text", ("time",), vocabularies[self.source].to_plain())
+        else:
+            given = served_image(data, self.inputs, self.source)
         output = ServedOutput(self.target, "text", ("written",), vocabulary=target)
         return Served(GreedyText(self.model, self.max_tokens), (given,), (output,))
 
     def served_inputs(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        return batch[self.source], batch[f"{self.source}_length"]
+        return images_and_sizes(self.inputs(batch), batch, self.source)
+
+
+def _given(source: Tensor, length: Tensor | None) -> tuple[Tensor, ...]:
+    return (source,) if length is None else (source, length)

@@ -49,6 +49,7 @@ SMALLER = {
         "task.style_weights.conv2_1=1.0e-6",
         "task.augmentation=null",
     ],
+    "captioned_scenes": ["data.fields.image.shape=[3,32,32]", "data.fields.mask.shape=[32,32]"],
     "scenes": ["data.fields.image.shape=[3,64,64]", "data.fields.mask.shape=[64,64]"],
     "brain": ["data.fields.volume.shape=[1,6,6,6]", "data.fields.mask.shape=[6,6,6]"],
     "md_lstm_scenes": ["data.fields.image.shape=[3,32,32]", "data.fields.mask.shape=[32,32]"],

@@ -92,9 +92,19 @@ def test_gradients_end_at_the_border_of_a_window(shards: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "step"), [(signal.SIGKILL, 30), (signal.SIGTERM, 44)])
-def test_a_killed_run_goes_on_bit_for_bit(shards: Path, tmp_path: Path, number: int, step: int) -> None:
-    plan = plan_of_stream()
+@pytest.mark.parametrize(
+    ("order", "batch_size", "number", "step"),
+    [
+        ("stream", 16, signal.SIGKILL, 30),
+        ("stream", 16, signal.SIGTERM, 44),
+        ("bucketed", 4, signal.SIGKILL, 45),
+    ],
+)
+def test_a_killed_run_goes_on_bit_for_bit(
+    shards: Path, tmp_path: Path, order: str, batch_size: int, number: int, step: int
+) -> None:
+    """In a stream, and in the middle of an epoch of texts that are bucketed by their length."""
+    plan = plan_of_stream(f"trainer.order.kind={order}", f"trainer.batch_size={batch_size}")
     assert run(plan, shards, tmp_path / "whole", lambda step: None)[0] == 0
     status, last = run(plan, shards, tmp_path / "killed", at(step, number))
     assert status != 0

@@ -98,17 +98,18 @@ class EncoderDecoder(nn.Module):
             length: how many of them each sample has, at least 1.
             target: tokens that are written before each step, the begin token first (teacher forcing).
         """
-        return self.output(self.dropout(self._decoded(source, length, target)[0]))
+        return self.attended(source, length, target)[0]
 
-    def attention_weights(
+    def attended(
         self,
         source: Int[Tensor, "batch time"],
         length: Int[Tensor, " batch"],
         target: Int[Tensor, "batch written"],
-    ) -> Float[Tensor, "batch written time"] | None:
-        """Where the decoder looked before it wrote the token after each of the target's; None without
+    ) -> tuple[Float[Tensor, "batch written vocab"], Float[Tensor, "batch written time"] | None]:
+        """Logits as of `forward`, and where the decoder looked before it wrote each token; None without
         attention."""
-        return self._decoded(source, length, target)[1]
+        found, weights = self._decoded(source, length, target)
+        return self.output(self.dropout(found)), weights
 
     def start(
         self, source: Int[Tensor, "batch time"], length: Int[Tensor, " batch"]

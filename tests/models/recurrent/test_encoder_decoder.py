@@ -36,9 +36,9 @@ def test_a_target_at_once_is_the_same_step_by_step(form: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_attention_is_a_distribution_over_what_was_read(form: str) -> None:
     model = EncoderDecoder(9, 7, 4, 6, **FORMS[form]).eval()
-    weights = model.attention_weights(
-        torch.randint(4, 9, (2, 5)), torch.tensor([5, 2]), torch.randint(2, 7, (2, 4))
-    )
+    given = torch.randint(4, 9, (2, 5)), torch.tensor([5, 2]), torch.randint(2, 7, (2, 4))
+    logits, weights = model.attended(*given)
+    torch.testing.assert_close(logits, model(*given))
     if form == "none":
         assert weights is None
     else:
