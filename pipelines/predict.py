@@ -7,6 +7,7 @@ python -m pipelines.predict model=accents input="el nino comio"
 echo "what a day" | python -m pipelines.predict model=tweets input=-
 python -m pipelines.predict model=program.pt2 input=word.wav
 python -m pipelines.predict model=runs/0123456789abcdef input=photograph.jpg,painting.jpg out=made
+python -m pipelines.predict model=scene_embedding input=photographs/,"a red car"
 python -m pipelines.predict model=lenet input=image.png output=request |
     curl -d @- -H 'Content-Type: application/json' http://127.0.0.1:5001/invocations
 
@@ -16,7 +17,8 @@ never inverted: a model that learned white on black must be shown white on black
 resampled where it is not of the model's rate; a clip is an animated image or a folder of frames; a text is
 the argument itself, a .txt file or standard input, and letters that the model never saw stay as they are
 typed where it answers letter by letter. A model of several inputs takes them in its order, with commas
-between.
+between; one sample goes beside every one of a folder, as where a text is looked for among images: what gives
+a score lists the best first.
 """
 
 import base64
@@ -73,6 +75,8 @@ def main(argv: list[str]) -> None:
     with Console(stderr=True).status(f"{description.name} on {len(rows)} samples"):
         for start in range(0, len(rows), size):
             results += _answers(program, description, rows[start : start + size])
+    if any(one.kind == "score" for one in description.outputs):
+        results.sort(key=lambda result: -result["score"])
     for result in results:
         if "classes" in result:
             result["classes"] = result["classes"][: chosen.top]
@@ -94,7 +98,10 @@ def _samples(description: Any, given: str) -> list[list[Any]]:
     from modules.registry.user_inputs import samples_of
 
     inputs = description.inputs
-    parts = [given] if len(inputs) == 1 else given.split(",")
+    # Only a text that comes last may hold commas itself.
+    last_is_text = inputs[-1].kind == "text"
+    parts = given.split(",", len(inputs) - 1) if last_is_text else given.split(",")
+    parts = [given] if len(inputs) == 1 else parts
     if len(parts) != len(inputs):
         names = ",".join(one.name for one in inputs)
         raise UserError(
@@ -103,9 +110,11 @@ def _samples(description: Any, given: str) -> list[list[Any]]:
     found = [samples_of(one, part) for one, part in zip(inputs, parts, strict=True)]
     for note in [sample.note for some in found for sample in some if sample.note]:
         print(f"note: {note}", file=sys.stderr)
-    if len({len(some) for some in found}) > 1:
+    most = max(map(len, found))
+    found = [some * most if len(some) == 1 else some for some in found]
+    if any(len(some) != most for some in found):
         counts = " and ".join(str(len(some)) for some in found)
-        raise UserError(f"the inputs hold {counts} samples", "Give as many of each")
+        raise UserError(f"the inputs hold {counts} samples", "Give as many of each, or one")
     return [list(row) for row in zip(*found, strict=True)]
 
 

@@ -33,6 +33,8 @@ def _rows(answer: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
                     yield entry["class"], f"{share:.1%}", "█" * round(20 * share)
             case "outputs", dict():
                 yield from ((name, f"{number:.4g}", "") for name, number in value.items())
+            case "score", float():
+                yield "", f"{value:.4g}", "█" * round(20 * min(max(value, 0), 1))
             case "boxes", list():
                 if not value:
                     yield "no box", "", ""

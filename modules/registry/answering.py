@@ -236,6 +236,8 @@ def _answer(one: Plain, row: Tensor) -> dict[str, Any]:
             return {"classes": [{"class": name, "probability": share} for name, share in ranking]}
         case "values":
             return {"outputs": dict(zip(names, row.tolist(), strict=True))}
+        case "score":
+            return {"score": row.item()}
         case "text":
             return {"text": decode(one["vocabulary"], row.tolist())}
         case "labels":

@@ -11,6 +11,7 @@ clip     input: float32 [frames, channels, height, width] in 0..1
 vector   input: float32 of any shape
 classes  output: float32 [classes], the probability of each class, of which one is right
 values   output: float32 [values], each with a name
+score    output: float32 [1], how well the inputs go together; of several samples the best is wanted
 boxes    output: float32 [boxes, 6]: left, top, right, bottom as shares of width and height, score, class
          number; a score of 0 is no box
 mask     output: int64 [height, width], the class number of each pixel
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 InputKind = Literal["image", "text", "sound", "clip", "vector"]
-OutputKind = Literal["classes", "values", "text", "boxes", "mask", "image", "labels"]
+OutputKind = Literal["classes", "values", "score", "text", "boxes", "mask", "image", "labels"]
 Shape = tuple[int | str, ...]
 """Sizes of one sample's axes; a name where the size differs from sample to sample."""
 
@@ -94,10 +95,12 @@ class ServedOutput:
         _check(self.name, self.kind, OutputKind, self.shape)
         if (self.kind == "text") != (self.vocabulary is not None):
             raise ValueError(f"{self.name}: text has a vocabulary, and nothing else has")
-        if (self.kind in ("text", "image")) == bool(self.classes) or not all(
+        if (self.kind in ("text", "image", "score")) == bool(self.classes) or not all(
             isinstance(name, str) and name.isprintable() for name in self.classes
         ):
             raise ValueError(f"{self.name}: the list of its classes is empty, wrong, or not wanted")
+        if self.kind == "score" and self.shape != (1,):
+            raise ValueError(f"{self.name}: a score is one number, and its shape {list(self.shape)}")
         if self.kind in ("classes", "values") and self.shape != (len(self.classes),):
             raise ValueError(f"{self.name}: {len(self.classes)} names for the shape {list(self.shape)}")
 

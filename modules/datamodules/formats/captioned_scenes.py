@@ -168,7 +168,7 @@ class _Painter:
             placed: list[_Placed] = []
             for thing in _things(meaning):
                 pixels = self._object(thing, rng)
-                for _ in range(_NUM_PLACES):
+                for _ in range(_NUM_PLACES if max(pixels.shape[:2]) <= self._size_px else 0):
                     tried = [*placed, self._somewhere(pixels, rng)]
                     if _apart(tried) and (len(tried) == 1 or _holds(meaning.relation, tried)):
                         placed = tried
@@ -191,8 +191,6 @@ class _Painter:
 
     def _somewhere(self, pixels: np.ndarray, rng: np.random.Generator) -> _Placed:
         room = self._size_px - np.array(pixels.shape[:2])
-        if room.min() < 0:
-            raise UserError(f"a thing of {pixels.shape[:2]} pixels has no room", "Lower reader.sizes_px")
         top, left = (int(rng.integers(0, most, endpoint=True)) for most in room)
         return _Placed(pixels, top, left)
 
