@@ -157,5 +157,5 @@ def _own_curve(settings: ComparisonSettings, recipe: Recipe) -> Chart | None:
     if not points:
         return None
     spoken, title = numbers.spoken(settings.curve), numbers.heading(settings.curve)
-    caption = "Of the validation split, while it was trained."
+    caption = "On the validation split, in the course of training."
     return Chart(settings.curve, title, caption, "lines", "epochs", spoken, [Series(recipe.name, points)])
