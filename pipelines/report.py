@@ -35,11 +35,13 @@ def main(argv: list[str]) -> None:
     recipes = read_recipes(build)
     if chosen.show != "table":
         from modules.configuration.yaml_files import write_if_changed
+        from modules.report.comparisons import read_comparisons
         from modules.report.page import render
         from modules.report.results_table import markdown
         from modules.report.studies import read_studies
 
-        page, table = render(recipes, read_studies(build)), markdown(recipes)
+        page = render(recipes, read_studies(build), read_comparisons(build, recipes))
+        table = markdown(recipes)
         is_new = write_if_changed(build / "report" / "index.html", page)
         write_if_changed(build / "report" / "table.md", table)
         if is_new and recipes:

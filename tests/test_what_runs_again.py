@@ -105,6 +105,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for space in (yard / "conf/space").glob("*.yaml"):
         space.unlink()
     (yard / "conf/space/small.yaml").write_text(SPACE)
+    shutil.rmtree(yard / "conf/comparison")  # of recipes that are not here
     command(yard, "git", "init", "-q")
     command(yard, "dvc", "init", "-q")
     command(yard, sys.executable, "-m", "pipelines.plan", "--catalogue")

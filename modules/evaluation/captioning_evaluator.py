@@ -57,6 +57,7 @@ class CaptioningEvaluator:
         "attention_mass": "max",
         "attention_chance": "max",
     }
+    charts: ClassVar[tuple[str, ...]] = ("exact_by_length",)
 
     def __init__(
         self, batch_size: int = 100, beam_size: int = 5, other_splits: tuple[str, ...] | list[str] = ()

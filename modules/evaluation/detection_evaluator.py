@@ -53,6 +53,7 @@ class DetectionEvaluator:
         "average_precision_below_16_px": "max",
         "recall_50": "max",
     }
+    charts: ClassVar[tuple[str, ...]] = ("precision_recall",)
 
     def __init__(self, batch_size: int = 50, other_splits: tuple[str, ...] | list[str] = ()) -> None:
         self.batch_size = batch_size

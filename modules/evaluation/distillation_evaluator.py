@@ -33,6 +33,7 @@ class DistillationEvaluator:
         "omitted_accuracy_raised": "max",
         "accuracy_raised": "max",
     }
+    charts: ClassVar[tuple[str, ...]] = ("omitted",)
 
     def __init__(self, batch_size: int = 500) -> None:
         self.batch_size = batch_size

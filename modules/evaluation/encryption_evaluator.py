@@ -46,6 +46,7 @@ class EncryptionEvaluator:
         "eve_error_bits": "max",
         "fresh_eve_error_bits": "max",
     }
+    charts: ClassVar[tuple[str, ...]] = ("fresh_eves",)
 
     def __init__(
         self, num_eves: int = 5, num_steps: int = 3000, batch_size: int = 512, lr: float = 0.002

@@ -25,9 +25,11 @@ class Evaluator(Protocol):
     Attributes:
         metrics: figures that a recipe may be judged by, and whether larger or smaller is better. `evaluate`
             may give others too, and may leave out what the data or the task have nothing for.
+        charts: names of the charts that `evaluate` may give, which comparisons of recipes may overlay.
     """
 
     metrics: ClassVar[dict[str, Literal["max", "min"]]]
+    charts: ClassVar[tuple[str, ...]] = ()
 
     def evaluate(self, task: Any, data: "ShardSet", plan: Plan) -> Findings:
         """What there is to find.

@@ -42,6 +42,7 @@ class HeatMapsEvaluator:
         "recall": "max",
         "found": "max",
     }
+    charts: ClassVar[tuple[str, ...]] = ("precision_recall",)
 
     def __init__(self, num_scores: int = 50) -> None:
         self.num_scores = num_scores

@@ -54,6 +54,7 @@ class JointEmbeddingEvaluator:
         "image_median_rank": "min",
         "text_median_rank": "min",
     }
+    charts: ClassVar[tuple[str, ...]] = ("recall",)
 
     def __init__(
         self,

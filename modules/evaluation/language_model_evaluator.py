@@ -39,6 +39,7 @@ class LanguageModelEvaluator:
         "perplexity": "min",
         "unigram_bits_per_token": "min",
     }
+    charts: ClassVar[tuple[str, ...]] = ("bits_by_place",)
 
     def __init__(
         self, batch_size: int = 32, temperatures: Sequence[float] = (0.5, 0.8, 1.0), num_tokens: int = 400

@@ -53,6 +53,7 @@ class ReconstructionEvaluator:
         "denoised_error": "min",
         "noise_removed": "max",
     }
+    charts: ClassVar[tuple[str, ...]] = ("codes",)
 
     def __init__(self, batch_size: int = 500, num_neighbours: int = 5) -> None:
         self.batch_size = batch_size

@@ -77,6 +77,7 @@ class SegmentationEvaluator:
         "loss": "min",
         "iou_below_16_px": "max",
     }
+    charts: ClassVar[tuple[str, ...]] = ("iou_by_size",)
 
     def __init__(self, batch_size: int = 50, other_splits: tuple[str, ...] | list[str] = ()) -> None:
         self.batch_size = batch_size

@@ -43,6 +43,7 @@ class SequenceRegressionEvaluator:
         "mean_target_error": "min",
         "error": "min",
     }
+    charts: ClassVar[tuple[str, ...]] = ("error_by_length", "gradient_through_time")
 
     def __init__(self, batch_size: int = 100, num_gradients: int = 50) -> None:
         self.batch_size = batch_size

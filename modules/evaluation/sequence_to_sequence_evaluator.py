@@ -45,6 +45,7 @@ class SequenceToSequenceEvaluator:
         "token_accuracy": "max",
         "longer_sequence_accuracy": "max",
     }
+    charts: ClassVar[tuple[str, ...]] = ("exact_by_length",)
 
     def __init__(self, batch_size: int = 200, beam_size: int = 5) -> None:
         if beam_size < 1:

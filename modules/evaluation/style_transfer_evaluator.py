@@ -51,6 +51,7 @@ class StyleTransferEvaluator:
         "style_loss_ratio": "max",
         "style_loss_ratio_photograph": "max",
     }
+    charts: ClassVar[tuple[str, ...]] = ("style_transfer_losses",)
 
     def __init__(self, course_px: int = 128, course_evaluations: int = 60) -> None:
         if course_px < 16 or course_evaluations < 1:

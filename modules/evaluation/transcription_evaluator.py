@@ -45,6 +45,7 @@ class TranscriptionEvaluator:
         "beam_label_error": "min",
         "beam_sequence_accuracy": "max",
     }
+    charts: ClassVar[tuple[str, ...]] = ("right_by_length",)
 
     def __init__(self, batch_size: int = 100, beam_size: int = 10) -> None:
         if beam_size < 1:

@@ -58,6 +58,7 @@ class TranslationEvaluator:
         "copied_chrf": "max",
         "retrieved_bleu": "max",
     }
+    charts: ClassVar[tuple[str, ...]] = ("bleu_by_length",)
 
     def __init__(
         self, batch_size: int = 50, beam_size: int = 5, length_penalty: float = 1.0, long: int = 30

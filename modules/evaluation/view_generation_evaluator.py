@@ -52,6 +52,7 @@ class ViewGenerationEvaluator:
         "mask_iou": "max",
         "gain_db": "max",
     }
+    charts: ClassVar[tuple[str, ...]] = ("psnr",)
 
     def __init__(self, batch_size: int = 100) -> None:
         self.batch_size = batch_size

@@ -1,10 +1,11 @@
-"""Plans the whole catalogue: every source, dataset, recipe and space, and the code of the verbs."""
+"""Plans the whole catalogue: every source, dataset, recipe, space and comparison, and the verbs' code."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from modules.configuration.composition.catalogue import HINT, catalogue_text, names
+from modules.configuration.composition.comparison_files import comparison_files
 from modules.configuration.composition.key_locations import CONF
 from modules.configuration.errors import UserError
 from modules.configuration.yaml_files import write_if_changed
@@ -51,6 +52,9 @@ def _planned(known: PlanCache) -> tuple[dict[str, str | None], str]:
     plan("recipe", names("recipe"))
     plan("space", names("space"))
     plan("verb", list(VERBS))
+    # Each time: it takes no more than the facts of the recipes.
+    classes = {name: entry["classes"] for name, entry in facts["recipe"].items()}
+    files |= comparison_files(names("comparison"), classes)
     text = catalogue_text(facts["source"], facts["dataset"], facts["recipe"], facts["space"])
     return files, text
 

@@ -79,7 +79,11 @@ def plan_recipe(name: str) -> Planned:
     }
     code = [path for run in plan.all_runs for path in run.code.files]
     inputs = [*_layers(places), *_paths(evaluating), *(ROOT / path for path in code)]
-    return Planned(files, inputs, inputs_of(config) | {"serves": serves(config["task"]["_target_"])})
+    facts = {
+        "serves": serves(config["task"]["_target_"]),
+        "classes": [node["_target_"] for node in (config["task"], *config["evaluation"])],
+    }
+    return Planned(files, inputs, inputs_of(config) | facts)
 
 
 def plan_space(name: str) -> Planned:

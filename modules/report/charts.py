@@ -23,7 +23,10 @@ Spread = tuple[float, float, float]
 
 
 def plot(
-    chart: Chart, across: Sequence[tuple[float, str]] = (), spreads: Sequence[Sequence[Spread]] = ()
+    chart: Chart,
+    across: Sequence[tuple[float, str]] = (),
+    spreads: Sequence[Sequence[Spread]] = (),
+    named: bool = True,
 ) -> Markup | None:
     """Plots a chart; None where it has no point that can be plotted.
 
@@ -31,13 +34,14 @@ def plot(
         chart: what to plot.
         across: the marked values of x with their labels, where round numbers would not do.
         spreads: of each series, plotted as thin vertical lines.
+        named: whether the names of series stand beside them, where there is one to tell; else a legend does.
     """
     series = [Series(_cut(one.name), _drawable(chart, one.points)) for one in chart.series]
     points = [point for one in series for point in one.points]
     if not points:
         return None
     heights = [y for _, y in points] + [y for some in spreads for _, *ends in some for y in ends]
-    named = any(one.name for one in series) and (len(series) > 1 or chart.kind == "lines")
+    named = named and any(one.name for one in series) and (len(series) > 1 or chart.kind == "lines")
     right = 14 + CHARACTER * max(len(one.name) for one in series) if named else 12
     x = _scale(
         [x for x, _ in points], LEFT, WIDTH - right, chart.log_x, 0.03 if chart.kind == "points" else 0
@@ -56,7 +60,7 @@ def plot(
     if chart.kind == "points" and len(points) > MOST_POINTS:
         told = f"{MOST_POINTS:,} of {len(points):,} points"
         marks.append(element("text", told, x=LEFT, y=HEIGHT - 5, class_="title"))
-    told = ", ".join(f"{one.name} ({len(one.points)} points)" for one in series)
+    told = ", ".join(f"{one.name} ({len(one.points)} points)" for one in series if one.points)
     return figure(WIDTH, HEIGHT, f"{chart.title}: {chart.y} against {chart.x}; {told}", *marks)
 
 

@@ -1,11 +1,13 @@
 """Exhibits of an evaluation as the page shows them: addresses of images and sounds, outlines, colours.
 
-Images are enlarged by a whole factor; what lies over an image (boxes, masks, heat) is one drawing with it. An
+Images are enlarged by a whole factor, all of a gallery by the same, so that a cell of a grid or an object is
+as large in each; what lies over an image (boxes, masks, heat) is one drawing with it. An
 animation stands still where the reader's system asks for reduced motion, until it is asked to play.
 """
 
 import base64
 import io
+import math
 import wave
 from dataclasses import dataclass, field
 
@@ -28,6 +30,9 @@ from modules.report.svg import element, figure
 COLOURS = ("#ffb000", "#4da3ff", "#ff5fa2", "#48d597", "#c49bff", "#ff8155", "#46d8e6", "#d6e04f")
 """Of boxes and masks, by label: bright, as they lie over images, with dark outlines."""
 LARGEST_PX, COMFORTABLE_PX, CELL_PX = 480, 288, 112
+GALLERY_PX = 640
+"""The side of a square that the images of a gallery are no larger than: they may be wide, as grids over texts
+are, whose names must stay readable."""
 WAVE_WIDTH, WAVE_HEIGHT = 360, 44
 MASK_OPACITY = 0.45
 # From dark violet to light yellow, so that it reads in grey as well; after matplotlib's inferno.
@@ -107,8 +112,17 @@ def exhibit_figure(exhibit: Exhibit) -> ExhibitFigure:
         case Gallery(images=images):
             labels = dict.fromkeys(one.label for image in images for one in (*image.masks, *image.boxes))
             colours = {label: COLOURS[number % len(COLOURS)] for number, label in enumerate(labels)}
-            return ExhibitFigure(exhibit, plates=[_plate(image, colours) for image in images])
+            scale = _gallery_scale(images)
+            return ExhibitFigure(exhibit, plates=[_plate(image, colours, scale) for image in images])
     return ExhibitFigure(exhibit)
+
+
+def _gallery_scale(images: list[AnnotatedImage]) -> float:
+    """Pixels of the page for one of an image: a whole number, or less where the largest has no room."""
+    sizes = [image.pixels.shape[:2] for image in images]
+    side = max((max(size) for size in sizes), default=1)
+    area = max((height * width for height, width in sizes), default=1)
+    return min(max(1, COMFORTABLE_PX // side), GALLERY_PX / math.sqrt(area))
 
 
 def _placed(pixels: numpy.ndarray, comfortable_px: int) -> Placed:
@@ -162,14 +176,14 @@ def _outline(sound: Sound, seconds: float) -> Markup:
     return figure(WAVE_WIDTH, WAVE_HEIGHT, label, element("path", d=lines, class_="wave"))
 
 
-def _plate(image: AnnotatedImage, colours: dict[str, str]) -> Plate:
-    base = _placed(image.pixels, COMFORTABLE_PX)
+def _plate(image: AnnotatedImage, colours: dict[str, str], factor: float) -> Plate:
     height, width = image.pixels.shape[:2]
-    factor = base.width_px / width
-    shown_height = round(height * factor)
-    whole = {"x": 0, "y": 0, "width": base.width_px, "height": shown_height}
-    crisp = "enlarged" if base.enlarged else None
-    layers = [element("image", href=base.address, class_=crisp, **whole)]
+    shown_width, shown_height = (max(1, round(side * factor)) for side in (width, height))
+    base = Image.fromarray(image.pixels)
+    base.thumbnail((shown_width, shown_height))
+    whole = {"x": 0, "y": 0, "width": shown_width, "height": shown_height}
+    crisp = "enlarged" if factor > 1 else None
+    layers = [element("image", href=_address(base), class_=crisp, **whole)]
     if image.heat is not None:
         layers.append(element("image", href=_heat_address(image.heat), class_=crisp, **whole))
     for mask in image.masks:
@@ -188,7 +202,7 @@ def _plate(image: AnnotatedImage, colours: dict[str, str]) -> Plate:
     named = [one.label for one in (*image.masks, *image.boxes) if one.label]
     label = image.label + (f": {', '.join(named)}" if named else "")
     key = [(one, colours[one]) for one in dict.fromkeys(mask.label for mask in image.masks)]
-    return Plate(image.label, figure(base.width_px, shown_height, label, *layers), base.width_px, key)
+    return Plate(image.label, figure(shown_width, shown_height, label, *layers), shown_width, key)
 
 
 def _mask_address(mask: numpy.ndarray, colour: str) -> str:

@@ -1,5 +1,6 @@
 """How the report writes numbers, times and the names of metrics."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 
@@ -19,6 +20,12 @@ def rounded(value: float, num_digits: int = 3) -> str:
 def score(value: float | None) -> str:
     """A share of one with four digits, 0.9213; larger figures with two: -86.34."""
     return "–" if value is None else f"{value:.4f}" if abs(value) < 10 else f"{value:,.2f}"
+
+
+def column(values: Sequence[float | None]) -> list[str]:
+    """Scores below one another, all with as many digits as the largest has."""
+    largest = max((abs(value) for value in values if value is not None), default=0.0)
+    return ["–" if value is None else f"{value:,.{4 if largest < 10 else 2}f}" for value in values]
 
 
 def percent(value: float) -> str:
@@ -63,7 +70,16 @@ def moment(value: float | str | None) -> str:
     return f"{found:%Y-%m-%d %H:%M}" + (" UTC" if found.tzinfo else "")
 
 
-_WRITTEN = {"pca": "PCA", "iou": "IoU", "map": "mAP", "psnr": "PSNR", "db": "in dB", "f1": "F1"}
+_WRITTEN = {
+    "pca": "PCA",
+    "iou": "IoU",
+    "map": "mAP",
+    "psnr": "PSNR",
+    "db": "in dB",
+    "f1": "F1",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+}
 """Words of metrics that are written otherwise."""
 
 
@@ -76,4 +92,4 @@ def spoken(metric: str) -> str:
 def heading(metric: str) -> str:
     """The name of a metric as words, the first letter a capital."""
     words = spoken(metric)
-    return words if words.startswith("mAP") else words[:1].upper() + words[1:]
+    return words if words.startswith(("mAP", "chrF")) else words[:1].upper() + words[1:]

@@ -8,10 +8,12 @@ from markupsafe import Markup
 
 from modules.configuration.errors import UserError
 from modules.report import charts, confusion, embedded_images, learning_curves, numbers, trade_off
+from modules.report.comparisons import NO_COMPARISONS, Comparisons
 from modules.report.exhibit_figures import exhibit_figure
 from modules.report.gradient_norm_chart import gradient_norms
 from modules.report.results import Evaluation, Recipe
 from modules.report.results_table import one_metric, predict_command, score_heading, train_one
+from modules.report.sequence_forms import sequence_forms
 from modules.report.studies import NO_STUDIES, Studies
 from modules.report.templates import HERE, template
 
@@ -21,7 +23,9 @@ Prepared = TypeVar("Prepared")
 MOST_OPEN = 6
 
 
-def render(recipes: list[Recipe], studies: Studies = NO_STUDIES) -> str:
+def render(
+    recipes: list[Recipe], studies: Studies = NO_STUDIES, comparisons: Comparisons = NO_COMPARISONS
+) -> str:
     """The page as text: the same results always give the same bytes.
 
     Raises:
@@ -56,6 +60,12 @@ def render(recipes: list[Recipe], studies: Studies = NO_STUDIES) -> str:
         gradients=[(chart, charts.plot(chart)) for chart in gradient_norms(trained)],
         studies=[(study, charts.plot(study.chart, study.across, study.spreads)) for study in studies.plotted],
         waiting=studies.waiting,
+        forms=sequence_forms(recipes),
+        comparisons=[
+            (one, charts.plot(one.chart, named=False) if one.chart else None) for one in comparisons.shown
+        ],
+        to_compare=comparisons.waiting,
+        command_to_compare=comparisons.command,
         sections=[_section(recipe) for recipe in trained],
         unfolded=len(trained) <= MOST_OPEN,
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy
 
-from modules.configuration.static_analysis.class_attributes import serves
+from modules.configuration.static_analysis.class_attributes import sequence_form, serves
 from modules.evaluation.exhibits import Exhibit
 from modules.evaluation.findings import Chart
 
@@ -163,6 +163,16 @@ class Recipe:
     def serves(self) -> bool:
         """Whether there is anything to register."""
         return serves(str(self.plan["task"]["_target_"]))
+
+    @property
+    def sequence_form(self) -> tuple[str, str, str] | None:
+        """Its form of sequence learning, what goes in and what comes out; None where there is none."""
+        return sequence_form(str(self.plan["task"]["_target_"]))
+
+    @property
+    def evaluators(self) -> list[str]:
+        """The classes that measure it."""
+        return [str(node["_target_"]) for node in self.plan.get("evaluation", [])]
 
     @property
     def metric(self) -> str:

@@ -1,7 +1,7 @@
 """Text to image by two players: images are to look real, and to belong to their texts.
 
-Reed et al. (2016), arXiv 1605.05396, algorithm 1, matching-aware (GAN-CLS): the discriminator D is shown a real
-image with its text, a real image with another text, and a generated one; the last two are wrong alike.
+Reed et al. (2016), arXiv 1605.05396, algorithm 1, matching-aware (GAN-CLS): the discriminator D is shown a
+real image with its text, a real image with another text, and a generated one; the last two are wrong alike.
 
     L_D = -log D(x, t) - (log(1 - D(x, t')) + log(1 - D(G(z, t), t))) / 2
     L_G = -log D(G(z, t), t)
@@ -78,7 +78,8 @@ class AdversarialTextToImage(Task):
             Step("generator", list(self.model.generator.parameters()), self.loss),
         ]
 
-    def inputs(self, batch: dict[str, Tensor]) -> Int[Tensor, "batch time"]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def inputs(self, batch: dict[str, Tensor]) -> Int[Tensor, "batch time"]:  # pyright:
+    ignore[reportIncompatibleMethodOverride]
         """The texts' tokens."""
         return batch[self.text]
 
@@ -103,8 +104,8 @@ class AdversarialTextToImage(Task):
         return Mean.of(_wanted(real, 1.0) + (_wanted(other, 0.0) + _wanted(made, 0.0)) / 2)
 
     def validate(self, batch: dict[str, Tensor]) -> dict[str, Mean]:
-        """Losses, and how often the discriminator is right of real pairs and of generated images, whose noise is
-        the same in every validation."""
+        """Losses, and how often the discriminator is right of real pairs and of generated images, whose
+        noise is the same in every validation."""
         texts, length = self.served_inputs(batch)
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(len(texts), self.generator.noise_size, generator=generator).to(texts.device)

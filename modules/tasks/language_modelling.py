@@ -57,6 +57,8 @@ class LanguageModelling(Task):
     """
 
     serves = True
+    sequence_form = "synchronised many to many"
+    inputs_and_outputs = ("a text", "at each step the next token")
     validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
         "validation/loss": "min",
         "validation/bits_per_token": "min",

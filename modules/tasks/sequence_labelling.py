@@ -70,6 +70,8 @@ class SequenceLabelling(Task):
     """
 
     serves = True
+    sequence_form = "synchronised many to many"
+    inputs_and_outputs = ("a text", "a label for each step")
     validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
         "validation/loss": "min",
         "validation/accuracy": "max",

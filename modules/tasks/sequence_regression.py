@@ -39,6 +39,8 @@ class SequenceRegression(Task):
     """
 
     serves = True
+    sequence_form = "many to one"
+    inputs_and_outputs = ("a sequence of numbers", "the numbers that belong to it")
     validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
         "validation/loss": "min",
         "validation/error": "min",

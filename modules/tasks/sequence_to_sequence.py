@@ -71,10 +71,12 @@ class SequenceToSequence(Task):
         attention_penalty: weight of the penalty that has attention look at each place once in all.
 
     Raises:
-        ValueError: no token may be written, or a share is not in 0..1.
+        UserError: no token may be written, or a share is not in 0..1.
     """
 
     serves = True
+    sequence_form = "many to many"
+    inputs_and_outputs = ("a text, or a clip", "another text")
     validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
         "validation/loss": "min",
         "validation/accuracy": "max",
@@ -92,11 +94,7 @@ class SequenceToSequence(Task):
         attention_penalty: float = 0.0,
     ) -> None:
         super().__init__(model)
-        if max_tokens < 1 or not 0 <= sampling <= 1 or not 0 <= label_smoothing <= 1:
-            raise ValueError(
-                f"max_tokens={max_tokens} is below 1, or sampling={sampling} or"
-                f" label_smoothing={label_smoothing} is not in 0..1"
-            )
+        _check(max_tokens, sampling, label_smoothing, attention_penalty)
         self.source, self.target, self.max_tokens = source, target, max_tokens
         self.sampling, self.label_smoothing = sampling, label_smoothing
         self.attention_penalty = attention_penalty
@@ -195,3 +193,22 @@ class SequenceToSequence(Task):
 
 def _given(source: Tensor, length: Tensor | None) -> tuple[Tensor, ...]:
     return (source,) if length is None else (source, length)
+
+
+def _check(max_tokens: int, sampling: float, label_smoothing: float, attention_penalty: float) -> None:
+    """Refuses settings that cannot be; of several wrong ones each is named in a line of its own."""
+    faults = []
+    if max_tokens < 1:
+        faults.append(UserError(f"task.max_tokens={max_tokens} lets no token be written", "Give 1 or more"))
+    if not 0 <= sampling <= 1:
+        hint = "Give 0 for the target's own tokens alone, up to 1 for the model's alone"
+        faults.append(UserError(f"task.sampling={sampling} is no share of the target's tokens", hint))
+    if not 0 <= label_smoothing <= 1:
+        hint = "Give 0 for none, up to 1; 0.1 is usual"
+        faults.append(UserError(f"task.label_smoothing={label_smoothing} is no share of probability", hint))
+    if attention_penalty < 0:
+        faults.append(
+            UserError(f"task.attention_penalty={attention_penalty:g} is negative", "Give 0 for none")
+        )
+    if faults:
+        raise UserError(faults[0].problem, faults[0].hint, faults[1:])

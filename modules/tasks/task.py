@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from modules.datamodules.vocabulary import Vocabulary
     from modules.tasks.served import Served
 
+SequenceForm = Literal["one to many", "many to one", "many to many", "synchronised many to many"]
+"""What goes in and comes out: one value or many; synchronised where each step has an output of its own."""
+
 
 class Task(nn.Module):
     """Base of all tasks; a batch is a field's tensor by name, as the shards hold it.
@@ -29,10 +32,15 @@ class Task(nn.Module):
     Attributes:
         validation_metrics: what validation measures, and whether more or less of it is better.
         serves: whether `served` gives what can be exported; read from source where torch is not imported.
+        sequence_form: which form of sequence learning it is; None where no sequence goes in or comes out.
+            Read from source, as is the following.
+        inputs_and_outputs: of sequence learning, what goes in and what comes out, in words.
     """
 
     validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {}
     serves: ClassVar[bool] = False
+    sequence_form: ClassVar[SequenceForm | None] = None
+    inputs_and_outputs: ClassVar[tuple[str, str] | None] = None
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()

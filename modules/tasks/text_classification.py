@@ -30,6 +30,9 @@ class TextClassification(Classification):
         label: the field of class numbers.
     """
 
+    sequence_form = "many to one"
+    inputs_and_outputs = ("a text", "its class")
+
     def __init__(
         self,
         model: nn.Module,

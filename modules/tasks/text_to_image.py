@@ -1,7 +1,7 @@
 """Text to image by regression: each pixel as near as can be to the true one.
 
-The squared error of Dosovitskiy, Springenberg & Brox (2015), arXiv 1411.5928, equation 1, without a mask. What a
-text leaves open comes out as the mean of all that it could be: a baseline for generators that choose.
+The squared error of Dosovitskiy, Springenberg & Brox (2015), arXiv 1411.5928, equation 1, without a mask.
+What a text leaves open comes out as the mean of all that it could be: a baseline for generators that choose.
 """
 
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -38,8 +38,8 @@ class ImageOfText(nn.Module):
 class TextToImage(Task):
     """Learns the mean image of a text.
 
-    Batches hold images, [batch, channels, height, width], and texts, [batch, time] of int64 tokens between begin
-    and end, with `<field>_length`.
+    Batches hold images, [batch, channels, height, width], and texts, [batch, time] of int64 tokens between
+    begin and end, with `<field>_length`.
 
     Args:
         model: generates images in 0..1 of texts.
@@ -61,7 +61,8 @@ class TextToImage(Task):
         """What generates images."""
         return self.model  # pyright: ignore[reportReturnType]
 
-    def inputs(self, batch: dict[str, Tensor]) -> Int[Tensor, "batch time"]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def inputs(self, batch: dict[str, Tensor]) -> Int[Tensor, "batch time"]:  # pyright:
+    ignore[reportIncompatibleMethodOverride]
         """The texts' tokens."""
         return batch[self.text]
 
@@ -98,4 +99,6 @@ def image_of_text(
         vocabularies: of its fields of text.
     """
     given = ServedInput(text, "text", ("time",), vocabularies[text].to_plain())
-    return Served(ImageOfText(generator), (given,), (ServedOutput(image, "image", tuple(data.fields[image].shape)),))
+    return Served(
+        ImageOfText(generator), (given,), (ServedOutput(image, "image", tuple(data.fields[image].shape)),)
+    )

@@ -60,6 +60,8 @@ class Transcription(Task):
     """
 
     serves = True
+    sequence_form = "many to many"
+    inputs_and_outputs = ("an image or a sound", "its text, the alignment unknown")
     validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
         "validation/loss": "min",
         "validation/label_error": "min",

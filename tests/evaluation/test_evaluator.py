@@ -1,11 +1,14 @@
 """Several evaluators as one, and what they may not do."""
 
+import ast
 import math
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from modules.configuration.errors import UserError
+from modules.configuration.static_analysis.class_attributes import evaluator_charts
 from modules.evaluation import evaluator
 from modules.evaluation.evaluator import evaluate, merge
 from modules.evaluation.findings import Chart, Findings
@@ -72,3 +75,16 @@ def test_a_figure_of_two_evaluators_names_both() -> None:
 def test_a_figure_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="accuracy on the test split is nan, no number"):
         found(monkeypatch, Findings({"accuracy": math.nan}), Findings())
+
+
+@pytest.mark.parametrize("module", sorted(Path(evaluator.__file__).parent.glob("*_evaluator.py")))
+def test_an_evaluator_declares_the_charts_that_it_writes(module: Path) -> None:
+    """Comparisons of recipes are checked by what is declared."""
+    written, declared = set(), set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Chart":
+            named = [keyword.value for keyword in node.keywords if keyword.arg == "name"]
+            written.add(ast.literal_eval([*node.args, *named][0]))
+        if isinstance(node, ast.ClassDef):
+            declared |= set(evaluator_charts(f"modules.evaluation.{module.stem}.{node.name}"))
+    assert declared == written

@@ -54,7 +54,12 @@ def test_all_writes_a_plan_and_an_image_of_every_recipe(planned: Path) -> None:
 def test_all_writes_what_the_other_verbs_read(planned: Path) -> None:
     out = planned / "build" / "plan"
     # Of a space every point was checked that is known beforehand.
-    for group, folder in (("source", "sources"), ("data", "datasets"), ("space", "spaces")):
+    for group, folder in (
+        ("source", "sources"),
+        ("data", "datasets"),
+        ("space", "spaces"),
+        ("comparison", "comparisons"),
+    ):
         assert sorted(path.stem for path in (out / folder).iterdir()) == catalogue.names(group)
         for path in (out / folder).iterdir():
             assert read_yaml(path)["name"] == path.stem

@@ -14,6 +14,7 @@ from PIL import Image
 from modules.configuration.errors import UserError
 from modules.evaluation.exhibits import KINDS, Animation, AnnotatedImage, Box, Gallery, Sound, SoundPlayers
 from modules.evaluation.findings import Findings
+from modules.evaluation.grid_image import grid_image
 from modules.report.exhibit_figures import COLOURS, exhibit_figure
 from modules.report.exhibit_reading import read_exhibits
 from tests.report.made_exhibits import SIDE, exhibits
@@ -129,3 +130,27 @@ def test_boxes_lie_where_they_belong_and_one_label_has_one_colour() -> None:
     assert drawn[0] == (COLOURS[0], "60", "120", "120", "144")  # enlarged by six
     assert [colour for colour, *_ in drawn] == [COLOURS[0], COLOURS[1], COLOURS[0]]
     assert ">cat 0.50</text>" in plate.drawing and 'aria-label="a: cat, dog, cat"' in plate.drawing
+
+
+def test_one_scale_for_a_gallery() -> None:
+    """A cell of a grid is as large beside a long sentence as beside a short one, and names stay readable."""
+
+    def shown(*grids: tuple[int, int]) -> list[tuple[int, float]]:
+        images = [
+            AnnotatedImage(
+                "", grid_image(numpy.ones((rows, columns)), ["a"] * rows, [str(n) for n in range(columns)])
+            )
+            for rows, columns in grids
+        ]
+        plates = exhibit_figure(Gallery("attention", "A", "", images)).plates
+        widths = [image.pixels.shape[1] for image in images]
+        return [(plate.width_px, plate.width_px / width) for plate, width in zip(plates, widths, strict=True)]
+
+    ((small, alone),) = shown((3, 4))
+    assert alone == 3, "small grids are enlarged, by a whole factor"
+    (short, first), (long, second) = shown((3, 4), (25, 30))
+    assert first == second == 1 and short == small / 3 and long > 5 * short
+    assert shown((8, 80))[0][1] == 1, "a grid over a text may be wide"
+    (_, first), (_, second) = shown((90, 90), (30, 45))
+    assert first == pytest.approx(second, abs=0.002) and first < 0.6, "all shrink with the largest"
+    assert exhibit_figure(Gallery("empty", "E", "", [])).plates == []

@@ -19,11 +19,29 @@ from modules.report.page import headline, render
 from modules.report.reading import read_recipes
 
 VOID = {"meta", "img", "br", "input"}
-TAGS = {"html", "head", "meta", "title", "style", "body", "nav", "p", "a", "h1", "h2", "h3", "ol", "ul", "li"}
+TAGS = {
+    "html",
+    "head",
+    "meta",
+    "title",
+    "style",
+    "body",
+    "nav",
+    "p",
+    "a",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "ol",
+    "ul",
+    "li",
+}
 TAGS |= {"main", "header", "section", "div", "span", "b", "br", "code", "pre", "dl", "dt", "dd", "details"}
 TAGS |= {"summary", "table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption", "img"}
 TAGS |= {"svg", "g", "line", "circle", "path", "text", "rect", "image", "audio", "label", "input"}
 ATTRIBUTES = {
+    "rowspan",
     "lang",
     "charset",
     "name",

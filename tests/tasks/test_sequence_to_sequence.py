@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from modules.configuration.errors import UserError
 from modules.datamodules.vocabulary import BEGIN, END
 from modules.models.recurrent.encoder_decoder import EncoderDecoder
 from modules.tasks.sequence_to_sequence import SequenceToSequence
@@ -72,7 +73,39 @@ def test_what_is_written_depends_on_no_target(beam_size: int) -> None:
     assert written[1].tolist()[: len(found)] == found
 
 
-@pytest.mark.parametrize("wrong", [{"max_tokens": 0}, {"sampling": 1.5}, {"label_smoothing": -0.1}])
-def test_what_cannot_be_is_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="below 1, or"):
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ({"max_tokens": 0}, "task.max_tokens=0 lets no token be written. Give 1 or more"),
+        (
+            {"sampling": 1.5},
+            "task.sampling=1.5 is no share of the target's tokens. Give 0 for the target's own tokens alone,"
+            " up to 1 for the model's alone",
+        ),
+        ({"sampling": float("nan")}, "task.sampling=nan is no share of the target's tokens. Give 0 for"),
+        (
+            {"label_smoothing": -0.1},
+            "task.label_smoothing=-0.1 is no share of probability. Give 0 for none, up to 1; 0.1 is usual",
+        ),
+    ],
+)
+def test_what_cannot_be_is_one_line_that_names_it_alone(wrong: dict[str, float], line: str) -> None:
+    with pytest.raises(UserError) as caught:
         SequenceToSequence(nn.Identity(), **wrong)  # pyright: ignore
+    assert str(caught.value).startswith(line) and not caught.value.others
+
+
+def test_several_wrong_settings_have_a_line_each() -> None:
+    with pytest.raises(UserError) as caught:
+        SequenceToSequence(nn.Identity(), max_tokens=-1, sampling=2.0, label_smoothing=7.0)
+    lines = [str(one) for one in (caught.value, *caught.value.others)]
+    assert [line.partition("=")[0] for line in lines] == [
+        "task.max_tokens",
+        "task.sampling",
+        "task.label_smoothing",
+    ]
+
+
+def test_the_bounds_themselves_are_allowed() -> None:
+    for share in (0.0, 1.0):
+        SequenceToSequence(nn.Identity(), max_tokens=1, sampling=share, label_smoothing=share)

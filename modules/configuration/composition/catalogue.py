@@ -38,7 +38,7 @@ def names(group: str, conf: Path = CONF) -> list[str]:
 
 def groups(conf: Path = CONF) -> list[Path]:
     """The folders of which a configuration takes one file each; other files or commands read the others."""
-    others = ("backbone", "source", "space", "cluster", "hydra")
+    others = ("backbone", "source", "space", "comparison", "cluster", "hydra")
     return [path for path in conf.iterdir() if path.is_dir() and path.name not in others]
 
 

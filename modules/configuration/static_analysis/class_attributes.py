@@ -30,6 +30,17 @@ def evaluator_metrics(target: str) -> dict[str, str]:
     return _attribute(target, "metrics") or {}
 
 
+def evaluator_charts(target: str) -> tuple[str, ...]:
+    """The names of the charts that an evaluator may write, given its class; empty where there are none."""
+    return tuple(_attribute(target, "charts") or ())
+
+
+def sequence_form(target: str) -> tuple[str, str, str] | None:
+    """Which form of sequence learning a task is, given its class, and what goes in and comes out; or None."""
+    form, ends = _attribute(target, "sequence_form"), _attribute(target, "inputs_and_outputs")
+    return None if form is None or ends is None else (form, *ends)
+
+
 def serves(target: str) -> bool:
     """Whether a task has anything to serve, and so to register, given its class."""
     return bool(_attribute(target, "serves"))

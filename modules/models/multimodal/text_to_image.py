@@ -1,8 +1,10 @@
-"""From a text to an image of it: the text's vector and noise, then maps that each deconvolution doubles in size.
+"""From a text to an image of it: the text's vector and noise, then maps that each deconvolution doubles in
+size.
 
-Reed et al. (2016), *Generative adversarial text to image synthesis*, arXiv 1605.05396, section 4.1, the generator;
-with no noise the deconvolutional net of Dosovitskiy, Springenberg & Brox (2015), arXiv 1411.5928, with a text in
-place of class and view. Deviates: the text encoder is learned with the generator, not before it with images.
+Reed et al. (2016), *Generative adversarial text to image synthesis*, arXiv 1605.05396, section 4.1, the
+generator; with no noise the deconvolutional net of Dosovitskiy, Springenberg & Brox (2015), arXiv 1411.5928,
+with a text in place of class and view. Deviates: the text encoder is learned with the generator, not before
+it with images.
 """
 
 from collections.abc import Sequence
@@ -65,7 +67,10 @@ class TextToImage(nn.Module):
         )
         window = (_KERNEL_SIZE, _STRIDE, _PADDING)
         self.upwards = nn.Sequential(
-            *(DeconvolutionLayer(*pair, *window, norm="batch", activation="relu") for pair in pairwise(num_filters))
+            *(
+                DeconvolutionLayer(*pair, *window, norm="batch", activation="relu")
+                for pair in pairwise(num_filters)
+            )
         )
         self.pixels = DeconvolutionLayer(num_filters[-1], channels, *window, activation="sigmoid")
 

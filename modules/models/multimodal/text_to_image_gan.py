@@ -1,8 +1,8 @@
 """Two players: one generates images of texts, the other tells real pairs of image and text from all others.
 
 Reed et al. (2016), *Generative adversarial text to image synthesis*, arXiv 1605.05396, section 4.1. The
-discriminator's convolutions halve the image until it has 4x4 cells; the text's vector is put beside each of them,
-and a last convolution sees all. Deviates: each player reads texts with an encoder of its own.
+discriminator's convolutions halve the image until it has 4x4 cells; the text's vector is put beside each of
+them, and a last convolution sees all. Deviates: each player reads texts with an encoder of its own.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,9 @@ class TextToImageGAN(nn.Module):
                 f" pixels, and the image has {image_shape[1]}x{image_shape[2]}"
             )
         if noise_size < 1:
-            raise ValueError(f"noise_size={noise_size}: a generator without noise cannot be told from a copier")
+            raise ValueError(
+                f"noise_size={noise_size}: a generator without noise cannot be told from a copier"
+            )
         self.generator = TextToImage(
             vocab_size, image_shape, text_size, noise_size, generator_filters, embedding_size, hidden_size
         )
@@ -71,7 +73,8 @@ class TextToImageGAN(nn.Module):
         length: Int[Tensor, " batch"],
         noise: Float[Tensor, "batch noise"] | None = None,
     ) -> tuple[Float[Tensor, "batch channels height width"], Float[Tensor, " batch"]]:
-        """Images of texts, and the logits that they are real and belong to them; see `TextToImage.forward`."""
+        """Images of texts, and the logits that they are real and belong to them; see
+        `TextToImage.forward`."""
         images = self.generator(texts, length, noise)
         return images, self.discriminator(images, texts, length)
 
@@ -115,7 +118,9 @@ class Discriminator(nn.Module):
                 for number, (before, after) in enumerate(pairwise([channels, *num_filters]))
             )
         )
-        self.joined = ConvolutionLayer(num_filters[-1] + text_size, num_filters[-1], 1, activation="leaky_relu")
+        self.joined = ConvolutionLayer(
+            num_filters[-1] + text_size, num_filters[-1], 1, activation="leaky_relu"
+        )
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(num_filters[-1] * _CELLS * _CELLS, 1)
 

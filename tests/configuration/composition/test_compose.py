@@ -16,7 +16,7 @@ from modules.configuration.schema.settings import Settings
 from modules.configuration.static_analysis.definitions import ROOT
 
 CONF = ROOT / "conf"
-NO_GROUPS = ("backbone", "cluster", "hydra", "space")  # part of a model, or read by others
+NO_GROUPS = ("backbone", "cluster", "comparison", "hydra", "space")  # part of a model, or read by others
 GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name not in NO_GROUPS)
 
 
