@@ -36,6 +36,7 @@ class CaptionDecoder(nn.Module):
         embedding_size: numbers that stand for a token.
         hidden_size: of h and of c.
         attention: how state and place are compared; `none` reads their mean once.
+        attention_size: numbers that `additive` attention compares them in; None = as the state has.
         dropout: share of the cell's inputs, and of what the logits are made of, set to zero in training.
     """
 
@@ -46,11 +47,14 @@ class CaptionDecoder(nn.Module):
         embedding_size: int = 128,
         hidden_size: int = 256,
         attention: Literal["none", "dot", "general", "additive"] = "additive",
+        attention_size: int | None = None,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embedding_size)
-        self.attention = None if attention == "none" else Attention(attention, hidden_size, place_size)
+        self.attention = None
+        if attention != "none":
+            self.attention = Attention(attention, hidden_size, place_size, attention_size)
         if self.attention is None:
             self.first_input = nn.Linear(place_size, embedding_size)
         else:

@@ -78,8 +78,7 @@ class AdversarialTextToImage(Task):
             Step("generator", list(self.model.generator.parameters()), self.loss),
         ]
 
-    def inputs(self, batch: dict[str, Tensor]) -> Int[Tensor, "batch time"]:  # pyright:
-    ignore[reportIncompatibleMethodOverride]
+    def inputs(self, batch: dict[str, Tensor]) -> Int[Tensor, "batch time"]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The texts' tokens."""
         return batch[self.text]
 

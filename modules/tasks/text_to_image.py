@@ -61,8 +61,7 @@ class TextToImage(Task):
         """What generates images."""
         return self.model  # pyright: ignore[reportReturnType]
 
-    def inputs(self, batch: dict[str, Tensor]) -> Int[Tensor, "batch time"]:  # pyright:
-    ignore[reportIncompatibleMethodOverride]
+    def inputs(self, batch: dict[str, Tensor]) -> Int[Tensor, "batch time"]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The texts' tokens."""
         return batch[self.text]
 

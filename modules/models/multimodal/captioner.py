@@ -28,6 +28,7 @@ class Captioner(nn.Module):
         stride: pixels from one cell to the next of the map that is looked at.
         attention: how the decoder compares its state with a cell; `none`: it is told once what the image
             shows.
+        attention_size: see `modules.bricks.caption_decoder`.
         embedding_size: numbers that stand for a token.
         hidden_size: of the decoder's state.
         dropout: share of the decoder's inputs, and of what its logits are made of, set to zero in training.
@@ -43,6 +44,7 @@ class Captioner(nn.Module):
         vocab_size: int,
         stride: int = 8,
         attention: Literal["none", "dot", "general", "additive"] = "additive",
+        attention_size: int | None = None,
         embedding_size: int = 128,
         hidden_size: int = 256,
         dropout: float = 0.0,
@@ -60,7 +62,9 @@ class Captioner(nn.Module):
             place_size = hidden_size
         else:
             place_size += 2
-        self.decoder = CaptionDecoder(vocab_size, place_size, embedding_size, hidden_size, attention, dropout)
+        self.decoder = CaptionDecoder(
+            vocab_size, place_size, embedding_size, hidden_size, attention, attention_size, dropout
+        )
 
     def forward(
         self, images: Float[Tensor, "batch channels height width"], caption: Int[Tensor, "batch written"]

@@ -13,7 +13,7 @@ CAPTIONS = torch.tensor([[2, 5, 6, 7], [2, 4, 3, 0], [2, 7, 7, 3]])
 def captioner(attention: str, stride: int = 8) -> Captioner:
     torch.manual_seed(0)
     backbone = ResNet((3, 32, 32), None, 1, (4, 6), stem="large")
-    return Captioner((3, 32, 32), backbone, 9, stride, attention, 5, 6).eval()  # pyright: ignore
+    return Captioner((3, 32, 32), backbone, 9, stride, attention, None, 5, 6).eval()  # pyright: ignore
 
 
 @pytest.mark.parametrize("attention", ["none", "general", "additive"])
