@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from modules.metrics.energy_distance import energy_distance
 from modules.metrics.mean import Mean
 from modules.models.multimodal.text_to_image import TextToImage as Generator
 from modules.models.multimodal.text_to_image_gan import TextToImageGAN
@@ -50,10 +51,9 @@ class AdversarialTextToImage(Task):
 
     serves = True
     validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
-        "validation/generator_loss": "min",
-        "validation/discriminator_loss": "min",
+        "validation/energy_distance": "min",
         "validation/real_accuracy": "max",
-        "validation/generated_accuracy": "max",
+        "validation/fooled": "max",
     }
     model: TextToImageGAN
 
@@ -108,14 +108,13 @@ class AdversarialTextToImage(Task):
         texts, length = self.served_inputs(batch)
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(len(texts), self.generator.noise_size, generator=generator).to(texts.device)
-        real, other, made = self._judged(batch, self.model.generator(texts, length, noise))
+        images = self.model.generator(texts, length, noise)
+        real, _, made = self._judged(batch, images)
+        apart = energy_distance(images.float().flatten(1), image_inputs(batch[self.image]).float().flatten(1))
         return {
-            "validation/generator_loss": Mean.of(_wanted(made, 1.0)),
-            "validation/discriminator_loss": Mean.of(
-                _wanted(real, 1.0) + (_wanted(other, 0.0) + _wanted(made, 0.0)) / 2
-            ),
+            "validation/energy_distance": Mean.of_mean(apart, len(texts)),
             "validation/real_accuracy": Mean.of(real > 0),
-            "validation/generated_accuracy": Mean.of(made < 0),
+            "validation/fooled": Mean.of(made > 0),
         }
 
     def _judged(self, batch: dict[str, Tensor], generated: Tensor) -> tuple[Tensor, Tensor, Tensor]:
