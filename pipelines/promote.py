@@ -171,6 +171,7 @@ def _score(plan: Plan, version: Path, data: Path) -> float:
     from modules.configuration.plans.old_plans import read_trained
     from modules.datamodules.shard_set import ShardSet
     from modules.evaluation.evaluator import evaluate, expected_score
+    from modules.registry.language_models import find_language_model
     from modules.registry.stored_weights import load_version
     from modules.registry.versions import PLAN
     from modules.tasks.build_task import build_task
@@ -180,7 +181,8 @@ def _score(plan: Plan, version: Path, data: Path) -> float:
     task = build_task(trained["model"], trained["task"])
     load_version(task.model, version)
     shards = ShardSet.open(data / settings.name, settings)
-    return expected_score(evaluate(task, shards, plan).metrics, plan)
+    found = evaluate(task, shards, plan, lambda reference: find_language_model(reference, plan, data))
+    return expected_score(found.metrics, plan)
 
 
 def _show(promotion: Any) -> None:

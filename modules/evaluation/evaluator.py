@@ -6,8 +6,8 @@ their findings are put together.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
@@ -16,7 +16,11 @@ from modules.evaluation.findings import Findings
 
 if TYPE_CHECKING:
     from modules.datamodules.shard_set import ShardSet
+    from modules.generation.label_language_model import TrainedLanguageModel
     from modules.tasks.task import Task
+
+FindLanguageModel = Callable[[str], "TrainedLanguageModel"]
+"""From what a recipe calls a language model to the model itself."""
 
 
 class Evaluator(Protocol):
@@ -43,13 +47,43 @@ class Evaluator(Protocol):
         ...
 
 
-def evaluate(task: "Task", data: "ShardSet", plan: Plan) -> Findings:
+@runtime_checkable
+class AsksLanguageModel(Protocol):
+    """An evaluator that measures with a language model beside the task, where the recipe names one.
+
+    Attributes:
+        language_model: what it is called; None where it measures without.
+    """
+
+    language_model: str | None
+
+    def take_language_model(self, found: "TrainedLanguageModel") -> None:
+        """Keeps the model of that name."""
+        ...
+
+
+def evaluate(
+    task: "Task", data: "ShardSet", plan: Plan, find_language_model: FindLanguageModel | None = None
+) -> Findings:
     """What all evaluators of a plan find on the test split; `num_samples` is its size if none says otherwise.
+
+    Args:
+        task: with its trained weights.
+        data: with all its splits.
+        plan: the recipe's.
+        find_language_model: finds those that evaluators name.
 
     Raises:
         UserError: a figure is no number, two evaluators give one of the same name, or one cannot be built.
     """
-    found = [(node["_target_"], build(node).evaluate(task.eval(), data, plan)) for node in plan.evaluation]
+    found = []
+    for node in plan.evaluation:
+        evaluator: Evaluator = build(node)
+        if isinstance(evaluator, AsksLanguageModel) and evaluator.language_model is not None:
+            if find_language_model is None:
+                raise ValueError(f"nobody finds the language model {evaluator.language_model}")
+            evaluator.take_language_model(find_language_model(evaluator.language_model))
+        found.append((node["_target_"], evaluator.evaluate(task.eval(), data, plan)))
     merged = merge(found)
     for name, value in merged.metrics.items():
         if not math.isfinite(value):

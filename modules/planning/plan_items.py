@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.configuration.composition.catalogue import (
+    asked_by_evaluation,
     dataset,
     describe,
     inputs_of,
@@ -79,7 +80,8 @@ def plan_recipe(name: str) -> Planned:
     }
     code = [path for run in plan.all_runs for path in run.code.files]
     inputs = [*_layers(places), *_paths(evaluating), *(ROOT / path for path in code)]
-    return Planned(files, inputs, inputs_of(config) | {"serves": serves(config["task"]["_target_"])})
+    entry = inputs_of(config) | asked_by_evaluation(config)
+    return Planned(files, inputs, entry | {"serves": serves(config["task"]["_target_"])})
 
 
 def plan_space(name: str) -> Planned:

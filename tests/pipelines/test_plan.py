@@ -131,7 +131,7 @@ def test_the_catalogue_in_the_repository_is_what_conf_holds() -> None:
     assert list(shown["recipes"]) == RECIPES and list(shown["datasets"]) == catalogue.names("data")
     for recipe, entry in shown["recipes"].items():
         config = recipe_configuration(recipe)
-        assert entry["dataset"] == config["data"]["name"] and set(entry) == {"dataset", "upstream"}
+        assert entry["dataset"] == config["data"]["name"] and set(entry) == {"dataset", "upstream", "asks"}
         assert shown["datasets"][entry["dataset"]] == {"source": config["data"]["source"]["name"]}
 
 
