@@ -1,9 +1,9 @@
 """A trained language model as prefix beam search asks one: how likely each label is after a prefix.
 
 Shallow fusion: Gulcehre et al. (2015), *On using monolingual corpora in neural machine translation*, section
-4.1, arXiv 1503.03535. Tokens are those of the same text, the special ones too, and the probabilities are of
-these tokens alone: a model of capitals and digits says to a recogniser without them which small letter comes
-next, given that it is one.
+4.1, arXiv 1503.03535. Tokens are those of the same text, the special ones too; apostrophes are alike however
+they are typed. Probabilities are of these tokens alone: a model of capitals and digits says to a recogniser
+without them which small letter comes next, given that it is one.
 """
 
 from typing import Any, NamedTuple
@@ -15,6 +15,9 @@ from jaxtyping import Float
 from modules.configuration.errors import UserError
 from modules.datamodules.vocabulary import BEGIN, PADDING, Vocabulary
 from modules.generation.decoding import NextToken
+
+_ALIKE = {"'": "’", "’": "'"}
+"""One character that is typed in two ways: texts of a telephone have the first, printed ones the second."""
 
 
 class TrainedLanguageModel(NamedTuple):
@@ -45,7 +48,9 @@ class LabelLanguageModel:
     def __init__(self, trained: TrainedLanguageModel, labels: Vocabulary) -> None:
         self.model = trained.model
         numbers = {token: number for number, token in enumerate(trained.vocabulary.tokens)}
-        unknown = [token for token in labels.tokens if token not in numbers]
+        found = [numbers.get(token, numbers.get(_ALIKE.get(token, token))) for token in labels.tokens]
+        pairs = zip(labels.tokens, found, strict=True)
+        unknown = [token for token, number in pairs if number is None]
         if unknown:
             more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
             raise UserError(
@@ -53,7 +58,7 @@ class LabelLanguageModel:
                 " which the recogniser can say",
                 f"Take one of {labels.kind} whose training texts hold them",
             )
-        self.tokens = torch.tensor([numbers[token] for token in labels.tokens])
+        self.tokens = torch.tensor([number for number in found if number is not None])
         self._said: dict[tuple[int, ...], tuple[Any, Float[np.ndarray, " labels"]]] = {}
 
     def __call__(self, prefix: tuple[int, ...]) -> Float[np.ndarray, " labels"]:

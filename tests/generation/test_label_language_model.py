@@ -58,6 +58,13 @@ def test_beam_search_adds_it_up_and_the_weight_0_changes_nothing() -> None:
             assert one.score == pytest.approx(expected, abs=1e-9)
 
 
+def test_apostrophes_are_one_character() -> None:
+    model = trained().model
+    printed = TrainedLanguageModel(model, Vocabulary("characters", (*SPECIAL, *"AB’cba")))
+    found = LabelLanguageModel(printed, Vocabulary("characters", (*SPECIAL, *"'ab")))
+    assert found.tokens.tolist() == [0, 1, 2, 3, 6, 9, 8]
+
+
 @pytest.mark.parametrize(
     ("kind", "tokens", "message"),
     [
