@@ -3,6 +3,7 @@
 python -m pipelines.evaluate plan=build/plan/lenet.yaml
 python -m pipelines.evaluate run=runs/0123456789abcdef
 python -m pipelines.evaluate run=runs/0123456789abcdef dataset=brain_ch2
+python -m pipelines.evaluate run=runs/0123456789abcdef language_model=build/train/char_lstm
 
 Needs the plan, build/train/<recipe>/ and the test split, for what learns without labels the train split too;
 writes build/evaluate/<recipe>/ in one step and adds the figures and images to the run in MLflow. Any other
@@ -12,6 +13,7 @@ has the same fields, what is found lies beside it, in evaluate_<dataset>/.
 
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from modules.configuration.command import arguments, run
 from modules.configuration.plans.run_plan import Plan
 
 NUM_EXAMPLES = 64
+_ASK = ("modules.evaluation.transcription_evaluator.TranscriptionEvaluator",)
+"""Evaluators with `language_model`."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,10 @@ class Arguments:
         plan: the recipe's plan, build/plan/<recipe>.yaml.
         run: instead of it, the folder of a finished run.
         dataset: another than the recipe's to measure on, a file of conf/data/ with the same fields.
+        language_model: with run=, one that beam search asks beside it, whatever the recipe says: a registered
+            model, a folder of runs/ or build/train/.
+        language_model_weight: of its log-probabilities; by default what the recipe says.
+        label_bonus: added for each label beside a language model; by default what the recipe says.
         build: folder of what the verbs write.
         data: folder of the datasets' shards; by default data/shards in the plan's runtime.storage.
     """
@@ -35,6 +43,9 @@ class Arguments:
     plan: Path | None = None
     run: Path | None = None
     dataset: str | None = None
+    language_model: str | None = None
+    language_model_weight: float | None = None
+    label_bonus: float | None = None
     build: str = "build"
     data: str | None = None
 
@@ -50,7 +61,7 @@ def main(argv: list[str]) -> None:
 
     if (chosen.plan is None) == (chosen.run is None):
         raise UserError("one of plan=... and run=... is needed, and not both", "See --help")
-    plan = read_plan(chosen.plan or Path(f"{chosen.run}/plan.yaml"))
+    plan = _asking(read_plan(chosen.plan or Path(f"{chosen.run}/plan.yaml")), chosen)
     trained = chosen.run or Path(chosen.build) / "train" / plan.name
     kind = "evaluate" if chosen.dataset is None else f"evaluate_{chosen.dataset}"
     out = Path(chosen.build) / kind / plan.name if chosen.run is None else chosen.run / kind
@@ -80,6 +91,30 @@ def main(argv: list[str]) -> None:
         if tracker is not None:
             tracker.finish()
     _show(plan, metrics, chosen.dataset)
+
+
+def _asking(plan: Plan, chosen: Arguments) -> Plan:
+    """The plan whose evaluation asks the language model that was named, and as was said.
+
+    Raises:
+        UserError: no evaluator of it asks one, or build/evaluate/ would hold what no recipe says.
+    """
+    from modules.configuration.errors import UserError
+
+    keys = ("language_model", "language_model_weight", "label_bonus")
+    given = {key: value for key in keys if (value := getattr(chosen, key)) is not None}
+    if not given:
+        return plan
+    if chosen.run is None:
+        raise UserError(
+            f"{next(iter(given))} goes with run=", "Name the run, or write it into the recipe's evaluation"
+        )
+    asking = [node for node in plan.evaluation if node["_target_"] in _ASK]
+    if not asking:
+        raise UserError(f"no evaluator of {plan.name} asks a language model", "Name a run of a transcription")
+    return plan.changed(
+        evaluation=[{**node, **given} if node in asking else node for node in plan.evaluation]
+    )
 
 
 def _on_dataset(plan: Plan, name: str) -> Plan:
@@ -151,6 +186,7 @@ def _evaluate(
     from modules.evaluation.evaluator import evaluate, expected_score
     from modules.registry.outcome import Provenance, file_hash, split_hashes, write_outcome
     from modules.registry.stored_weights import load_weights
+    from modules.registry.trained_models import find_trained_model
     from modules.registry.vocabulary_check import AGAIN, check_vocabularies
     from modules.sources.replacement import replaced_folder
     from modules.tasks.build_task import build_task
@@ -162,7 +198,7 @@ def _evaluate(
     known = {field: one.sha256() for field, one in shards.vocabularies.items()}
     hint = AGAIN if dataset is None else "Evaluate on a dataset with the same texts to train on"
     check_vocabularies(summary.get("vocabularies", {}), known, f"{trained}/weights.pt", hint)
-    findings = evaluate(task, shards, plan)
+    findings = evaluate(task, shards, plan, partial(find_trained_model, plan, data))
     expected_score(findings.metrics, plan)
     served, examples = task.served(settings, shards.vocabularies), {}
     if served is not None and not served.exported:

@@ -11,6 +11,7 @@ promotion goes on where it was.
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,7 @@ def _score(plan: Plan, version: Path, data: Path) -> float:
     from modules.datamodules.shard_set import ShardSet
     from modules.evaluation.evaluator import evaluate, expected_score
     from modules.registry.stored_weights import load_version
+    from modules.registry.trained_models import find_trained_model
     from modules.registry.versions import PLAN
     from modules.tasks.build_task import build_task
 
@@ -180,7 +182,8 @@ def _score(plan: Plan, version: Path, data: Path) -> float:
     task = build_task(trained["model"], trained["task"])
     load_version(task.model, version)
     shards = ShardSet.open(data / settings.name, settings)
-    return expected_score(evaluate(task, shards, plan).metrics, plan)
+    found = evaluate(task, shards, plan, partial(find_trained_model, plan, data))
+    return expected_score(found.metrics, plan)
 
 
 def _show(promotion: Any) -> None:

@@ -6,8 +6,8 @@ their findings are put together.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
@@ -16,7 +16,11 @@ from modules.evaluation.findings import Findings
 
 if TYPE_CHECKING:
     from modules.datamodules.shard_set import ShardSet
+    from modules.datamodules.vocabulary import Vocabulary
     from modules.tasks.task import Task
+
+FindTrainedModel = Callable[[str, str], "tuple[Task, Mapping[str, Vocabulary]]"]
+"""From what a recipe calls a trained model, and the keyword there, to the model and its vocabularies."""
 
 
 class Evaluator(Protocol):
@@ -45,13 +49,44 @@ class Evaluator(Protocol):
         ...
 
 
-def evaluate(task: "Task", data: "ShardSet", plan: Plan) -> Findings:
+@runtime_checkable
+class AsksTrainedModel(Protocol):
+    """An evaluator that measures with another trained model beside the task, where the recipe names one.
+
+    Attributes:
+        asks: the keyword, and attribute, that names it; its value is None where it measures without.
+    """
+
+    asks: ClassVar[str]
+
+    def take(self, task: "Task", vocabularies: "Mapping[str, Vocabulary]") -> None:
+        """Keeps the model of that name, in evaluation mode, and the vocabularies of its texts."""
+        ...
+
+
+def evaluate(
+    task: "Task", data: "ShardSet", plan: Plan, find_trained_model: FindTrainedModel | None = None
+) -> Findings:
     """What all evaluators of a plan find on the test split; `num_samples` is its size if none says otherwise.
+
+    Args:
+        task: with its trained weights.
+        data: with all its splits.
+        plan: the recipe's.
+        find_trained_model: finds those that evaluators ask.
 
     Raises:
         UserError: a figure is no number, two evaluators give one of the same name, or one cannot be built.
     """
-    found = [(node["_target_"], build(node).evaluate(task.eval(), data, plan)) for node in plan.evaluation]
+    found = []
+    for node in plan.evaluation:
+        evaluator: Evaluator = build(node)
+        asked = getattr(evaluator, evaluator.asks) if isinstance(evaluator, AsksTrainedModel) else None
+        if isinstance(evaluator, AsksTrainedModel) and asked is not None:
+            if find_trained_model is None:
+                raise ValueError(f"nobody finds {evaluator.asks}={asked}")
+            evaluator.take(*find_trained_model(asked, evaluator.asks))
+        found.append((node["_target_"], evaluator.evaluate(task.eval(), data, plan)))
     merged = merge(found)
     for name, value in merged.metrics.items():
         if not math.isfinite(value):

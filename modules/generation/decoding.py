@@ -9,7 +9,7 @@ all become more alike; towards 0 sampling is greedy.
 """
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -19,6 +19,7 @@ State = TypeVar("State")
 """What a model carries from one token to the next: a tensor, a tuple of them, a cache."""
 
 
+@runtime_checkable
 class NextToken(Protocol[State]):
     """A model that goes on writing."""
 

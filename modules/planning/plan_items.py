@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modules.configuration.composition.catalogue import (
+    asked_by_evaluation,
     dataset,
     describe,
     inputs_of,
@@ -83,7 +84,7 @@ def plan_recipe(name: str) -> Planned:
         "serves": serves(config["task"]["_target_"]),
         "classes": [node["_target_"] for node in (config["task"], *config["evaluation"])],
     }
-    return Planned(files, inputs, inputs_of(config) | facts)
+    return Planned(files, inputs, inputs_of(config) | asked_by_evaluation(config) | facts)
 
 
 def plan_space(name: str) -> Planned:

@@ -31,8 +31,9 @@ from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.registry.export import load_program
 from modules.registry.outcome import file_hash
+from modules.registry.references import is_registered, plan_of, registered_version, trained_file
 from modules.registry.stored_weights import load_weights, version_weights
-from modules.registry.versions import PROGRAM, Registry, Version
+from modules.registry.versions import PROGRAM
 from modules.registry.vocabulary_check import check_initial_weights
 from modules.tasks.build_task import build_task
 from modules.tasks.optional_methods import NamesClasses
@@ -66,8 +67,9 @@ def find_pretrained(config: dict[str, Any], shards: Path) -> Pretrained:
     weights = _weights(config["init_from"], config, kept) if config["init_from"] else None
     if weights is not None:
         reference = config["init_from"]
-        tags = _registered(reference, config)[1].tags if is_registered(reference) else None
-        check_initial_weights(reference, weights, tags, shards)
+        tags = registered_version(reference, config)[1].tags if is_registered(reference) else None
+        reinit = trainings(config)[0]["fine_tuning"]["reinit"]
+        check_initial_weights(reference, weights, tags, shards, reinit)
     answers, digest = _soft_targets(config, shards, kept) if config["teacher"] else (None, "")
     return Pretrained(weights, file_hash(weights) if weights else "", answers, digest)
 
@@ -98,16 +100,11 @@ def check_pretrained(config: dict[str, Any]) -> str:
     return f"begins from {config['init_from']}: {fit}"
 
 
-def is_registered(reference: str) -> bool:
-    """Whether a reference names a registered model, not a file."""
-    return "@" in reference and "/" not in reference
-
-
 def _weights(reference: str, config: dict[str, Any], kept: Path) -> Path:
     """The file of weights behind a reference."""
     if not is_registered(reference):
-        return _trained(reference, "init_from")
-    registry, version = _registered(reference, config)
+        return trained_file(reference, "init_from")
+    registry, version = registered_version(reference, config)
     file = kept / f"{version.name}-{_digest(version.tags['files'])}.pt"
     if not file.exists():
         with registry.fetched(version) as folder:
@@ -138,7 +135,7 @@ def _teacher(reference: str, config: dict[str, Any]) -> tuple[str, Load]:
     """
     own = _classes(config)
     if is_registered(reference):
-        registry, version = _registered(reference, config)
+        registry, version = registered_version(reference, config)
 
         def load() -> tuple[Task, nn.Module | None]:
             with registry.fetched(version) as folder:
@@ -147,8 +144,8 @@ def _teacher(reference: str, config: dict[str, Any]) -> tuple[str, Load]:
 
         classes, digest = list(version.signature.outputs[0].names), _digest(version.tags["files"])
     else:
-        weights = _trained(reference, "teacher")
-        of_teacher = _plan_of(weights)
+        weights = trained_file(reference, "teacher")
+        of_teacher = plan_of(weights)
 
         def load() -> tuple[Task, nn.Module | None]:
             task = _task(of_teacher)
@@ -189,41 +186,6 @@ def _log_probabilities(load: Load, config: dict[str, Any], shards: Path) -> nump
 
 def _task(config: dict[str, Any]) -> Task:
     return build_task(config["model"], config["task"]).eval()
-
-
-def _plan_of(weights: Path) -> dict[str, Any]:
-    """The plan that trained a file of weights: beside it in a run's folder, or build/plan/<recipe>.yaml."""
-    folder = weights.parent
-    places = (folder / "plan.yaml", folder.parent.parent / "plan" / f"{folder.name}.yaml")
-    for place in places:
-        if place.is_file():
-            return read_trained(place)
-    raise UserError(f"there is no plan to {weights}", "Name a folder of runs/ or of build/train/")
-
-
-def _trained(reference: str, key: str) -> Path:
-    """The file of weights at a path: itself, or weights.pt in a folder."""
-    path = Path(reference)
-    file = path / "weights.pt" if path.is_dir() or not path.suffix else path
-    if not file.is_file():
-        hint = "Name a model, a folder or a file"
-        if path.parts[:2] == ("build", "train"):
-            hint = f"Train it first: dvc repro train@{path.name}"
-        elif path.parts[:2] == ("data", "raw") and len(path.parts) > 2:
-            hint = f"Fetch it first: python -m pipelines.fetch source={path.parts[2]}"
-        raise UserError(f"{key}={reference}: there is no file {file}", hint)
-    return file.absolute()
-
-
-def _registered(reference: str, config: dict[str, Any]) -> tuple[Registry, Version]:
-    registry = Registry(config["tracking"])
-    version = registry.resolve(reference)
-    if not version.is_promoted:
-        raise UserError(
-            f"{version.name} version {version.number} was registered by other means than promote",
-            "Name another version, or its file of weights",
-        )
-    return registry, version
 
 
 def _classes(config: dict[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """What is said of transcriptions: edits and whole texts counted by hand, and the columns of each label."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from modules.configuration.composition.compose import compose
+from modules.configuration.errors import UserError
 from modules.datamodules.samples import ArraySamples
 from modules.datamodules.shard_set import ShardSet
+from modules.evaluation.evaluator import evaluate
 from modules.evaluation.exhibits import Gallery, SoundPlayers, TextTable
 from modules.evaluation.transcription_evaluator import TranscriptionEvaluator
+from modules.tasks.language_modelling import LanguageModelling
+from modules.tasks.task import Task
 from modules.tasks.transcription import Transcription
 from tests.plans import plan_of
 from tests.written_shards import write_samples
@@ -70,8 +75,12 @@ def test_edits_whole_texts_and_places_are_those_of_the_frames(tmp_path: Path) ->
 class HearsLevels(nn.Module):
     """Every sample is a frame; its tenths are the label."""
 
+    def __init__(self, num_labels: int = 7) -> None:
+        super().__init__()
+        self.num_labels = num_labels
+
     def forward(self, sounds: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-        return 20.0 * nn.functional.one_hot((sounds * 10).round().long(), 7), length
+        return 20.0 * nn.functional.one_hot((sounds * 10).round().long(), self.num_labels), length
 
 
 def test_sounds_are_played_with_what_was_heard(tmp_path: Path) -> None:
@@ -91,3 +100,45 @@ def test_sounds_are_played_with_what_was_heard(tmp_path: Path) -> None:
     heard = {one.label: one.samples.tolist() for one in players.sounds}
     assert heard == {"one two": sounds[0].tolist(), "two (right: one)": sounds[1].tolist()}
     assert players.sounds[0].sample_rate_hz == 8000
+
+
+def test_the_nearest_length_and_a_language_model_by_hand(tmp_path: Path) -> None:
+    config = compose(["recipe=spoken_numbers"])
+    config["data"]["fields"]["text"]["vocabulary"] = {"kind": "words", "size": 6}
+    config["evaluation"][0] |= {"language_model": "somewhere", "language_model_weight": 40.0}
+    plan = plan_of(config)
+
+    def sound(length: int) -> np.ndarray:
+        return np.full(length, 0.4, np.float32)
+
+    train = ArraySamples(["0", "1"], {"sound": [sound(4), sound(8)], "text": ["one one one", "two"]})
+    test = ArraySamples(["0", "1"], {"sound": [sound(5), sound(7)], "text": ["one", "two one"]})
+    write_samples({"train": train, "validation": train, "test": test}, plan.data, tmp_path / "numbers")
+    data = ShardSet.open(tmp_path / "numbers", plan.data)
+    task = Transcription(HearsLevels(6), source="sound").eval()
+    asked = []
+
+    def find(reference: str, key: str) -> tuple[Task, Mapping[str, Vocabulary]]:
+        asked.append((key, reference))
+        return LanguageModelling(SaysTwo()), data.vocabularies
+
+    metrics = evaluate(task, data, plan, find).metrics
+    assert asked == [("language_model", "somewhere")]
+    # one one one for one, two for two one: 2 + 1 of 3.
+    assert metrics["nearest_length_label_error"] == pytest.approx(3 / 3)
+    # Heard is one, one; the model likes no text with one in it.
+    assert metrics["label_error"] == metrics["beam_label_error"] == pytest.approx(1 / 3)
+    assert metrics["language_model_label_error"] == pytest.approx(2 / 3)
+    with pytest.raises(UserError, match="is no language model"):
+        TranscriptionEvaluator(language_model="runs/x").take(task, data.vocabularies)
+    with pytest.raises(ValueError, match="nobody finds language_model=somewhere"):
+        evaluate(task, data, plan)
+
+
+class SaysTwo(nn.Module):
+    """Token 5 comes next, whatever was said."""
+
+    def step(self, token: Tensor, state: None) -> tuple[Tensor, None]:
+        logits = torch.zeros(len(token), 6)
+        logits[:, 5] = 9.0
+        return logits, state

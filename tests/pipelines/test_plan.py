@@ -136,7 +136,7 @@ def test_the_catalogue_in_the_repository_is_what_conf_holds() -> None:
     assert list(shown["recipes"]) == RECIPES and list(shown["datasets"]) == catalogue.names("data")
     for recipe, entry in shown["recipes"].items():
         config = recipe_configuration(recipe)
-        assert entry["dataset"] == config["data"]["name"] and set(entry) == {"dataset", "upstream"}
+        assert entry["dataset"] == config["data"]["name"] and set(entry) == {"dataset", "upstream", "asks"}
         assert shown["datasets"][entry["dataset"]] == {"source": config["data"]["source"]["name"]}
 
 
@@ -146,6 +146,21 @@ def test_a_stage_knows_one_folder_that_its_recipe_begins_from() -> None:
     assert own == {"dataset": "fashion_mnist", "upstream": trained}, "its teacher's weights: one folder"
     with pytest.raises(UserError, match="student begins from build/train/neuron and build/train/lenet, and"):
         catalogue.inputs_of(compose(["recipe=student", "init_from=build/train/neuron"]))
+
+
+def test_the_evaluation_depends_on_the_language_model_that_it_asks() -> None:
+    config = compose(["recipe=spoken_numbers"])
+    assert catalogue.asked_by_evaluation(config) == {"asks": "data/shards/spoken_numbers/shards.json"}
+    for reference, asks in (
+        ("build/train/char_lstm/weights.pt", "build/train/char_lstm"),
+        ("char_lstm@champion", "data/shards/spoken_numbers/shards.json"),
+    ):
+        config["evaluation"][0]["language_model"] = reference
+        assert catalogue.asked_by_evaluation(config) == {"asks": asks}
+    config["evaluation"].append({"_target_": "x", "language_model": "build/train/char_gru"})
+    config["evaluation"].append({"_target_": "x", "language_model": "build/train/char_elman"})
+    with pytest.raises(UserError, match="asks build/train/char_gru and build/train/char_elman, and may ask"):
+        catalogue.asked_by_evaluation(config)
 
 
 def test_a_recipe_that_changes_shared_data_is_refused() -> None:

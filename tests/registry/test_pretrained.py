@@ -17,8 +17,9 @@ from modules.configuration.plans.identity import identity
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.yaml_files import read_yaml, to_yaml
 from modules.datamodules.shard_set import ShardSet
-from modules.registry import pretrained
-from modules.registry.pretrained import check_pretrained, is_registered, with_pretrained
+from modules.registry import pretrained, references
+from modules.registry.pretrained import check_pretrained, with_pretrained
+from modules.registry.references import is_registered
 from modules.registry.versions import Version
 from modules.training.fit import initial_task
 from tests.training.small import small_plan, write_small_shards
@@ -171,7 +172,7 @@ def test_a_teacher_that_names_no_classes_is_refused(storage: Path) -> None:
 def test_two_that_fetch_the_same_version_do_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     version, weights = SimpleNamespace(name="lenet", tags={"files": "{}"}), {"bias": torch.ones(3)}
     registry = SimpleNamespace(fetched=lambda version: nullcontext(tmp_path))
-    monkeypatch.setattr(pretrained, "_registered", lambda reference, plan: (registry, version))
+    monkeypatch.setattr(pretrained, "registered_version", lambda reference, plan: (registry, version))
     monkeypatch.setattr(pretrained, "version_weights", lambda folder: weights)
     save, fetched = torch.save, []
 
@@ -189,7 +190,7 @@ def test_two_that_fetch_the_same_version_do_not_meet(tmp_path: Path, monkeypatch
 
 def test_a_version_that_others_registered_is_refused(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registry = SimpleNamespace(resolve=lambda reference: Version("theirs", 3, "run", {"note": "by hand"}))
-    monkeypatch.setattr(pretrained, "Registry", lambda tracking: registry)
+    monkeypatch.setattr(references, "Registry", lambda tracking: registry)
     for begins in ("init_from=theirs@3", "teacher=[theirs@3]"):
         with pytest.raises(UserError, match="theirs version 3 was registered by other means than promote"):
             planned(storage, begins)

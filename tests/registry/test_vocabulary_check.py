@@ -41,4 +41,8 @@ def test_a_run_with_another_vocabulary_is_nothing_to_begin_from(tmp_path: Path) 
         else:
             with pytest.raises(UserError, match="another vocabulary of the field 'text'"):
                 with_pretrained(plan, shards.folder)
+    # What says its tokens is initialised again: the body may go on.
+    fine_tuning = {**configuration["fine_tuning"], "reinit": ["output."]}
+    other = replace(plan, configuration={**configuration, "fine_tuning": fine_tuning})
+    assert with_pretrained(other, shards.folder).pretrained.weights == run / "weights.pt"
     assert ShardSet.open(shards.folder).vocabularies == shards.vocabularies

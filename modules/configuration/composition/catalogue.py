@@ -1,7 +1,7 @@
 """What conf/ holds: sources, datasets and recipes, and the file that tells dvc.yaml of them."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from modules.configuration.names import check_name, suggest
 from modules.configuration.schema.data_settings import DataSettings
 from modules.configuration.schema.execution_settings import SpaceSettings
 from modules.configuration.schema.settings import read
+from modules.configuration.static_analysis.class_attributes import asks
 from modules.configuration.static_analysis.kinds import check_kinds
 from modules.configuration.static_analysis.targets import check_targets
 from modules.configuration.yaml_files import read_yaml
@@ -155,7 +156,7 @@ def catalogue_text(
     Args:
         sources: by name, whether what it gives `changes`: then its files are looked at each time.
         datasets: {"source"} by name.
-        recipes: what `inputs_of` says of each, by name, and whether it `serves`.
+        recipes: what `inputs_of` and `asked_by_evaluation` say of each, by name, and whether it `serves`.
         spaces: likewise of one point of each.
     """
     looked_at = [name for name, entry in sources.items() if entry["changes"]]
@@ -165,7 +166,7 @@ def catalogue_text(
         for name in sources
     }
     of_recipes = {
-        name: {key: entry[key] for key in ("dataset", "upstream")} for name, entry in recipes.items()
+        name: {key: entry[key] for key in ("dataset", "upstream", "asks")} for name, entry in recipes.items()
     }
     served = {name: {"dataset": entry["dataset"]} for name, entry in recipes.items() if entry["serves"]}
     groups = {
@@ -187,15 +188,31 @@ def inputs_of(config: dict[str, Any]) -> dict[str, Any]:
     DVC loops over entries of one form: a training that begins from nothing needs its dataset once more.
     """
     dataset = config["data"]["name"]
-    named = [config["init_from"], *config["teacher"]]
-    folders = [Path(*Path(one).parts[:3]).as_posix() for one in named if one]
-    made = [one for one in dict.fromkeys(folders) if one.startswith(("build/train/", "data/raw/"))]
+    made = _made_folders([config["init_from"], *config["teacher"]])
     if len(made) > 1:
         raise UserError(
             f"{config['name']} begins from {' and '.join(made)}, and a recipe's stage knows one such folder",
             "Name the others by their registered models: name@champion",
         )
     return {"dataset": dataset, "upstream": made[0] if made else f"data/shards/{dataset}/shards.json"}
+
+
+def asked_by_evaluation(config: dict[str, Any]) -> dict[str, Any]:
+    """The trained model that an evaluation `asks`; its dataset once more where there is none."""
+    keys = [(node, asks(node["_target_"])) for node in config["evaluation"]]
+    made = _made_folders([node.get(key) for node, key in keys if key])
+    if len(made) > 1:
+        raise UserError(
+            f"the evaluation of {config['name']} asks {' and '.join(made)}, and may ask one such folder",
+            "Name the others by their registered models: name@champion",
+        )
+    return {"asks": made[0] if made else f"data/shards/{config['data']['name']}/shards.json"}
+
+
+def _made_folders(references: Sequence[str | None]) -> list[str]:
+    """Those that a stage makes, each once."""
+    folders = [Path(*Path(one).parts[:3]).as_posix() for one in references if one]
+    return [one for one in dict.fromkeys(folders) if one.startswith(("build/train/", "data/raw/"))]
 
 
 def _flow(entry: dict[str, Any]) -> str:

@@ -35,6 +35,12 @@ def evaluator_charts(target: str) -> tuple[str, ...]:
     return tuple(_attribute(target, "charts") or ())
 
 
+def asks(target: str) -> str | None:
+    """The keyword of an evaluator that names another trained model, given its class; None where it asks
+    none."""
+    return _attribute(target, "asks")
+
+
 def sequence_form(target: str) -> tuple[str, str, str] | None:
     """Which form of sequence learning a task is, given its class, and what goes in and comes out; or None."""
     form, ends = _attribute(target, "sequence_form"), _attribute(target, "inputs_and_outputs")

@@ -130,7 +130,7 @@ class _Utterances:
             rate, spoken = speak(self._library, asked)
             return [heard(one, rate, self._rate, rng) for one, rng in zip(spoken, rngs, strict=True)]
 
-        return _Columns([text for text, *_ in asked], sounds)
+        return SpokenColumns([text for text, *_ in asked], sounds)
 
     def _utterance(self, number: int, rng: np.random.Generator) -> tuple[str, str, int, int]:
         digits = 1 + number % self._reader.max_digits
@@ -141,7 +141,7 @@ class _Utterances:
         return number_in_words(value), voice, speed, int(rng.integers(*_PITCH))
 
 
-class _Columns(Mapping[str, list]):
+class SpokenColumns(Mapping[str, list]):
     """Texts, and sounds that are made when they are asked for: a vocabulary is made of the texts alone."""
 
     def __init__(self, texts: list[str], sounds: Callable[[], list[np.ndarray]]) -> None:

@@ -62,10 +62,15 @@ def _texts(lines: list[str]) -> dict[str, str]:
         match = _LINE.fullmatch(line)
         if match is None or line.startswith(";") or re.search(r"[\[\](){}<>]", match[2]):
             continue
-        spelled = re.sub(r"\d", lambda digit: f" {number_in_words(int(digit[0]))} ", match[2].lower())
-        if text := " ".join(re.findall(r"[a-z']+", spelled)):
+        if text := as_spoken(match[2]):
             found[match[1]] = text
     return found
+
+
+def as_spoken(text: str) -> str:
+    """Small letters, apostrophes and single spaces alone; a digit is written out as a word."""
+    spelled = re.sub(r"\d", lambda digit: f" {number_in_words(int(digit[0]))} ", text.lower())
+    return " ".join(re.findall(r"[a-z']+", spelled))
 
 
 class _Prompts:

@@ -46,25 +46,38 @@ class TranslatedMessagesReader:
         """
         if set(fields) != {"source", "target"}:
             raise UserError(f"the fields are {', '.join(fields)}", "Write source and target")
-        folder = raw_path(raw, self.folder)
-        files = sorted(folder.glob("*.mo"))
-        if not files:
-            raise UserError(f"{folder} holds no .mo file", "Name the folder of the catalogues")
-        pairs: dict[str, str] = {}
-        for file in files:
-            for message, translation in _catalogue(file).items():
-                english, other = _plain(message.rpartition("\x04")[2]), _plain(translation)
-                if self._is_sentence(english) and other and english != other:
-                    pairs.setdefault(english, other)
-        if not pairs:
-            raise UserError(f"{folder} holds no message of {self.words} words", "Widen reader.words")
+        pairs = translated_messages(raw_path(raw, self.folder), self.words)
         columns = {"source": list(pairs), "target": list(pairs.values())}
         places = [" ".join(re.findall(r"\w+", english.lower())) for english in pairs]
         return {self.split: ArraySamples([str(n) for n in range(len(pairs))], columns, places)}
 
-    def _is_sentence(self, text: str) -> bool:
-        fewest, most = self.words
-        return fewest <= len(text.split()) <= most and not _PLACEHOLDER.search(text)
+
+def translated_messages(folder: Path, words: tuple[int, int] | list[int]) -> dict[str, str]:
+    """English messages and their translations, each message once.
+
+    Args:
+        folder: of the `.mo` files.
+        words: the fewest and the most words of a message.
+
+    Raises:
+        UserError: there are no such files, or no such message in them.
+    """
+    files = sorted(folder.glob("*.mo"))
+    if not files:
+        raise UserError(f"{folder} holds no .mo file", "Name the folder of the catalogues")
+    pairs: dict[str, str] = {}
+    for file in files:
+        for message, translation in _catalogue(file).items():
+            english, other = _plain(message.rpartition("\x04")[2]), _plain(translation)
+            if _is_sentence(english, words) and other and english != other:
+                pairs.setdefault(english, other)
+    if not pairs:
+        raise UserError(f"{folder} holds no message of {words} words", "Widen reader.words")
+    return pairs
+
+
+def _is_sentence(text: str, words: tuple[int, int] | list[int]) -> bool:
+    return words[0] <= len(text.split()) <= words[1] and not _PLACEHOLDER.search(text)
 
 
 def _catalogue(file: Path) -> dict[str, str]:

@@ -19,6 +19,7 @@ from modules.bricks.log_mel import LogMel
 from modules.bricks.padding import kept
 from modules.bricks.recurrent_layer import CellName, recurrent_layers, through_layers
 from modules.bricks.spectrogram_masking import SpectrogramMasking
+from modules.bricks.speed_perturbation import SpeedPerturbation
 
 
 class SpeechRecogniser(nn.Module):
@@ -39,6 +40,8 @@ class SpeechRecogniser(nn.Module):
         num_masks: bands, and as many spans of time, that are hidden of each sound in training.
         max_masked_mels: the most bands of one mask.
         max_masked_frames: the most frames of one mask.
+        max_speed_change: how much faster or slower the sounds of a batch are played in training at most: 0.1
+            is from 0.9 to 1.1 times as fast.
     """
 
     def __init__(
@@ -56,8 +59,10 @@ class SpeechRecogniser(nn.Module):
         num_masks: int = 0,
         max_masked_mels: int = 8,
         max_masked_frames: int = 20,
+        max_speed_change: float = 0.0,
     ) -> None:
         super().__init__()
+        self.speed = SpeedPerturbation(max_speed_change)
         self.features = LogMel(sample_rate_hz, num_mels, window_s, hop_s)
         self.masking = SpectrogramMasking(num_masks, max_masked_mels, num_masks, max_masked_frames)
         sizes, bands = [1, *num_filters], num_mels
@@ -85,9 +90,10 @@ class SpeechRecogniser(nn.Module):
         """
         if length is None:
             length = torch.full_like(sounds[:, 0], sounds.shape[1], dtype=torch.int64)
-        frames = self.features.num_frames(length)
+        sounds, samples = self.speed(sounds, length)
+        frames = self.features.num_frames(samples)
         sounds = functional.pad(sounds, (0, self.silence))
-        features = self.masking(normalised(self.features(sounds, length), frames), frames)
+        features = self.masking(normalised(self.features(sounds, samples), frames), frames)
         maps = features[:, None]
         for convolution in self.convolutions:
             maps, frames = convolution(maps), (frames + 1) // 2
