@@ -74,7 +74,7 @@ def write_shards(
         for note in split.notes:
             say(note)
     chosen = split_samples(samples, data.splits)
-    vocabularies = _vocabularies(samples, chosen, data)
+    vocabularies = _vocabularies(samples, chosen, data, say)
     statistics = field_statistics(samples, chosen, data.fields)
     total = sum(len(numbers) for _, numbers in chosen.values())
     done, seen = 0, SeenClasses(data.fields)
@@ -118,19 +118,27 @@ def write_shards(
 
 
 def _vocabularies(
-    samples: dict[str, Samples], chosen: dict[str, tuple[str, np.ndarray]], data: DataSettings
+    samples: dict[str, Samples],
+    chosen: dict[str, tuple[str, np.ndarray]],
+    data: DataSettings,
+    say: Callable[[str], None],
 ) -> dict[str, Vocabulary]:
     """Of each field of text, made of the training split."""
     texts = {name: one.vocabulary for name, one in data.fields.items() if one.vocabulary is not None}
     if texts and "train" not in chosen:
         raise UserError(f"{data.name} has text and no split 'train'", "A vocabulary is made of that split")
-    found = {}
-    for name, settings in texts.items():
-        origin, numbers = chosen["train"]
-        pieces = np.array_split(np.sort(numbers), len(numbers) // _TEXTS_AT_ONCE + 1)
-        read = (str(text) for piece in pieces for text in samples[origin].read(piece)[name])
-        found[name] = build_vocabulary(settings, read, f"fields.{name}.vocabulary")
-    return found
+    if not texts:
+        return {}
+    origin, numbers = chosen["train"]
+    read: dict[str, list[str]] = {name: [] for name in texts}
+    for piece in np.array_split(np.sort(numbers), len(numbers) // _TEXTS_AT_ONCE + 1):
+        columns = samples[origin].read(piece)  # once for all fields: it may make images as well
+        for name, some in read.items():
+            some += map(str, columns[name])
+    return {
+        name: build_vocabulary(settings, read[name], f"fields.{name}.vocabulary", say)
+        for name, settings in texts.items()
+    }
 
 
 def _plain(vocabularies: dict[str, Vocabulary]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -139,13 +139,19 @@ class Vocabulary:
         return {key: value for key, value in self.__dict__.items() if not key.startswith("_")}
 
 
-def build_vocabulary(settings: VocabularySettings, texts: Iterable[str], key: str) -> Vocabulary:
+def build_vocabulary(
+    settings: VocabularySettings,
+    texts: Iterable[str],
+    key: str,
+    say: Callable[[str], None] = lambda note: None,
+) -> Vocabulary:
     """The vocabulary of a training split.
 
     Args:
         settings: its kind and size.
         texts: of the training split.
         key: of the field in the data YAML, for messages.
+        say: is told what of the training split has no token, where that is something.
 
     Raises:
         UserError: there are fewer tokens than the size says.
@@ -158,6 +164,10 @@ def build_vocabulary(settings: VocabularySettings, texts: Iterable[str], key: st
     frequent.sort(key=lambda token: (-counts[token], token))
     tokens = (*SPECIAL, *frequent[: settings.size - len(SPECIAL)])
     _check_size(len(tokens), settings, key)
+    if left := set(counts) - set(tokens):
+        share = sum(counts[token] for token in left) / counts.total()
+        left_out = f"{len(left)} of {len(counts)} {settings.kind}, {share:.1%} of the training split's"
+        say(f"{key}.size is {settings.size}: {left_out}, have no token")
     return Vocabulary(settings.kind, tokens, settings.lower_case)
 
 

@@ -107,3 +107,17 @@ def test_a_text_without_a_token_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Vocabulary, "encode", lambda self, text: [4] if text == "a b" else [])
     with pytest.raises(UserError, match=r"'text' of the sample texts\.txt:2 is an empty text"):
         write_text(tmp_path, ["a"], {"kind": "words", "size": 8})
+
+
+def test_what_has_no_token_is_said() -> None:
+    said: list[str] = []
+    build_vocabulary(
+        VocabularySettings("words", 6), ["a a a b c", "a b"], "fields.text.vocabulary", said.append
+    )
+    assert said == [
+        "fields.text.vocabulary.size is 6: 1 of 3 words, 14.3% of the training split's, have no token"
+    ]
+    build_vocabulary(
+        VocabularySettings("words", 7), ["a a a b c", "a b"], "fields.text.vocabulary", said.append
+    )
+    assert len(said) == 1
