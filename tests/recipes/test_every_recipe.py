@@ -54,6 +54,7 @@ SMALLER = {
         "data.fields.mask.shape=[16,16]",
     ],
     "things_adversarial": ["model.generator_filters=[32,16]", "model.discriminator_filters=[16,32]"],
+    "moving_scenes": ["data.fields.clip.shape=[frames,3,32,32]", "model.backbone.num_filters=[8,16,24]"],
     "captioned_scenes": ["data.fields.image.shape=[3,32,32]", "data.fields.mask.shape=[32,32]"],
     "scenes": ["data.fields.image.shape=[3,64,64]", "data.fields.mask.shape=[64,64]"],
     "brain": ["data.fields.volume.shape=[1,6,6,6]", "data.fields.mask.shape=[6,6,6]"],
