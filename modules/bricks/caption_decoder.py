@@ -72,7 +72,7 @@ class CaptionDecoder(nn.Module):
         """What stays from token to token, and the state before the first; see `step`."""
         mean = (places * keep[..., None]).sum(dim=1) / keep.sum(dim=1, keepdim=True)
         if self.attention is None:
-            zeros = mean.new_zeros(len(mean), self.cell.hidden_size)
+            zeros = mean.new_zeros(mean.shape[0], self.cell.hidden_size)
             return (), self.cell(self.first_input(mean), (zeros, zeros))
         hidden, cell = self.first_state(mean).tanh().chunk(2, dim=1)
         return (places, self.attention.prepared(places), keep), (hidden, cell)

@@ -42,7 +42,7 @@ def detect(
     classes = places % num_classes
     chosen = (places // num_classes)[..., None].expand(-1, -1, 4)
     offsets = detections.offsets.float().gather(1, chosen)
-    defaults = detections.default_boxes.float().expand(len(scores), -1, -1).gather(1, chosen)
+    defaults = detections.default_boxes.float().expand(scores.shape[0], -1, -1).gather(1, chosen)
     boxes = clip_boxes(decode_boxes(offsets, defaults), height, width)
     keep = suppress(boxes, classes, max_overlap) & (best >= min_score)
     return boxes, best * keep, classes
@@ -63,7 +63,7 @@ def suppress(
     if torch.compiler.is_exporting():
         same = classes[:, :, None] == classes[:, None, :]
         return _kept_of(((box_overlaps(boxes, boxes) > max_overlap) & same).triu(1).to(boxes.dtype)) > 0
-    images = torch.arange(len(boxes), device=boxes.device)[:, None]
+    images = torch.arange(boxes.shape[0], device=boxes.device)[:, None]
     groups = (images * (int(classes.max()) + 1) + classes).flatten()
     # Each group becomes a row, padded by boxes without size, which overlap nothing.
     order = groups.argsort(stable=True)

@@ -47,7 +47,7 @@ class GreedyText(nn.Module):
     def forward(self, source: Tensor, length: Tensor | None = None) -> Int[Tensor, "batch written"]:
         # By name, not as *length: an exported program counts its arguments.
         state: State = self.model.start(*_given(source, length))  # pyright: ignore
-        begin = torch.full_like(state[1][0][:, 0], BEGIN, dtype=torch.int64)
+        begin = torch.full_like(source.flatten(1)[:, 0], BEGIN, dtype=torch.int64)
         return greedy(cast(WritesOn, self.model), begin, state, self.max_tokens, END)
 
 
@@ -149,7 +149,7 @@ class SequenceToSequence(Task):
         if beam_size == 1:
             return GreedyText(self.model, max_tokens)(*given)
         state: State = self.model.start(*given)  # pyright: ignore
-        begin = torch.full_like(state[1][0][:, 0], BEGIN, dtype=torch.int64)
+        begin = torch.full_like(given[0].flatten(1)[:, 0], BEGIN, dtype=torch.int64)
         model = cast(WritesOn, self.model)
         return beam_search(model, begin, state, max_tokens, END, beam_size, length_penalty)[0]
 

@@ -12,6 +12,7 @@ from modules.configuration.composition.compose import compose
 from modules.configuration.errors import UserError
 from modules.datamodules.samples import ArraySamples
 from modules.datamodules.shard_set import ShardSet
+from modules.datamodules.vocabulary import Vocabulary
 from modules.evaluation.evaluator import evaluate
 from modules.evaluation.exhibits import Gallery, SoundPlayers, TextTable
 from modules.evaluation.transcription_evaluator import TranscriptionEvaluator

@@ -24,12 +24,17 @@ from torch.optim import Optimizer
 
 from modules.configuration.composition.compose import compose
 from modules.configuration.composition.recipes import recipe_files
+from modules.configuration.schema.data_settings import DataSettings
 from modules.configuration.schema.phases import trainings
+from modules.configuration.schema.settings import read
+from modules.registry.answering import run
+from modules.registry.export import export_program
 from modules.shapes.symbolic import default_dtype
 from modules.tasks.build_task import build_task
 from modules.tasks.step import gradients_of, turns
 from modules.tasks.task import Task
 from tests.batches import batch_of
+from tests.made_vocabularies import made_vocabularies
 from tests.plans import recipe_configuration
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +60,8 @@ SMALLER = {
     ],
     "things_adversarial": ["model.generator_filters=[32,16]", "model.discriminator_filters=[16,32]"],
     "moving_scenes": ["data.fields.clip.shape=[frames,3,32,32]", "model.backbone.num_filters=[8,16,24]"],
+    "emoji": ["data.fields.image.shape=[3,32,32]"],
+    "stamps": ["data.fields.image.shape=[3,32,32]"],
     "captioned_scenes": ["data.fields.image.shape=[3,32,32]", "data.fields.mask.shape=[32,32]"],
     "scenes": ["data.fields.image.shape=[3,64,64]", "data.fields.mask.shape=[64,64]"],
     "brain": ["data.fields.volume.shape=[1,6,6,6]", "data.fields.mask.shape=[6,6,6]"],
@@ -235,6 +242,26 @@ def test_it_comes_back_whole_from_a_file(built: Built) -> None:
     file.seek(0)
     built.task.model.load_state_dict(torch.load(file, weights_only=True))
     assert measured(built.task, built.batch) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", KINDS.values(), indirect=True)
+def test_what_it_serves_has_an_exported_form(config: dict[str, Any]) -> None:
+    """Of batches of any size."""
+    if "max_tokens" in config["task"]:
+        config = config | {"task": config["task"] | {"max_tokens": 3}}
+    built = Built(config)
+    data = read(DataSettings, config["data"], "data")
+    served = built.task.served(data, made_vocabularies(data))
+    if served is None or not served.exported:
+        return
+    given = built.task.served_inputs(built.batch)
+    program = export_program(served, [one[:2] for one in given]).module()
+    with torch.no_grad():
+        found, expected = run(program, given), run(served.module, given)
+    for one, other in zip(found, expected, strict=True):
+        # What is written ends with the longest text, and in a program never before the last step.
+        torch.testing.assert_close(one[:, : other.shape[1]], other, rtol=1e-4, atol=1e-5)
 
 
 def test_ten_steps_cost_what_they_cost_before(config: dict[str, Any]) -> None:

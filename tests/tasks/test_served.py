@@ -5,9 +5,9 @@ import torch
 
 from modules.configuration.composition.catalogue import names
 from modules.configuration.static_analysis.class_attributes import serves
-from modules.datamodules.vocabulary import SPECIAL, Vocabulary
 from modules.tasks.build_task import build_task
 from modules.tasks.served import Served, ServedInput, ServedOutput
+from tests.made_vocabularies import made_vocabularies
 from tests.plans import composed_plan
 
 
@@ -15,12 +15,7 @@ from tests.plans import composed_plan
 def test_the_source_says_whether_a_task_serves(recipe: str) -> None:
     plan = composed_plan(f"recipe={recipe}")
     task = build_task(plan.model, plan.task)
-    vocabularies = {}
-    for name, field in plan.data.fields.items():
-        if (settings := field.vocabulary) is not None:
-            tokens = (*SPECIAL, *(f"token{number}" for number in range(settings.size - len(SPECIAL))))
-            vocabularies[name] = Vocabulary(settings.kind, tokens, settings.lower_case)
-    served = task.served(plan.data, vocabularies)
+    served = task.served(plan.data, made_vocabularies(plan.data))
     assert (served is not None and served.exported) == serves(plan.task["_target_"])
     if served is None or not served.exported:
         return

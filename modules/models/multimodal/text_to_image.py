@@ -94,6 +94,6 @@ class TextToImage(nn.Module):
     ) -> Float[Tensor, "batch channels height width"]:
         """Images in 0..1 of what `text` makes of texts, or of what lies between two."""
         if self.noise_size:
-            noise = vectors.new_zeros(len(vectors), self.noise_size) if noise is None else noise
+            noise = vectors.new_zeros(vectors.shape[0], self.noise_size) if noise is None else noise
             vectors = torch.cat([vectors, noise], dim=1)
         return self.pixels(self.upwards(self.first(vectors)))
