@@ -2,7 +2,9 @@
 
 All frames that are no padding go through the backbone as one batch of images, so that batch normalisation
 sees them alone. A frame's vector is a map of all cells of the backbone's last map, not of their mean: where
-something lies in one frame is what tells, beside the next, which way it goes.
+something lies in one frame is what tells, beside the next, which way it goes. Where changes are asked for,
+each frame comes with what it differs by from the one before: what moves stands out from what does not. They
+stand in the place of optical flow in Venugopalan et al. (2015), arXiv 1505.00487, section 3.3.
 """
 
 from collections.abc import Sequence
@@ -22,14 +24,18 @@ class FrameFeatures(nn.Module):
         input_shape: (frames, channels, height, width) of a clip; the number of frames may be a name.
         backbone: gives the maps.
         size: numbers of a vector.
+        changes: whether the backbone takes beside a frame's channels as many of its difference from the one
+            before, of the first frame zeros.
     """
 
-    def __init__(self, input_shape: Sequence[int | str], backbone: Backbone, size: int) -> None:
+    def __init__(
+        self, input_shape: Sequence[int | str], backbone: Backbone, size: int, changes: bool = False
+    ) -> None:
         super().__init__()
         info = backbone.feature_info[-1]
         height, width = (int(side) for side in input_shape[2:])
         cells = -(-height // info.stride) * -(-width // info.stride)
-        self.backbone = backbone
+        self.backbone, self.changes = backbone, changes
         self.output = nn.Linear(info.num_channels * cells, size)
 
     def forward(
@@ -42,6 +48,8 @@ class FrameFeatures(nn.Module):
             length: frames of each, at least 1.
         """
         keep = kept(length, clips)
+        if self.changes:
+            clips = torch.cat([clips, clips.diff(dim=1, prepend=clips[:, :1])], dim=2)
         if clips.is_meta or torch.compiler.is_exporting():  # where how many are kept cannot be known
             found = self._vectors(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
             return found * keep[..., None]

@@ -25,7 +25,7 @@ from modules.datamodules.seeded import generator_of
 
 CLASSES = (STILL, *ACTIONS)
 """Of frames."""
-_SCALES = {MEET: 0.8, "grow": 1.25, "shrink": 1.25}
+_SCALES = {MEET: 0.75, "grow": 1.25, "shrink": 1.25}
 """Sizes beside the usual ones: two need room; what is seen small as well may be larger."""
 
 

@@ -24,6 +24,8 @@ class FrameLabeller(nn.Module):
         backbone: gives the maps of a frame.
         num_labels: labels to choose from.
         frame_size: numbers of a frame's vector.
+        changes: whether the backbone sees what a frame differs by from the one before as well, in channels of
+            their own; see `modules.models.frame_features`.
         hidden_size: of the state of each direction of each layer.
         num_layers: recurrent layers; 0 = each frame is labelled by itself.
         cell: `elman`, `lstm`, `gru` or a variant (see `modules.bricks.recurrent_layer`).
@@ -37,6 +39,7 @@ class FrameLabeller(nn.Module):
         backbone: Backbone,
         num_labels: int,
         frame_size: int = 256,
+        changes: bool = False,
         hidden_size: int = 128,
         num_layers: int = 1,
         cell: CellName = "lstm",
@@ -44,7 +47,7 @@ class FrameLabeller(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.frames = FrameFeatures(input_shape, backbone, frame_size)
+        self.frames = FrameFeatures(input_shape, backbone, frame_size, changes)
         self.layers, width = nn.ModuleList(), frame_size
         if num_layers:
             self.layers, width = recurrent_layers(cell, directions, frame_size, hidden_size, num_layers)

@@ -17,9 +17,9 @@ def labeller(num_layers: int, directions: str = "both") -> FrameLabeller:
         ("frames", 3, 32, 32),
         backbone,  # pyright: ignore[reportArgumentType]
         4,
-        8,
-        6,
-        num_layers,
+        frame_size=8,
+        hidden_size=6,
+        num_layers=num_layers,
         directions=directions,  # pyright: ignore
     ).eval()
 

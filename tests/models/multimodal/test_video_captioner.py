@@ -22,8 +22,8 @@ def captioner(encoder: Encoder, attention: str = "additive", directions: str = "
         backbone,  # pyright: ignore[reportArgumentType]
         9,
         encoder,
-        8,
-        6,
+        frame_size=8,
+        encoder_size=6,
         directions=directions,  # pyright: ignore[reportArgumentType]
         attention=attention,  # pyright: ignore[reportArgumentType]
         embedding_size=5,
