@@ -100,9 +100,9 @@ class SequenceToSequence(Task):
         self.attention_penalty = attention_penalty
 
     def inputs(self, batch: dict[str, Tensor]) -> Shaped[Tensor, "batch ..."]:
-        """The source: tokens as they are, images in 0..1."""
+        """The source: tokens as they are, images in 0..1, maps in the default floating-point type."""
         given = batch[self.source]
-        return image_inputs(given) if given.dtype == torch.uint8 else given
+        return given if given.dtype == torch.int64 else image_inputs(given)
 
     def loss(self, batch: dict[str, Tensor]) -> Mean:
         given = batch[self.target][:, :-1]

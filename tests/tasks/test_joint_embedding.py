@@ -75,7 +75,7 @@ def test_recalls_are_those_of_the_whole_split() -> None:
 def test_what_cannot_be_learned_is_refused() -> None:
     with pytest.raises(ValueError, match="no vectors"):
         JointEmbedding(nn.Linear(1, 1))
-    model = Model((3, 32, 32), ResNet((3, 32, 32), None, 1, (4, 6), stem="large"), 9)
+    model = Model((3, 32, 32), ResNet((3, 32, 32), None, 1, (4, 6), stem="large"), 9)  # pyright: ignore
     for changes in ({"margin": 0.0}, {"temperature": -1.0}):
         with pytest.raises(ValueError, match="above 0"):
-            JointEmbedding(model, **changes)
+            JointEmbedding(model, **changes)  # pyright: ignore

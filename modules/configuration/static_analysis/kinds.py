@@ -53,11 +53,11 @@ KINDS = {
     "adapter": Kind("an adapter", ("modules.models.", "modules.weights."), methods=("read", "__call__")),
 }
 _SECTION = re.compile(
-    r"(?:phases\.[^.]+\.)?(?:data\.|fine_tuning\.)?"
+    r"(?:phases\.[^.]+\.)?(?:(?:data\.)?(?:reader\.)?|fine_tuning\.)"
     r"(model|task|reader|source|schedule|optimizer|evaluation|adapter)(.*)"
 )
 # A node itself: an optimiser of each step, an evaluator of several, a part of a source. Whatever lies deeper
-# is a part of one.
+# is a part of one. A reader may hold another, and the adapter of a network's weights.
 _WHOLE = {
     "optimizer": re.compile(r"(\.\w+)?"),
     "evaluation": re.compile(r"\[\d+\]"),
