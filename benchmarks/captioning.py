@@ -23,7 +23,6 @@ from modules.metrics.retrieval import ranks
 from modules.models.convolutional.precomputed_maps import PrecomputedMaps
 from modules.models.convolutional.resnet import ResNet
 from modules.models.convolutional.squeezenet import SqueezeNet
-from modules.models.features import Backbone
 from modules.models.multimodal.captioner import Captioner
 from modules.tasks.captioning import Captioning
 from modules.training.runs.freed_memory import keep_freed_memory
@@ -125,9 +124,9 @@ def encoded(rounds: int) -> None:
         print(f"| {name} | {1e3 * fast:.0f} | {1e3 * slow:.0f} | {slow / fast:.1f} |", flush=True)
 
 
-def _captioning(backbone: Backbone) -> Captioning:
-    model = Captioner((3, 96, 96), backbone, 1000, 16, "additive", 64)
-    return Captioning(model, "image", "caption").train()  # pyright: ignore
+def _captioning(backbone: nn.Module) -> Captioning:
+    model = Captioner((3, 96, 96), backbone, 1000, 16, "additive", 64)  # pyright: ignore
+    return Captioning(model, "image", "caption").train()
 
 
 def retrieval(rounds: int) -> None:

@@ -116,7 +116,8 @@ class TextToImageEvaluator:
         real_hits: list[bool] = []
         first = 0
         for batch in EvaluationLoader(data.split(split), self.batch_size):
-            made = generated(task, *task.served_inputs(batch), noise)
+            tokens, length = task.served_inputs(batch)
+            made = generated(task, tokens, length, noise)
             vectors, real = (
                 judge.model.of_images(made),
                 judge.model.of_images(image_inputs(batch[task.image])),
