@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from modules.configuration.errors import UserError
+from modules.configuration.regular_file import read_regular_text
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.formats.captioned_files import CaptionedFiles, image_size
 from modules.datamodules.samples import Samples, raw_path
@@ -93,7 +94,7 @@ def named_files(raw: Path, images: str, names: str) -> tuple[list[NamedFile], li
 def _names(path: Path) -> dict[str, tuple[str, str]]:
     """The name and the design of each code."""
     try:
-        entries: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
+        entries: list[dict[str, Any]] = json.loads(read_regular_text(path, links=True))
         found = {}
         for entry in entries:
             design = _code(entry["hexcode"])
