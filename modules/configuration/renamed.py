@@ -33,7 +33,10 @@ GONE = {
 }
 """Classes that others have taken over, with keywords of their own."""
 
-KEYWORDS = {("InvertedResidual", "out_channels"): "num_filters"}
+KEYWORDS = {
+    ("InvertedResidual", "out_channels"): "num_filters",
+    ("SequenceLabelling", "text"): "source",
+}
 """Old keywords of classes, and the new ones."""
 
 CHOICES = {
@@ -84,8 +87,9 @@ def renamed(value: Any, key: str = "") -> Any:
     if not isinstance(value, dict):
         return value
     found = {}
+    owner = str(value.get("_target_", "")).rpartition(".")[2]
     for name, item in value.items():
         path = f"{key}.{name}" if key else str(name)
-        new = (new_key(path) or path).rpartition(".")[2]
+        new = KEYWORDS.get((owner, name)) or (new_key(path) or path).rpartition(".")[2]
         found[new] = TARGETS.get(item, item) if name == "_target_" else renamed(item, path)
     return found

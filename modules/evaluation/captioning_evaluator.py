@@ -24,14 +24,15 @@ from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.vocabulary import BEGIN, END, Vocabulary
+from modules.evaluation.caption_exhibits import exact_by_length, examples_table
 from modules.evaluation.captions import Captions, captions_of, nearest_captions, text_scores
-from modules.evaluation.exhibits import AnnotatedImage, Exhibit, Gallery, TextTable
-from modules.evaluation.findings import Chart, Findings, Series
+from modules.evaluation.exhibits import AnnotatedImage, Exhibit, Gallery
+from modules.evaluation.findings import Findings
 from modules.evaluation.image_tiles import pixels
 from modules.models.multimodal.captioner import Captioner
 from modules.tasks.sequence_to_sequence import SequenceToSequence
 
-_NUM_SHOWN, _NUM_MAPPED, _NUM_ROWS = 12, 4, 20
+_NUM_SHOWN, _NUM_MAPPED = 12, 4
 
 
 class CaptioningEvaluator:
@@ -77,10 +78,11 @@ class CaptioningEvaluator:
             other = captions_of(task, data, name, self.batch_size, self.beam_size)
             metrics |= {f"{name}_{key}": value for key, value in other.scores().items()}
         metrics |= self._looked(task, data, plan)
-        exhibits: list[Exhibit] = [_gallery(task, data, test), _examples(test, nearest)]
+        examples = examples_table(test, nearest, "of the training image most alike")
+        exhibits: list[Exhibit] = [_gallery(task, data, test), examples]
         if task.model.decoder.attention is not None:  # pyright: ignore
             exhibits.insert(1, _maps(task, data))
-        return Findings(metrics, charts=[_by_length(test)], exhibits=exhibits)
+        return Findings(metrics, charts=[exact_by_length(test)], exhibits=exhibits)
 
     @torch.no_grad()
     def _looked(self, task: SequenceToSequence, data: ShardSet, plan: Plan) -> dict[str, float]:
@@ -155,32 +157,3 @@ def _gallery(task: SequenceToSequence, data: ShardSet, found: Captions) -> Galle
         label = label if label in right else f"{label} (right: {right[0]})"
         images.append(AnnotatedImage(label, pixels(task.inputs(batch)[0])))
     return Gallery("captions", "Captions", "Spread over the test split, by beam search.", images)
-
-
-def _examples(found: Captions, nearest: list[str]) -> TextTable:
-    """Some that are wrong, then some spread over the split."""
-    right = [text in some for text, some in zip(found.written, found.references, strict=True)]
-    wrong = [number for number, is_right in enumerate(right) if not is_right][: _NUM_ROWS // 2]
-    spread = np.linspace(0, len(right) - 1, _NUM_ROWS // 2).astype(int).tolist()
-    rows = [
-        [found.references[n][0], found.written[n], found.of_beam[n], nearest[n]]
-        for n in dict.fromkeys([*wrong, *spread])
-    ]
-    caption = "First some that are not right, then some spread over the test split."
-    columns = ["right", "greedy", "beam search", "of the training image most alike"]
-    return TextTable("examples", "Captions", caption, columns, rows)
-
-
-def _by_length(found: Captions) -> Chart:
-    lengths = np.array([len(some[0].split()) for some in found.references])
-    right = np.array([text in some for text, some in zip(found.written, found.references, strict=True)])
-    points = [(float(n), float(right[lengths == n].mean())) for n in np.unique(lengths)]
-    return Chart(
-        "exact_by_length",
-        "Right captions by length",
-        "Share of the captions that are right word by word, by how many words the first right one has.",
-        "lines",
-        "words",
-        "share right",
-        [Series("greedy", points)],
-    )

@@ -54,12 +54,12 @@ class SequenceLabellingEvaluator:
         Raises:
             UserError: the labels are neither text nor classes, or the split is empty.
         """
-        text, labels = data.vocabularies[task.text], data.vocabularies.get(task.labels)
+        text, labels = data.vocabularies[task.source], data.vocabularies.get(task.labels)
         names = list(labels.tokens) if labels else classes_of(plan.data.fields, task.labels)
         is_characters = labels is not None and labels.kind == text.kind == "characters"
         module = task.served(plan.data, data.vocabularies).module
         steps = labelled_steps(
-            data.split("test"), task.text, task.labels, module, self.batch_size, labels is not None
+            data.split("test"), task.source, task.labels, module, self.batch_size, labels is not None
         )
         wrong = steps.wrong
         num_sequences = data.split("test").num_samples
@@ -79,7 +79,10 @@ class SequenceLabellingEvaluator:
                 metrics |= _of_words(steps, changed, words_of(steps, text.tokens))
                 metrics |= _by_lookup(task, data, steps, self.batch_size)
         glue = "" if is_characters else " "
-        tables = [_examples(steps, wrong_of_sequence, text.tokens, names, glue), _by_label(steps, names)]
+        tables = [
+            _examples(steps, wrong_of_sequence, text.tokens, names, glue),
+            accuracy_by_label(steps, names),
+        ]
         gates = _gates(task, data, text)
         exhibits = [*tables, *([gates] if gates else [])]
         return Findings({name: float(value) for name, value in metrics.items()}, exhibits=exhibits)
@@ -88,7 +91,7 @@ class SequenceLabellingEvaluator:
 def _gates(task: SequenceLabelling, data: ShardSet, text: Vocabulary) -> Gallery | None:
     """Of the first test text."""
     batch = next(iter(EvaluationLoader(data.split("test"), 1)))
-    tokens, length = batch[task.text], batch[f"{task.text}_length"]
+    tokens, length = batch[task.source], batch[f"{task.source}_length"]
     return gates_over_time(task.model, lambda: task.model(tokens, length), text, tokens[0].tolist())
 
 
@@ -110,13 +113,13 @@ def _by_lookup(
 ) -> dict[str, float]:
     """The share of words that are right if each is labelled as it most often was in the training split; one
     that did not come there stays as it is given."""
-    text, labels = data.vocabularies[task.text].tokens, data.vocabularies[task.labels].tokens
+    text, labels = data.vocabularies[task.source].tokens, data.vocabularies[task.labels].tokens
 
     def unanswered(tokens: Tensor, length: Tensor) -> Tensor:
         return tokens
 
     learned: dict[str, Counter[str]] = defaultdict(Counter)
-    train = labelled_steps(data.split("train"), task.text, task.labels, unanswered, batch_size, True)
+    train = labelled_steps(data.split("train"), task.source, task.labels, unanswered, batch_size, True)
     for given, truth in _words(train, text, labels):
         learned[given][truth] += 1
     usual = {given: counts.most_common(1)[0][0] for given, counts in learned.items()}
@@ -165,7 +168,7 @@ def _examples(
     return TextTable("examples", "Sequences and answers", caption, ["given", "answer", "mistakes"], rows)
 
 
-def _by_label(steps: LabelledSteps, names: Sequence[str]) -> TextTable:
+def accuracy_by_label(steps: LabelledSteps, names: Sequence[str]) -> TextTable:
     """How often each label comes and is right, and what is answered in its place."""
     pairs = np.stack([steps.truth, steps.answer])[:, steps.wrong]
     mistaken: dict[int, Counter[str]] = defaultdict(Counter)

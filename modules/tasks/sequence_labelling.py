@@ -1,14 +1,15 @@
 """Sequence labelling: a label for each step of a sequence, input and labels in step with each other.
 
 Graves (2012), *Supervised sequence labelling with recurrent neural networks*, section 2.3.2 ("segment
-classification" with segments of one step). The labels are a field as long as the text: characters with their
-accents for characters without, the digits of a sum behind its terms.
+classification" with segments of one step). The labels are a field as long as what is read: characters with
+their accents for characters without, the digits of a sum behind its terms, what happens in each frame of a
+clip.
 """
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,6 +17,7 @@ from modules.bricks.padding import kept
 from modules.configuration.errors import UserError
 from modules.datamodules.vocabulary import SPECIAL, UNKNOWN
 from modules.metrics.mean import Mean
+from modules.tasks.image_inputs import image_inputs, served_image
 from modules.tasks.served import Served, ServedInput, ServedOutput
 from modules.tasks.task import Task
 
@@ -46,45 +48,47 @@ class MostProbableLabels(nn.Module):
         self.unknown_stays = unknown_stays
 
     def forward(
-        self, tokens: Int[Tensor, "batch time"], length: Int[Tensor, " batch"]
+        self, source: Shaped[Tensor, "batch time ..."], length: Int[Tensor, " batch"]
     ) -> Int[Tensor, "batch time"]:
-        logits = self.model(tokens, length)
+        logits = self.model(source, length)
         if not self.labels_are_text:
             return logits.argmax(dim=2)
-        stays = tokens < len(SPECIAL)
+        stays = source < len(SPECIAL)
         if not self.unknown_stays:
-            stays &= tokens != UNKNOWN
-        return torch.where(stays, tokens, logits[:, :, len(SPECIAL) :].argmax(dim=2) + len(SPECIAL))
+            stays &= source != UNKNOWN
+        return torch.where(stays, source, logits[:, :, len(SPECIAL) :].argmax(dim=2) + len(SPECIAL))
 
 
 class SequenceLabelling(Task):
     """Learns a label for each step; the loss is the cross-entropy of a step in nats.
 
-    Batches hold the field of text ([batch, time], int64 tokens, padded) with `<field>_length` ([batch]), and
-    the field of labels ([batch, time], int64) with a length that is the same.
+    Batches hold the source, a text ([batch, time], int64 tokens, padded) or a clip ([batch, frames, channels,
+    height, width], padded), with `<field>_length` ([batch]), and the field of labels ([batch, time], int64)
+    with a length that is the same.
 
     Args:
-        model: takes tokens [batch, time] and lengths [batch], and returns logits, [batch, time, labels].
-        text: the field of text.
+        model: takes the source and lengths [batch], and returns logits, [batch, time, labels].
+        source: the field that is read.
         labels: the field of labels, of classes or of text.
     """
 
     serves = True
     sequence_form = "synchronised many to many"
-    inputs_and_outputs = ("a text", "a label for each step")
+    inputs_and_outputs = ("a text, or a clip", "a label for each step")
     validation_metrics: ClassVar[dict[str, Literal["max", "min"]]] = {
         "validation/loss": "min",
         "validation/accuracy": "max",
         "validation/sequence_accuracy": "max",
     }
 
-    def __init__(self, model: nn.Module, text: str = "text", labels: str = "labels") -> None:
+    def __init__(self, model: nn.Module, source: str = "text", labels: str = "labels") -> None:
         super().__init__(model)
-        self.text, self.labels = text, labels
+        self.source, self.labels = source, labels
 
-    def inputs(self, batch: dict[str, Tensor]) -> Int[Tensor, "batch time"]:
-        """The tokens."""
-        return batch[self.text]
+    def inputs(self, batch: dict[str, Tensor]) -> Shaped[Tensor, "batch time ..."]:
+        """The source: tokens as they are, clips in 0..1."""
+        given = batch[self.source]
+        return image_inputs(given) if given.dtype == torch.uint8 else given
 
     def loss(self, batch: dict[str, Tensor]) -> Mean:
         return Mean.of(self._losses(self.logits(batch), batch), self.keep(batch))
@@ -101,11 +105,11 @@ class SequenceLabelling(Task):
 
     def logits(self, batch: dict[str, Tensor]) -> Float[Tensor, "batch time labels"]:
         """What the model says of a batch of raw fields."""
-        return self.model(self.inputs(batch), batch[f"{self.text}_length"])
+        return self.model(*self.served_inputs(batch))
 
     def keep(self, batch: dict[str, Tensor]) -> Bool[Tensor, "batch time"]:
         """Which steps are no padding."""
-        return kept(batch[f"{self.text}_length"], batch[self.text])
+        return kept(batch[f"{self.source}_length"], batch[self.source])
 
     def _losses(
         self, logits: Float[Tensor, "batch time labels"], batch: dict[str, Tensor]
@@ -114,15 +118,23 @@ class SequenceLabelling(Task):
         if labels.shape != logits.shape[:2]:
             raise UserError(
                 f"{self.labels} are {list(labels.shape)}, and the model answers {list(logits.shape[:2])}",
-                f"Each step of {self.text} has one label: their fields must share the symbol of their length",
+                f"Each step of {self.source} has one label: both must share the symbol of their length",
             )
         return functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
 
     def served(self, data: "DataSettings", vocabularies: "Mapping[str, Vocabulary]") -> Served:
-        """From texts to the most probable label of each token, or to the text that the labels make."""
-        text = vocabularies[self.text]
-        given = ServedInput(self.text, "text", ("time",), text.to_plain())
-        if self.labels in vocabularies:
+        """From texts or clips to the most probable label of each step, or to the text that labels make."""
+        text = vocabularies.get(self.source)
+        if text is None:
+            if self.labels in vocabularies:
+                raise UserError(
+                    f"{self.labels} are text, and {self.source} is none",
+                    "Labels of clips are classes: give the field of labels their names",
+                )
+            given, steps = served_image(data, self.inputs, self.source), data.fields[self.source].shape[:1]
+        else:
+            given, steps = ServedInput(self.source, "text", ("time",), text.to_plain()), ["time"]
+        if text is not None and self.labels in vocabularies:
             labels = vocabularies[self.labels]
             unknown_stays = text.kind == labels.kind == "characters"
             module = MostProbableLabels(self.model, labels_are_text=True, unknown_stays=unknown_stays)
@@ -130,8 +142,8 @@ class SequenceLabelling(Task):
         else:
             module = MostProbableLabels(self.model)
             classes = tuple(data.fields[self.labels].classes or ())
-            output = ServedOutput(self.labels, "labels", ("time",), classes)
+            output = ServedOutput(self.labels, "labels", tuple(steps), classes)
         return Served(module, (given,), (output,))
 
     def served_inputs(self, batch: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        return batch[self.text], batch[f"{self.text}_length"]
+        return self.inputs(batch), batch[f"{self.source}_length"]

@@ -8,7 +8,7 @@ import yaml
 from modules.configuration.composition.compose import compose
 from modules.configuration.errors import UserError
 from modules.configuration.plans.old_plans import read_trained
-from modules.configuration.renamed import CHOICES, TARGETS
+from modules.configuration.renamed import CHOICES, TARGETS, renamed
 from modules.configuration.static_analysis.definitions import ROOT, define
 
 INVERTED = "modules.bricks.inverted_residual.InvertedResidual"
@@ -45,6 +45,16 @@ def test_an_old_word_names_the_new_one(overrides: list[str], said: str) -> None:
     with pytest.raises(UserError, match=said) as caught:
         compose(["recipe=lenet", *overrides])
     assert "\n" not in str(caught.value)
+
+
+def test_keywords_of_a_class_are_read_in_todays_words_and_no_others() -> None:
+    old = {"_target_": "modules.tasks.sequence_labelling.SequenceLabelling", "text": "text", "labels": "a"}
+    other = {"_target_": "modules.tasks.text_classification.TextClassification", "text": "text"}
+    layers = [{"_target_": INVERTED, "out_channels": 3}]
+    found = renamed({"task": old, "memory": {"task": other}, "model": {"layers": layers}})
+    assert found["task"] == {"_target_": old["_target_"], "source": "text", "labels": "a"}
+    assert found["memory"]["task"] == other
+    assert found["model"]["layers"] == [{"_target_": INVERTED, "num_filters": 3}]
 
 
 def test_every_new_name_is_there() -> None:

@@ -59,6 +59,8 @@ SMALLER = {
         "data.fields.mask.shape=[16,16]",
     ],
     "things_adversarial": ["model.generator_filters=[32,16]", "model.discriminator_filters=[16,32]"],
+    "moving_scenes": ["data.fields.clip.shape=[frames,3,32,32]", "model.backbone.num_filters=[8,16,24]"],
+    "emoji_clips": ["data.fields.clip.shape=[frames,3,32,32]", "model.backbone.num_filters=[8,16,24]"],
     "emoji": ["data.fields.image.shape=[3,32,32]"],
     "stamps": ["data.fields.image.shape=[3,32,32]"],
     "captioned_scenes": ["data.fields.image.shape=[3,32,32]", "data.fields.mask.shape=[32,32]"],

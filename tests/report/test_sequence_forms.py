@@ -57,7 +57,7 @@ def test_recipes_stand_by_form_and_by_what_they_learn(planned: Path) -> None:
     assert found == {
         "many to one": {("a sequence of numbers", "the numbers that belong to it"): ["adding_gru"]},
         "many to many": {("an image or a sound", "its text, the alignment unknown"): ["number_plates"]},
-        "synchronised many to many": {("a text", "a label for each step"): ["accents"]},
+        "synchronised many to many": {("a text, or a clip", "a label for each step"): ["accents"]},
     }
     assert sequence_forms([one for one in read_recipes(planned) if one.name in ("net", "neuron")]) == []
 

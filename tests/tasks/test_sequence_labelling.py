@@ -48,6 +48,44 @@ def test_labels_of_another_length_are_one_line() -> None:
         SequenceLabelling(Echo()).loss(batch([[1, 2, 1], [2, 3, 1]]) | {"labels": torch.zeros(2, 2).long()})
 
 
+class Bright(nn.Module):
+    """Says of each frame whether it is bright, four to one."""
+
+    def forward(self, clips: Tensor, length: Tensor) -> Tensor:
+        bright = (clips.mean(dim=(2, 3, 4)) > 0.5).long()
+        return functional.one_hot(bright, 2).float() * math.log(4.0)
+
+
+def test_frames_of_a_clip_are_steps_and_its_levels_are_in_0_to_1() -> None:
+    levels = torch.tensor([[0, 255, 255], [255, 0, 0]], dtype=torch.uint8)
+    clips = {
+        "clip": levels[:, :, None, None, None].expand(2, 3, 1, 4, 4),
+        "clip_length": torch.tensor([3, 2]),
+        "actions": torch.tensor([[0, 1, 0], [1, 0, 1]]),
+        "actions_length": torch.tensor([3, 2]),
+    }
+    task = SequenceLabelling(Bright(), "clip", "actions")
+    assert task.inputs(clips).max() == 1
+    found = task.validate(clips)
+    assert found["validation/accuracy"].value == pytest.approx(4 / 5)
+    assert found["validation/sequence_accuracy"].value == pytest.approx(1 / 2)
+    right, wrong = -math.log(4 / 5), -math.log(1 / 5)
+    assert task.loss(clips).value == pytest.approx((4 * right + wrong) / 5, abs=1e-6)
+
+
+def test_labels_of_a_clip_are_classes() -> None:
+    data = ragged_settings()
+    axes = ["time", "channel", "height", "width"]
+    data.fields["clip"] = FieldSettings("uint8", ["frames", 1, 4, 4], axes, "level")
+    data.fields["actions"] = FieldSettings("int64", ["frames"], ["time"], "class", classes=["dark", "bright"])
+    served = SequenceLabelling(Bright(), "clip", "actions").served(data, {})
+    assert (served.inputs[0].kind, served.inputs[0].shape) == ("clip", ("frames", 1, 4, 4))
+    assert (served.outputs[0].shape, served.outputs[0].classes) == (("frames",), ("dark", "bright"))
+    vocabulary = Vocabulary("words", (*SPECIAL, "dark"))
+    with pytest.raises(UserError, match="Labels of clips are classes"):
+        SequenceLabelling(Bright(), "clip", "actions").served(data, {"actions": vocabulary})
+
+
 class Constant(nn.Module):
     """Says of every step the end token, and next to it the label 5."""
 

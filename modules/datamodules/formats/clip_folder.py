@@ -57,15 +57,32 @@ class ClipFolderReader:
         return {self.split: samples}
 
 
-def read_clip(path: Path, channels: int, height: int, width: int) -> np.ndarray:
+def read_clip(
+    path: Path, channels: int, height: int, width: int, max_frames: int | None = None
+) -> np.ndarray:
     """The frames of an animated image as uint8 [frames, channels, height, width].
+
+    Args:
+        path: of the file.
+        channels: wanted: 1, 3 or 4.
+        height: in pixels.
+        width: in pixels.
+        max_frames: of a longer clip so many are taken, as far apart as may be, the first among them; None =
+            all.
 
     Raises:
         UserError: it is no image that can be read.
     """
     try:
         with open_regular(path, links=True) as file, Image.open(file) as opened:
-            frames = [eight_bits(frame, channels) for frame in ImageSequence.Iterator(opened)]
+            number = getattr(opened, "n_frames", 1)
+            kept = min(number, max_frames or number)
+            chosen = {place * number // kept for place in range(kept)}
+            frames = [
+                eight_bits(frame, channels)
+                for place, frame in enumerate(ImageSequence.Iterator(opened))
+                if place in chosen
+            ]
     except UNREADABLE as error:
         raise UserError(f"{path} is no clip that can be read ({error})", "Repair or remove it") from error
     fitted = [ImageOps.fit(frame, (width, height), Image.Resampling.BILINEAR) for frame in frames]

@@ -6,9 +6,10 @@ CLDR.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from modules.configuration.errors import UserError
+from modules.configuration.regular_file import read_regular_text
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.formats.captioned_files import CaptionedFiles, image_size
 from modules.datamodules.samples import Samples, raw_path
@@ -37,37 +38,63 @@ class EmojiReader:
             UserError: the fields are others, there is no image, or the names cannot be read.
         """
         size = image_size(fields)
-        known = _names(raw_path(raw, self.names))
-        files = sorted(raw_path(raw, self.images).glob("*.webp"))
-        if not files:
-            raise UserError(f"reader.images={self.images} holds no .webp", "Fetch the source again")
-        by_code = {_code(file.stem): file for file in reversed(files)}
-        named = [(file, known[code]) for code, file in sorted(by_code.items()) if code in known]
-        counts = {
-            "show one that another shows": len(files) - len(by_code),
-            "have no name": len(by_code) - len(named),
-        }
-        notes = [
-            f"{count} of {len(files)} images {what} and are left out"
-            for what, count in counts.items()
-            if count
-        ]
+        named, notes = named_files(raw, self.images, self.names)
         return {
             self.split: CaptionedFiles(
-                [file.stem for file, _ in named],
-                [design for _, (_, design) in named],
-                [file for file, _ in named],
-                [name for _, (name, _) in named],
+                [one.file.stem for one in named],
+                [one.design for one in named],
+                [one.file for one in named],
+                [one.name for one in named],
                 size,
                 notes,
             )
         }
 
 
+class NamedFile(NamedTuple):
+    """An emoji's file.
+
+    Attributes:
+        file: named by its code points.
+        name: what it is called.
+        design: its code points without skin tones.
+    """
+
+    file: Path
+    name: str
+    design: str
+
+
+def named_files(raw: Path, images: str, names: str) -> tuple[list[NamedFile], list[str]]:
+    """The files that have a name, one of each emoji, and how many are left out for what.
+
+    Args:
+        raw: the fetched source.
+        images: folder of the files beneath it.
+        names: emojibase's `data.json` of a language.
+
+    Raises:
+        UserError: there is no file, or the names cannot be read.
+    """
+    known = _names(raw_path(raw, names))
+    files = sorted(raw_path(raw, images).glob("*.webp"))
+    if not files:
+        raise UserError(f"reader.images={images} holds no .webp", "Fetch the source again")
+    by_code = {_code(file.stem): file for file in reversed(files)}
+    named = [NamedFile(file, *known[code]) for code, file in sorted(by_code.items()) if code in known]
+    counts = {
+        "show one that another shows": len(files) - len(by_code),
+        "have no name": len(by_code) - len(named),
+    }
+    return named, [
+        f"{count} of {len(files)} images {what} and are left out" for what, count in counts.items() if count
+    ]
+
+
 def _names(path: Path) -> dict[str, tuple[str, str]]:
     """The name and the design of each code."""
     try:
-        entries: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
+        entries: list[dict[str, Any]] = json.loads(read_regular_text(path, links=True))
         found = {}
         for entry in entries:
             design = _code(entry["hexcode"])
