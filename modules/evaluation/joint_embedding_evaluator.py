@@ -25,7 +25,7 @@ from modules.evaluation.exhibits import Exhibit, ImageStrips, Strip, TextTable
 from modules.evaluation.findings import Chart, Findings, Series
 from modules.evaluation.image_tiles import pixels
 from modules.metrics.retrieval import ranks, recall
-from modules.tasks.joint_embedding import JointEmbedding
+from modules.tasks.image_text_matching import ImageTextMatching
 
 _AT = (1, 5, 10)
 _NUM_SHOWN, _NUM_FOUND = 8, 6
@@ -67,7 +67,7 @@ class JointEmbeddingEvaluator:
         self.batch_size, self.other_splits, self.arithmetic = batch_size, other_splits, arithmetic
 
     @torch.no_grad()
-    def evaluate(self, task: JointEmbedding, data: ShardSet, plan: Plan) -> Findings:
+    def evaluate(self, task: ImageTextMatching, data: ShardSet, plan: Plan) -> Findings:
         """Recalls, a chart of them, and what was found."""
         images, texts = self._vectors(task, data, "test")
         metrics = _recalls("", images, texts)
@@ -82,7 +82,7 @@ class JointEmbeddingEvaluator:
         return Findings(metrics, charts=[_chart(images, texts)], exhibits=exhibits)
 
     def _vectors(
-        self, task: JointEmbedding, data: ShardSet, split: str
+        self, task: ImageTextMatching, data: ShardSet, split: str
     ) -> tuple[Float[Tensor, "samples size"], Float[Tensor, "samples size"]]:
         found = [
             task.model(*task.served_inputs(batch))
@@ -90,7 +90,7 @@ class JointEmbeddingEvaluator:
         ]
         return torch.cat([image for image, _ in found]), torch.cat([text for _, text in found])
 
-    def _arithmetic(self, task: JointEmbedding, data: ShardSet, images: Tensor) -> ImageStrips:
+    def _arithmetic(self, task: ImageTextMatching, data: ShardSet, images: Tensor) -> ImageStrips:
         """For each row some images of what is taken away, and what lies closest once it is replaced."""
         vocabulary = data.vocabularies[task.text]
         strips = []
@@ -108,7 +108,7 @@ class JointEmbeddingEvaluator:
         return ImageStrips("arithmetic", "Arithmetic", caption, columns, strips)
 
 
-def text_vector(task: JointEmbedding, vocabulary: Vocabulary, text: str) -> Float[Tensor, " size"]:
+def text_vector(task: ImageTextMatching, vocabulary: Vocabulary, text: str) -> Float[Tensor, " size"]:
     """The vector of one text.
 
     Raises:
@@ -158,7 +158,7 @@ def _spread(count: int) -> list[int]:
     return np.linspace(0, count - 1, min(_NUM_SHOWN, count)).astype(int).tolist()
 
 
-def _images_found(task: JointEmbedding, data: ShardSet, images: Tensor, texts: Tensor) -> ImageStrips:
+def _images_found(task: ImageTextMatching, data: ShardSet, images: Tensor, texts: Tensor) -> ImageStrips:
     said = _texts(task, data, _spread(len(texts)))
     strips = [
         Strip(
@@ -178,7 +178,7 @@ def _images_found(task: JointEmbedding, data: ShardSet, images: Tensor, texts: T
     return ImageStrips("images_found", "Images found for a text", caption, columns, strips)
 
 
-def _texts_found(task: JointEmbedding, data: ShardSet, images: Tensor, texts: Tensor) -> TextTable:
+def _texts_found(task: ImageTextMatching, data: ShardSet, images: Tensor, texts: Tensor) -> TextTable:
     rows = []
     for number in _spread(len(images)):
         closest = (texts @ images[number]).topk(min(3, len(texts))).indices.tolist()
@@ -191,12 +191,12 @@ def _texts_found(task: JointEmbedding, data: ShardSet, images: Tensor, texts: Te
     )
 
 
-def _texts(task: JointEmbedding, data: ShardSet, numbers: list[int]) -> list[str]:
+def _texts(task: ImageTextMatching, data: ShardSet, numbers: list[int]) -> list[str]:
     tokens = data.split("test").read(np.array(numbers))[task.text]
     return [data.vocabularies[task.text].decode(row) for row in tokens.tolist()]
 
 
-def _pixels(task: JointEmbedding, data: ShardSet, numbers: list[int]) -> list[np.ndarray]:
+def _pixels(task: ImageTextMatching, data: ShardSet, numbers: list[int]) -> list[np.ndarray]:
     batch = {
         name: torch.from_numpy(some) for name, some in data.split("test").read(np.array(numbers)).items()
     }

@@ -32,7 +32,7 @@ from modules.evaluation.image_tiles import pixels, tiles
 from modules.metrics.retrieval import ranks
 from modules.tasks.adversarial_text_to_image import AdversarialTextToImage
 from modules.tasks.image_inputs import image_inputs
-from modules.tasks.joint_embedding import JointEmbedding
+from modules.tasks.image_text_matching import ImageTextMatching
 from modules.tasks.task import Task
 from modules.tasks.text_to_image import TextToImage
 
@@ -61,7 +61,7 @@ class TextToImageEvaluator:
         self, judge: str, batch_size: int = 200, other_splits: tuple[str, ...] | list[str] = ()
     ) -> None:
         self.judge, self.batch_size, self.other_splits = judge, batch_size, other_splits
-        self._judge: JointEmbedding | None = None
+        self._judge: ImageTextMatching | None = None
         self._known: Vocabulary | None = None
 
     def take(self, task: Task, vocabularies: Mapping[str, Vocabulary]) -> None:
@@ -70,7 +70,7 @@ class TextToImageEvaluator:
         Raises:
             UserError: it is no joint embedding.
         """
-        if not isinstance(task, JointEmbedding):
+        if not isinstance(task, ImageTextMatching):
             raise UserError(
                 f"judge={self.judge} was trained for {type(task).__name__}",
                 "Name a joint embedding, such as build/train/thing_embedding",
@@ -103,7 +103,7 @@ class TextToImageEvaluator:
     def _measure(
         self,
         task: TextToImage | AdversarialTextToImage,
-        judge: JointEmbedding,
+        judge: ImageTextMatching,
         data: ShardSet,
         split: str,
         texts: list[str],
@@ -160,7 +160,9 @@ def _tokens(vocabulary: Vocabulary, texts: list[str]) -> tuple[Tensor, Tensor]:
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), torch.tensor([len(row) for row in rows])
 
 
-def _vectors(judge: JointEmbedding, vocabulary: Vocabulary, texts: list[str]) -> Float[Tensor, "texts size"]:
+def _vectors(
+    judge: ImageTextMatching, vocabulary: Vocabulary, texts: list[str]
+) -> Float[Tensor, "texts size"]:
     return judge.model.of_texts(*_tokens(vocabulary, texts))
 
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from modules.metrics.energy_distance import energy_distance
 from modules.metrics.mean import Mean
-from modules.models.multimodal.text_to_image import TextToImage as Generator
+from modules.models.multimodal.text_image_generator import TextImageGenerator as Generator
 from modules.models.multimodal.text_to_image_gan import TextToImageGAN
 from modules.tasks.image_inputs import image_inputs
 from modules.tasks.served import Served

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from modules.metrics.mean import Mean
-from modules.models.multimodal.text_to_image import TextToImage as Generator
+from modules.models.multimodal.text_image_generator import TextImageGenerator as Generator
 from modules.tasks.image_inputs import image_inputs
 from modules.tasks.served import Served, ServedInput, ServedOutput
 from modules.tasks.task import Task

@@ -22,9 +22,9 @@ from modules.evaluation.text_to_image_evaluator import TextToImageEvaluator
 from modules.models.convolutional.resnet import ResNet
 from modules.models.multimodal.captioner import Captioner
 from modules.models.multimodal.joint_embedding import JointEmbedding as JointModel
-from modules.models.multimodal.text_to_image import TextToImage as Generator
+from modules.models.multimodal.text_image_generator import TextImageGenerator as Generator
 from modules.tasks.captioning import Captioning
-from modules.tasks.joint_embedding import JointEmbedding
+from modules.tasks.image_text_matching import ImageTextMatching
 from modules.tasks.text_to_image import TextToImage
 from tests.plans import plan_of
 from tests.written_shards import write_samples
@@ -160,7 +160,7 @@ def test_images_and_texts_find_each_other(made: tuple[ShardSet, Plan]) -> None:
     data, plan = made
     vocabulary = data.vocabularies["caption"]
     evaluator = JointEmbeddingEvaluator(4, ["test_unseen"], [["red", "blue"]])
-    found = evaluator.evaluate(JointEmbedding(KnowsColours(vocabulary)).eval(), data, plan)
+    found = evaluator.evaluate(ImageTextMatching(KnowsColours(vocabulary)).eval(), data, plan)
     assert found.metrics["image_recall_at_1"] == 0.0
     assert found.metrics["image_recall_at_5"] == found.metrics["text_recall_at_5"] == 1.0
     assert found.metrics["image_median_rank"] == 2.0
@@ -171,13 +171,13 @@ def test_images_and_texts_find_each_other(made: tuple[ShardSet, Plan]) -> None:
     assert isinstance(arithmetic, ImageStrips)
     # Less red, plus blue: blue squares come first.
     assert all(strip.images[1][0, 0].tolist() == [0, 0, 250] for strip in arithmetic.strips)
-    blind = evaluator.evaluate(JointEmbedding(KnowsColours(vocabulary, True)).eval(), data, plan)
+    blind = evaluator.evaluate(ImageTextMatching(KnowsColours(vocabulary, True)).eval(), data, plan)
     assert blind.metrics["text_recall_at_5"] < 1
 
 
 def test_arithmetic_with_unknown_words_is_refused(made: tuple[ShardSet, Plan]) -> None:
     data, plan = made
-    task = JointEmbedding(KnowsColours(data.vocabularies["caption"])).eval()
+    task = ImageTextMatching(KnowsColours(data.vocabularies["caption"])).eval()
     with pytest.raises(UserError, match="'brown' has words that the model does not know"):
         JointEmbeddingEvaluator(4, arithmetic=[["brown", "red"]]).evaluate(task, data, plan)
     with pytest.raises(UserError, match="Write rows of two texts"):
@@ -203,7 +203,7 @@ class Paints(Generator):
 def test_a_judge_finds_the_text_of_a_right_image(made: tuple[ShardSet, Plan]) -> None:
     data, plan = made
     vocabulary = data.vocabularies["caption"]
-    judge = JointEmbedding(KnowsColours(vocabulary)).eval()
+    judge = ImageTextMatching(KnowsColours(vocabulary)).eval()
     evaluator = TextToImageEvaluator("judge", 4, ["test_unseen"])
     evaluator.take(judge, data.vocabularies)
     found = evaluator.evaluate(TextToImage(Paints(vocabulary)).eval(), data, plan)
@@ -213,7 +213,7 @@ def test_a_judge_finds_the_text_of_a_right_image(made: tuple[ShardSet, Plan]) ->
     beside, unseen, turning = found.exhibits
     assert isinstance(beside, ImageStrips) and isinstance(unseen, ImageStrips)
     assert isinstance(turning, Animation)
-    evaluator.take(JointEmbedding(KnowsColours(vocabulary, blind=True)).eval(), data.vocabularies)
+    evaluator.take(ImageTextMatching(KnowsColours(vocabulary, blind=True)).eval(), data.vocabularies)
     blind = evaluator.evaluate(TextToImage(Paints(vocabulary)).eval(), data, plan)
     assert blind.metrics["right_of_100"] == 0.0
 
@@ -224,7 +224,7 @@ def test_another_judge_is_refused(made: tuple[ShardSet, Plan]) -> None:
     evaluator = TextToImageEvaluator("runs/other")
     with pytest.raises(UserError, match="Name a joint embedding"):
         evaluator.take(TextToImage(Paints(vocabulary)), data.vocabularies)
-    evaluator.take(JointEmbedding(KnowsColours(vocabulary)), {"caption": data.vocabularies["references"]})
+    evaluator.take(ImageTextMatching(KnowsColours(vocabulary)), {"caption": data.vocabularies["references"]})
     with pytest.raises(UserError, match="trained on other tokens"):
         evaluator.evaluate(TextToImage(Paints(vocabulary)).eval(), data, plan)
 
@@ -233,7 +233,7 @@ def test_a_folder_of_exhibits_can_be_written(made: tuple[ShardSet, Plan], tmp_pa
     data, plan = made
     vocabulary = data.vocabularies["caption"]
     evaluator = TextToImageEvaluator("judge", 4)
-    evaluator.take(JointEmbedding(KnowsColours(vocabulary)).eval(), data.vocabularies)
+    evaluator.take(ImageTextMatching(KnowsColours(vocabulary)).eval(), data.vocabularies)
     for exhibit in evaluator.evaluate(TextToImage(Paints(vocabulary, 0.1)).eval(), data, plan).exhibits:
         assert exhibit.write(tmp_path)
     assert len(list(tmp_path.glob("turning-*.png"))) == 24

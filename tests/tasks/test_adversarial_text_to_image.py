@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from modules.models.multimodal.text_to_image import TextToImage as Generator
+from modules.models.multimodal.text_image_generator import TextImageGenerator as Generator
 from modules.models.multimodal.text_to_image_gan import TextToImageGAN
 from modules.tasks.adversarial_text_to_image import AdversarialTextToImage
 from modules.tasks.step import check_steps

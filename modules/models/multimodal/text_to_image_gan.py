@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from modules.bricks.convolution import ConvolutionLayer
 from modules.bricks.text_encoder import TextEncoder
-from modules.models.multimodal.text_to_image import TextToImage
+from modules.models.multimodal.text_image_generator import TextImageGenerator
 
 _CELLS = 4
 
@@ -25,12 +25,12 @@ class TextToImageGAN(nn.Module):
     Args:
         vocab_size: tokens of the vocabulary.
         image_shape: (channels, height, width) of an image: square, 4 times a power of two.
-        text_size: see `TextToImage`.
-        noise_size: see `TextToImage`; at least 1.
-        generator_filters: see `TextToImage.num_filters`.
+        text_size: see `TextImageGenerator`.
+        noise_size: see `TextImageGenerator`; at least 1.
+        generator_filters: see `TextImageGenerator.num_filters`.
         discriminator_filters: of each convolution, the one of full resolution first.
-        embedding_size: see `TextToImage`.
-        hidden_size: see `TextToImage`.
+        embedding_size: see `TextImageGenerator`.
+        hidden_size: see `TextImageGenerator`.
         dropout: share of the discriminator's maps set to zero in training.
 
     Raises:
@@ -60,7 +60,7 @@ class TextToImageGAN(nn.Module):
             raise ValueError(
                 f"noise_size={noise_size}: a generator without noise cannot be told from a copier"
             )
-        self.generator = TextToImage(
+        self.generator = TextImageGenerator(
             vocab_size, image_shape, text_size, noise_size, generator_filters, embedding_size, hidden_size
         )
         self.discriminator = Discriminator(
@@ -74,7 +74,7 @@ class TextToImageGAN(nn.Module):
         noise: Float[Tensor, "batch noise"] | None = None,
     ) -> tuple[Float[Tensor, "batch channels height width"], Float[Tensor, " batch"]]:
         """Images of texts, and the logits that they are real and belong to them; see
-        `TextToImage.forward`."""
+        `TextImageGenerator.forward`."""
         images = self.generator(texts, length, noise)
         return images, self.discriminator(images, texts, length)
 

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from modules.metrics.mean import Mean
 from modules.metrics.retrieval import ranks, recall
-from modules.models.multimodal.joint_embedding import JointEmbedding as JointEmbeddingModel
+from modules.models.multimodal.joint_embedding import JointEmbedding
 from modules.tasks.image_inputs import image_inputs, served_image
 from modules.tasks.served import Served, ServedInput, ServedOutput
 from modules.tasks.task import Task
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class Similarity(nn.Module):
     """How close an image and a text are: the cosine of their vectors."""
 
-    def __init__(self, model: JointEmbeddingModel) -> None:
+    def __init__(self, model: JointEmbedding) -> None:
         super().__init__()
         self.model = model
 
@@ -50,7 +50,7 @@ class Similarity(nn.Module):
         return (image * text).sum(dim=1, keepdim=True)
 
 
-class JointEmbedding(Task):
+class ImageTextMatching(Task):
     """Learns which text belongs to which image.
 
     Batches hold images, [batch, channels, height, width], and texts, [batch, time] of int64 tokens between
@@ -74,7 +74,7 @@ class JointEmbedding(Task):
         "validation/text_recall_at_1": "max",
         "validation/image_recall_at_1": "max",
     }
-    model: JointEmbeddingModel
+    model: JointEmbedding
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class JointEmbedding(Task):
         temperature: float = 0.07,
     ) -> None:
         super().__init__(model)
-        if not isinstance(model, JointEmbeddingModel):
+        if not isinstance(model, JointEmbedding):
             raise ValueError(f"{type(model).__name__} has no vectors of images and texts")
         if not margin > 0 or not temperature > 0:
             raise ValueError(f"margin={margin}, temperature={temperature}: give numbers above 0")

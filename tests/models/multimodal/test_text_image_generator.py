@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from modules.models.multimodal.text_to_image import TextToImage
+from modules.models.multimodal.text_image_generator import TextImageGenerator
 from modules.models.multimodal.text_to_image_gan import TextToImageGAN
 
 TEXTS, LENGTH = torch.tensor([[2, 5, 3, 0], [2, 6, 7, 3]]), torch.tensor([3, 4])
@@ -11,7 +11,7 @@ TEXTS, LENGTH = torch.tensor([[2, 5, 3, 0], [2, 6, 7, 3]]), torch.tensor([3, 4])
 
 def test_noise_tells_images_of_one_text_apart() -> None:
     torch.manual_seed(0)
-    model = TextToImage(9, (3, 16, 16), 8, 4, (8, 4), 4, 3).eval()
+    model = TextImageGenerator(9, (3, 16, 16), 8, 4, (8, 4), 4, 3).eval()
     noise = torch.randn(2, 4)
     image = model(TEXTS, LENGTH, noise)
     assert image.shape == (2, 3, 16, 16)
@@ -19,7 +19,7 @@ def test_noise_tells_images_of_one_text_apart() -> None:
     torch.testing.assert_close(model(TEXTS, LENGTH), model(TEXTS, LENGTH, torch.zeros(2, 4)))
     assert not torch.allclose(model(TEXTS, LENGTH, noise), model(TEXTS, LENGTH))
     torch.testing.assert_close(model.of_vectors(model.text(TEXTS, LENGTH), noise), image)
-    alone = TextToImage(9, (3, 16, 16), 8, 0, (8, 4), 4, 3).eval()
+    alone = TextImageGenerator(9, (3, 16, 16), 8, 0, (8, 4), 4, 3).eval()
     torch.testing.assert_close(alone(TEXTS, LENGTH, torch.zeros(2, 0)), alone(TEXTS, LENGTH))
 
 
@@ -43,7 +43,7 @@ def test_the_discriminator_looks_at_image_and_text() -> None:
 
 def test_sizes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="multiples of 8"):
-        TextToImage(9, (3, 12, 12), num_filters=(8, 4, 2))
+        TextImageGenerator(9, (3, 12, 12), num_filters=(8, 4, 2))
     with pytest.raises(ValueError, match="end at 4x4 cells of 32x32 pixels"):
         TextToImageGAN(9, (3, 16, 16))
     with pytest.raises(ValueError, match="noise"):

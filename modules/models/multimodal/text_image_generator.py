@@ -22,7 +22,7 @@ from modules.bricks.text_encoder import TextEncoder
 _KERNEL_SIZE, _STRIDE, _PADDING = 4, 2, 1
 
 
-class TextToImage(nn.Module):
+class TextImageGenerator(nn.Module):
     """Generates images of texts.
 
     Args:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from modules.models.convolutional.resnet import ResNet
 from modules.models.multimodal.joint_embedding import JointEmbedding as Model
-from modules.tasks.joint_embedding import JointEmbedding
+from modules.tasks.image_text_matching import ImageTextMatching
 
 
 class Fixed(Model):
@@ -33,7 +33,7 @@ IMAGES, TEXTS = [[1.0, 0.0], [0.0, 1.0]], [[0.6, 0.8], [0.0, 1.0]]
 
 
 def test_ranking_by_hand() -> None:
-    task = JointEmbedding(Fixed(IMAGES, TEXTS), objective="ranking", margin=0.3)
+    task = ImageTextMatching(Fixed(IMAGES, TEXTS), objective="ranking", margin=0.3)
     loss = task.loss(batch([2, 4, 3], [2, 5, 3]))
     # Texts of the first image: 0.3 - 0.6 + 0 < 0; of the second 0.3 - 1 + 0.8 = 0.1.
     # Images of the first text: 0.3 - 0.6 + 0.8 = 0.5; of the second 0.3 - 1 + 0 < 0.
@@ -42,7 +42,7 @@ def test_ranking_by_hand() -> None:
 
 
 def test_contrastive_by_hand() -> None:
-    task = JointEmbedding(Fixed(IMAGES, TEXTS), temperature=0.5)
+    task = ImageTextMatching(Fixed(IMAGES, TEXTS), temperature=0.5)
     scores = [[1.2, 0.0], [1.6, 2.0]]
 
     def share(own: float, other: float) -> float:
@@ -55,12 +55,12 @@ def test_contrastive_by_hand() -> None:
 
 @pytest.mark.parametrize("objective", ["ranking", "contrastive"])
 def test_equal_texts_keep_nobody_apart(objective: str) -> None:
-    task = JointEmbedding(Fixed(IMAGES, TEXTS), objective=objective)  # pyright: ignore
+    task = ImageTextMatching(Fixed(IMAGES, TEXTS), objective=objective)  # pyright: ignore
     assert float(task.loss(batch([2, 4, 3], [2, 4, 3])).total) == pytest.approx(0, abs=1e-6)
 
 
 def test_recalls_are_those_of_the_whole_split() -> None:
-    task = JointEmbedding(Fixed(IMAGES, TEXTS))
+    task = ImageTextMatching(Fixed(IMAGES, TEXTS))
     task.start_validation()
     task.validate(batch([2, 4, 3], [2, 5, 3]))
     once = task.finish_validation()
@@ -74,8 +74,8 @@ def test_recalls_are_those_of_the_whole_split() -> None:
 
 def test_what_cannot_be_learned_is_refused() -> None:
     with pytest.raises(ValueError, match="no vectors"):
-        JointEmbedding(nn.Linear(1, 1))
+        ImageTextMatching(nn.Linear(1, 1))
     model = Model((3, 32, 32), ResNet((3, 32, 32), None, 1, (4, 6), stem="large"), 9)  # pyright: ignore
     for changes in ({"margin": 0.0}, {"temperature": -1.0}):
         with pytest.raises(ValueError, match="above 0"):
-            JointEmbedding(model, **changes)  # pyright: ignore
+            ImageTextMatching(model, **changes)  # pyright: ignore
