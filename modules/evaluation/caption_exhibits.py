@@ -4,9 +4,17 @@ import numpy as np
 
 from modules.evaluation.captions import Captions
 from modules.evaluation.exhibits import TextTable
-from modules.evaluation.findings import Chart, Series
+from modules.evaluation.findings import Series
 
 _NUM_ROWS = 20
+BY_LENGTH = (
+    "Right captions by length",
+    "Share of the captions that are right word by word, by how many words the first right one has.",
+    "lines",
+    "words",
+    "share right",
+)
+"""Title, caption, kind and axes of a chart of right captions."""
 
 
 def examples_table(found: Captions, nearest: list[str], nearest_column: str) -> TextTable:
@@ -29,17 +37,9 @@ def examples_table(found: Captions, nearest: list[str], nearest_column: str) -> 
     return TextTable("examples", "Captions", caption, columns, rows)
 
 
-def exact_by_length(found: Captions) -> Chart:
-    """The share of right captions by their number of words."""
+def series_by_length(found: Captions) -> list[Series]:
+    """The share of right captions by their number of words; see `BY_LENGTH`."""
     lengths = np.array([len(some[0].split()) for some in found.references])
     right = np.array([text in some for text, some in zip(found.written, found.references, strict=True)])
     points = [(float(n), float(right[lengths == n].mean())) for n in np.unique(lengths)]
-    return Chart(
-        "exact_by_length",
-        "Right captions by length",
-        "Share of the captions that are right word by word, by how many words the first right one has.",
-        "lines",
-        "words",
-        "share right",
-        [Series("greedy", points)],
-    )
+    return [Series("greedy", points)]

@@ -24,10 +24,10 @@ from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.vocabulary import BEGIN, END, Vocabulary
-from modules.evaluation.caption_exhibits import exact_by_length, examples_table
+from modules.evaluation.caption_exhibits import BY_LENGTH, examples_table, series_by_length
 from modules.evaluation.captions import Captions, captions_of, nearest_captions, text_scores
 from modules.evaluation.exhibits import AnnotatedImage, Exhibit, Gallery
-from modules.evaluation.findings import Findings
+from modules.evaluation.findings import Chart, Findings
 from modules.evaluation.image_tiles import pixels
 from modules.models.multimodal.captioner import Captioner
 from modules.tasks.sequence_to_sequence import SequenceToSequence
@@ -82,7 +82,8 @@ class CaptioningEvaluator:
         exhibits: list[Exhibit] = [_gallery(task, data, test), examples]
         if task.model.decoder.attention is not None:  # pyright: ignore
             exhibits.insert(1, _maps(task, data))
-        return Findings(metrics, charts=[exact_by_length(test)], exhibits=exhibits)
+        chart = Chart("exact_by_length", *BY_LENGTH, series_by_length(test))
+        return Findings(metrics, charts=[chart], exhibits=exhibits)
 
     @torch.no_grad()
     def _looked(self, task: SequenceToSequence, data: ShardSet, plan: Plan) -> dict[str, float]:

@@ -27,10 +27,10 @@ from modules.configuration.plans.run_plan import Plan
 from modules.datamodules.motion_grammar import ACTIONS, said
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
-from modules.evaluation.caption_exhibits import exact_by_length, examples_table
+from modules.evaluation.caption_exhibits import BY_LENGTH, examples_table, series_by_length
 from modules.evaluation.captions import Captions, captions_of, nearest_captions, text_scores
 from modules.evaluation.exhibits import Animation, Exhibit, TextTable
-from modules.evaluation.findings import Findings
+from modules.evaluation.findings import Chart, Findings
 from modules.evaluation.image_tiles import pixels
 from modules.tasks.sequence_to_sequence import SequenceToSequence
 
@@ -92,7 +92,8 @@ class VideoDescriptionEvaluator:
         if "verb_accuracy" in metrics:
             exhibits.append(_by_action(test))
         exhibits.append(examples_table(test, nearest, "of the training clip most alike"))
-        return Findings(metrics, charts=[exact_by_length(test)], exhibits=exhibits)
+        chart = Chart("exact_by_length", *BY_LENGTH, series_by_length(test))
+        return Findings(metrics, charts=[chart], exhibits=exhibits)
 
 
 def part_scores(prefix: str, written: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
