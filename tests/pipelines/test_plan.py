@@ -10,12 +10,14 @@ import yaml
 
 from modules.configuration.composition import catalogue
 from modules.configuration.composition.compose import compose
-from modules.configuration.composition.key_locations import CONF
+from modules.configuration.composition.key_locations import CONF, shown
 from modules.configuration.errors import UserError
 from modules.configuration.plans.plan_files import read_plan
 from modules.configuration.plans.run_plan import Plan
+from modules.configuration.schema.expected_settings import without_what_was_seen
 from modules.configuration.static_analysis.definitions import ROOT
 from modules.configuration.yaml_files import read_yaml
+from modules.planning.plan_all import catalogue_files
 from modules.planning.plan_items import check_shared_data
 from modules.shapes.make_plan import make_plan
 from pipelines.plan import main
@@ -43,7 +45,8 @@ def test_all_writes_a_plan_and_an_image_of_every_recipe(planned: Path) -> None:
         plan = read_plan(out / f"{recipe}.yaml")
         assert plan.name == recipe
         config = dict(recipe_configuration(recipe))
-        del config["sweep"]  # how a recipe is searched changes nothing about it
+        del config["sweep"]  # how a recipe is searched changes nothing about it, nor does what was seen of it
+        config = without_what_was_seen(config)
         for run in plan.all_runs:
             assert run.code.files and len(run.code.fingerprint) == len(run.code.environment) == 64
         assert plan.configuration == config
@@ -125,6 +128,17 @@ def test_a_stale_catalogue_is_refused_before_anything_is_written(
     with pytest.raises(UserError, match=r"Write it again: python -m pipelines.plan --catalogue"):
         main(["--all"])
     assert not list(tmp_path.iterdir())
+
+
+def test_what_the_catalogue_writes_is_in_the_repository(
+    planned: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(planned)
+    files = catalogue_files()
+    assert [shown(path) for path in files] == ["conf/catalogue.yaml", "docs/catalogue.md"]
+    for path, text in files.items():
+        assert path.read_text(encoding="utf-8") == text, catalogue.HINT
+    assert "parameters" not in capsys.readouterr().out, "nothing was planned for it"
 
 
 def test_the_catalogue_in_the_repository_is_what_conf_holds() -> None:
