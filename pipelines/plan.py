@@ -38,7 +38,7 @@ def main(argv: list[str]) -> None:
 
 
 def _list() -> None:
-    from modules.configuration.composition.catalogue import describe, names
+    from modules.configuration.composition.conf_contents import describe, names
 
     recipes = names("recipe")
     width = max(map(len, recipes), default=0)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modules.configuration.composition.catalogue import names
+from modules.configuration.composition.conf_contents import names
 from modules.configuration.static_analysis.definitions import ROOT
 from tests.dvc_yard import MODELS, command, make_dvc_yard, recipe
 

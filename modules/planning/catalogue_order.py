@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from modules.configuration.bounded_yaml import read_bounded
-from modules.configuration.composition.catalogue import HINT
+from modules.configuration.composition.conf_contents import HINT
 from modules.configuration.composition.key_locations import CONF, shown
 from modules.configuration.composition.recipes import recipe_files
 from modules.configuration.errors import ConfigError, UserError

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modules.configuration.composition.catalogue import HINT, catalogue_text, names
 from modules.configuration.composition.comparison_files import comparison_files
+from modules.configuration.composition.conf_contents import HINT, catalogue_text, names
 from modules.configuration.composition.key_locations import CONF
 from modules.configuration.errors import UserError
 from modules.configuration.yaml_files import write_if_changed

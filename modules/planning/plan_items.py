@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modules.configuration.composition.catalogue import (
+from modules.configuration.composition.conf_contents import (
     asked_by_evaluation,
     dataset,
     describe,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.configuration.composition.catalogue import names
+from modules.configuration.composition.conf_contents import names
 from modules.configuration.composition.key_locations import CONF
 from modules.configuration.errors import UserError
 from modules.planning.catalogue_order import Entry, choose, in_order, read_entries

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from modules.configuration.composition.catalogue import names
 from modules.configuration.composition.compose import compose
+from modules.configuration.composition.conf_contents import names
 from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.schema.expected_settings import (
     SEEN,
