@@ -16,7 +16,7 @@ run: $(VENV)/.run ## fetch, shard, train, evaluate, promote and report, then sho
 	@dvc repro report
 	@python -m pipelines.report show=table
 
-catalogue: $(VENV)/.run ## train every recipe that is not trained yet, the short ones first: days of a core
+catalogue: $(VENV)/.run ## train every recipe that is not trained yet, the short ones first: many hours
 	@python -m pipelines.catalogue
 
 test: $(VENV)/.test ## all tests

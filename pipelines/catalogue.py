@@ -3,7 +3,7 @@
 python -m pipelines.catalogue dry_run=true       show what is left, and how long it would take
 python -m pipelines.catalogue max_minutes=10     leave out what takes longer, or nobody knows how long
 python -m pipelines.catalogue family=recurrent   one folder of conf/recipe, and what its recipes need
-python -m pipelines.catalogue                    all of it: days of a core
+python -m pipelines.catalogue                    all of it: many hours
 
 A recipe comes after those that it begins from, learns from or asks in its evaluation, and the short ones come
 first. One that fails stops none but those that need it. Stopped in whatever way, the same command goes on:
