@@ -1,6 +1,6 @@
 # Trainyard: `make run` does the main job, `make test` runs every test. Both set up all they need.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check dashboard report clean
+.PHONY: help run catalogue test test-fast check dashboard report clean
 SHELL := /bin/bash
 
 PYTHON ?= python3.11
@@ -15,6 +15,9 @@ help: ## this list
 run: $(VENV)/.run ## fetch, shard, train, evaluate, promote and report, then show the table
 	@dvc repro report
 	@python -m pipelines.report show=table
+
+catalogue: $(VENV)/.run ## train every recipe that is not trained yet, the short ones first: many hours
+	@python -m pipelines.catalogue
 
 test: $(VENV)/.test ## all tests
 	@python -m pytest

@@ -123,7 +123,7 @@ def _on_dataset(plan: Plan, name: str) -> Plan:
     Raises:
         UserError: there is none of that name, or its fields are not those of the plan's.
     """
-    from modules.configuration.composition.catalogue import dataset
+    from modules.configuration.composition.conf_contents import dataset
     from modules.configuration.errors import UserError
 
     other = plan.changed(data=dataset(name))

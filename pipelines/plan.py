@@ -3,7 +3,7 @@
 python -m pipelines.plan recipe=lenet model.num_filters=[8,16]    show one, with any overrides
 python -m pipelines.plan --all          write build/plan/: all that the other verbs read, networks as images
 python -m pipelines.plan --list         name the recipes
-python -m pipelines.plan --catalogue    write conf/catalogue.yaml, which dvc.yaml reads
+python -m pipelines.plan --catalogue    write conf/catalogue.yaml, which dvc.yaml reads, and docs/catalogue.md
 """
 
 import sys
@@ -38,7 +38,7 @@ def main(argv: list[str]) -> None:
 
 
 def _list() -> None:
-    from modules.configuration.composition.catalogue import describe, names
+    from modules.configuration.composition.conf_contents import describe, names
 
     recipes = names("recipe")
     width = max(map(len, recipes), default=0)
@@ -79,9 +79,12 @@ def _show(overrides: list[str]) -> None:
 
 
 def _write_catalogue() -> None:
-    from modules.planning.plan_all import write_catalogue
+    from modules.configuration.composition.key_locations import shown
+    from modules.configuration.yaml_files import write_if_changed
+    from modules.planning.plan_all import catalogue_files
 
-    print("conf/catalogue.yaml: " + ("written" if write_catalogue() else "unchanged"))
+    for path, text in catalogue_files().items():
+        print(f"{shown(path)}: " + ("written" if write_if_changed(path, text) else "unchanged"))
 
 
 def _write_all(out: Path) -> None:

@@ -83,7 +83,7 @@ def _from_plan(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def _from_conf(name: str) -> tuple[dict[str, Any], str]:
-    from modules.configuration.composition.catalogue import dataset
+    from modules.configuration.composition.conf_contents import dataset
 
     return dataset(name), f"conf/data/{name}.yaml"
 

@@ -33,7 +33,7 @@ def main(argv: list[str]) -> None:
 
 
 def _sweep(name: str, others: list[str]) -> None:
-    from modules.configuration.composition.catalogue import names, space_overrides
+    from modules.configuration.composition.conf_contents import names, space_overrides
 
     if name not in names("space"):
         raise UserError(f"there is no space {name!r}", suggest(name, names("space")))

@@ -7,7 +7,7 @@ from unittest import mock
 
 import numpy as np
 
-from modules.configuration.composition.catalogue import names
+from modules.configuration.composition.conf_contents import names
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.schema.data_settings import DataSettings
 from modules.datamodules.ragged import length_of

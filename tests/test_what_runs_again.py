@@ -1,44 +1,14 @@
 """`dvc repro` trains again the recipes that an edit reaches, and no other: real DVC on a small yard."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from modules.configuration.composition.catalogue import names
-from tests.pipelines.yard import CLASSES, draw_stripes
-
-ROOT = Path(__file__).parents[1]
-
-SOURCE = "_target_: modules.sources.local_folder.LocalFolder\nname: stripes\npath: {path}\nlicence: CC0-1.0\n"
-DATA = f"""
-defaults: [/source@source: stripes, _self_]
-name: stripes
-title: Stripes
-reader: {{_target_: modules.datamodules.formats.image_folder.ImageFolderReader}}
-fields:
-  image: {{dtype: uint8, shape: [1, 12, 12], axes: [channel, height, width], units: grey level}}
-  label: {{dtype: int64, shape: [], axes: [], units: class number, classes: [{", ".join(CLASSES)}]}}
-splits: {{test: {{from: train, fraction: 0.2}}, validation: {{from: train, fraction: 0.1}}}}
-samples_per_record: 50
-"""
-RECIPE = """# @package _global_
-# {name} on stripes.
-defaults:
-  - override /data: stripes
-  - override /model: {model}
-  - override /tracking: none
-name: {name}
-model: {{{sizes}}}
-trainer: {{max_epochs: 1, batch_size: 20}}
-expected: {{metric: accuracy, at_least: 0.3}}
-"""
-
+from modules.configuration.composition.conf_contents import names
+from modules.configuration.static_analysis.definitions import ROOT
+from tests.dvc_yard import MODELS, command, make_dvc_yard, recipe
 
 SPACE = """
 name: small
@@ -47,14 +17,6 @@ sweep: random
 overrides: [runtime.num_threads=1, sweep.num_trials=2]
 axes: ["optimizer.lr=tag(log,interval(1e-3,1e-2))"]
 """
-
-
-def command(yard: Path, *arguments: str) -> str:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1"}
-    done = subprocess.run(arguments, cwd=yard, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def trained_by_repro(yard: Path) -> set[str]:
@@ -83,33 +45,8 @@ def edit(file: Path, old: str, new: str) -> None:
 @pytest.fixture(scope="module")
 def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two recipes and a space on stripes, under DVC."""
-    tmp_path = tmp_path_factory.mktemp("again")
-    yard = tmp_path / "yard"
-    for part in ("conf", "modules", "pipelines", "hydra_plugins"):
-        shutil.copytree(ROOT / part, yard / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for part in ("constraints.txt", "dvc.yaml", ".dvcignore"):
-        shutil.copy(ROOT / part, yard / part)
-    draw_stripes(tmp_path / "stripes", seed=0)
-    (yard / "conf/source/stripes.yaml").write_text(SOURCE.format(path=tmp_path / "stripes"))
-    (yard / "conf/data/stripes.yaml").write_text(DATA)
-    for recipe in (yard / "conf/recipe").rglob("*.yaml"):
-        recipe.unlink()
-    (yard / "conf/recipe/own").mkdir()
-    for name, model, sizes in (
-        ("small_lenet", "convolutional/lenet", "num_filters: [4], kernel_size: 3, hidden_sizes: [8]"),
-        ("small_perceptron", "feedforward/perceptron", "hidden_sizes: [8]"),
-    ):
-        text = RECIPE.format(name=name, model=model, sizes=sizes)
-        (yard / f"conf/recipe/own/{name}.yaml").write_text(text)
-    edit(yard / "conf/config.yaml", "recipe: convolutional/lenet", "recipe: own/small_lenet")
-    for space in (yard / "conf/space").glob("*.yaml"):
-        space.unlink()
-    (yard / "conf/space/small.yaml").write_text(SPACE)
-    shutil.rmtree(yard / "conf/comparison")  # of recipes that are not here
-    command(yard, "git", "init", "-q")
-    command(yard, "dvc", "init", "-q")
-    command(yard, sys.executable, "-m", "pipelines.plan", "--catalogue")
-    return yard
+    recipes = {name: recipe(name, model, sizes) for name, (model, sizes) in MODELS.items()}
+    return make_dvc_yard(tmp_path_factory.mktemp("again"), recipes, {"small": SPACE})
 
 
 @pytest.mark.timeout(900)
@@ -131,6 +68,12 @@ def test_an_edit_trains_again_what_it_reaches_and_nothing_else(yard: Path) -> No
     (yard / "modules/datamodules/README.md").write_text("About shards.")
     assert trained_by_repro(yard) == set()
     edit(yard / "conf/space/small.yaml", "sweep.num_trials=3", "sweep.num_trials=2")
+
+    # Nor is what people saw of it: the plan that all its stages depend on stays as it is.
+    plan = (yard / "build/plan/small_lenet.yaml").read_bytes()
+    edit(yard / "conf/recipe/own/small_lenet.yaml", "at_least: 0.3", "at_least: 0.3, seen: 0.4, minutes: 1")
+    assert trained_by_repro(yard) == set()
+    assert (yard / "build/plan/small_lenet.yaml").read_bytes() == plan
 
     # What shows progress carries a training: its first steps are looked at again.
     edit(yard / "modules/training/monitoring/progress.py", "_REDRAW_EVERY_S = 0.5", "_REDRAW_EVERY_S = 0.6")

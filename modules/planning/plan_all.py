@@ -4,11 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modules.configuration.composition.catalogue import HINT, catalogue_text, names
 from modules.configuration.composition.comparison_files import comparison_files
+from modules.configuration.composition.conf_contents import HINT, catalogue_text, names
 from modules.configuration.composition.key_locations import CONF
 from modules.configuration.errors import UserError
 from modules.configuration.yaml_files import write_if_changed
+from modules.planning.catalogue_page import catalogue_page
 from modules.planning.plan_cache import PlanCache, Planned
 
 VERBS = ("train", "promote", "report")
@@ -22,7 +23,7 @@ def plan_all(out: Path, cache: Path = CACHE) -> None:
         UserError: one is wrong, or conf/catalogue.yaml does not show what conf/ holds.
     """
     known = PlanCache(cache, out)
-    files, text = _planned(known)
+    files, text, _ = _planned(known)
     shown = CONF / "catalogue.yaml"
     if not shown.is_file() or shown.read_text(encoding="utf-8") != text:
         raise UserError("conf/catalogue.yaml does not show what conf/ holds", HINT)
@@ -30,14 +31,19 @@ def plan_all(out: Path, cache: Path = CACHE) -> None:
     known.save()
 
 
-def write_catalogue() -> bool:
-    """Writes conf/catalogue.yaml; returns whether it differed."""
-    _, text = _planned(PlanCache(CACHE, Path("build/plan")))
-    return write_if_changed(CONF / "catalogue.yaml", text)
+def catalogue_files(cache: Path = CACHE, out: Path = Path("build/plan")) -> dict[Path, str]:
+    """What `--catalogue` writes: the text of conf/catalogue.yaml and of docs/catalogue.md, by their paths.
+
+    Raises:
+        UserError: an item is wrong.
+    """
+    _, text, page = _planned(PlanCache(cache, out))
+    return {CONF / "catalogue.yaml": text, CONF.parent / "docs" / "catalogue.md": page}
 
 
-def _planned(known: PlanCache) -> tuple[dict[str, str | None], str]:
-    """The files of all items, None for those that are right as they lie; and the text of the catalogue."""
+def _planned(known: PlanCache) -> tuple[dict[str, str | None], str, str]:
+    """The files of all items, None for those that are right as they lie; the text of the catalogue; its
+    page."""
     files: dict[str, str | None] = {}
     facts: dict[str, dict[str, dict[str, Any]]] = {}
 
@@ -56,7 +62,7 @@ def _planned(known: PlanCache) -> tuple[dict[str, str | None], str]:
     classes = {name: entry["classes"] for name, entry in facts["recipe"].items()}
     files |= comparison_files(names("comparison"), classes)
     text = catalogue_text(facts["source"], facts["dataset"], facts["recipe"], facts["space"])
-    return files, text
+    return files, text, catalogue_page({name: entry["page"] for name, entry in facts["recipe"].items()})
 
 
 def _computing(kind: str, name: str) -> Callable[[], Planned]:

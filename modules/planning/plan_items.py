@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modules.configuration.composition.catalogue import (
+from modules.configuration.composition.conf_contents import (
     asked_by_evaluation,
     dataset,
     describe,
@@ -22,6 +22,7 @@ from modules.configuration.static_analysis.class_attributes import changes, serv
 from modules.configuration.static_analysis.code_fingerprint import code_fingerprint
 from modules.configuration.static_analysis.definitions import ROOT
 from modules.configuration.yaml_files import to_yaml
+from modules.planning.catalogue_page import page_facts
 from modules.planning.plan_cache import Planned
 from modules.shapes.make_plan import named_targets, with_costs
 
@@ -83,6 +84,7 @@ def plan_recipe(name: str) -> Planned:
     facts = {
         "serves": serves(config["task"]["_target_"]),
         "classes": [node["_target_"] for node in (config["task"], *config["evaluation"])],
+        "page": page_facts(recipe_files()[name], describe(name), config, plan.cost),
     }
     return Planned(files, inputs, inputs_of(config) | asked_by_evaluation(config) | facts)
 

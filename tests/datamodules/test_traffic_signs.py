@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modules.configuration.composition.catalogue import dataset
+from modules.configuration.composition.conf_contents import dataset
 from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.domain_randomisation import photographed

@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from modules.configuration.composition.catalogue import dataset
+from modules.configuration.composition.conf_contents import dataset
 from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.formats.volume_blocks import VolumeBlockReader

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from modules.configuration.composition.catalogue import names
 from modules.configuration.composition.compose import compose
+from modules.configuration.composition.conf_contents import names
 from modules.configuration.composition.recipes import recipe_files
 from modules.configuration.plans.identity import identity
 from modules.configuration.schema.phases import trainings

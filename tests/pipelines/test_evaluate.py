@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from modules.configuration.composition import catalogue
+from modules.configuration.composition import conf_contents
 from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import DataSettings
 from modules.configuration.schema.settings import read
@@ -181,7 +181,7 @@ def test_another_dataset_has_results_of_its_own(
     draw_stripes(yard.folder / "data" / "raw" / "others", seed=7)
     shards = yard.folder / "data" / "shards" / "others"
     write_shards(read(DataSettings, data), yard.folder / "data" / "raw" / "others", shards)
-    monkeypatch.setattr(catalogue, "dataset", lambda name: data)
+    monkeypatch.setattr(conf_contents, "dataset", lambda name: data)
     monkeypatch.setattr(Tracker, "reopen", lambda folder: recorded)
     (yard.folder / "runs" / "gone" / "tracking").mkdir(parents=True)
     (yard.folder / "runs" / "gone" / "tracking" / "run.json").write_text("{}")
@@ -219,7 +219,7 @@ def test_a_dataset_with_other_fields_is_refused(
     label = data["fields"].pop("label")
     if changed is not None:
         data["fields"]["label"] = label | changed
-    monkeypatch.setattr(catalogue, "dataset", lambda name: data)
+    monkeypatch.setattr(conf_contents, "dataset", lambda name: data)
     with pytest.raises(UserError, match=problem):
         evaluate.main([*COMMAND, "dataset=others"])
     assert not list((yard.folder / "build").glob("evaluate_*"))

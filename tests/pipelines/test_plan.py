@@ -8,20 +8,22 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modules.configuration.composition import catalogue
+from modules.configuration.composition import conf_contents
 from modules.configuration.composition.compose import compose
-from modules.configuration.composition.key_locations import CONF
+from modules.configuration.composition.key_locations import CONF, shown
 from modules.configuration.errors import UserError
 from modules.configuration.plans.plan_files import read_plan
 from modules.configuration.plans.run_plan import Plan
+from modules.configuration.schema.expected_settings import without_what_was_seen
 from modules.configuration.static_analysis.definitions import ROOT
 from modules.configuration.yaml_files import read_yaml
+from modules.planning.plan_all import catalogue_files
 from modules.planning.plan_items import check_shared_data
 from modules.shapes.make_plan import make_plan
 from pipelines.plan import main
 from tests.plans import recipe_configuration
 
-RECIPES = catalogue.names("recipe")
+RECIPES = conf_contents.names("recipe")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,8 @@ def test_all_writes_a_plan_and_an_image_of_every_recipe(planned: Path) -> None:
         plan = read_plan(out / f"{recipe}.yaml")
         assert plan.name == recipe
         config = dict(recipe_configuration(recipe))
-        del config["sweep"]  # how a recipe is searched changes nothing about it
+        del config["sweep"]  # how a recipe is searched changes nothing about it, nor does what was seen of it
+        config = without_what_was_seen(config)
         for run in plan.all_runs:
             assert run.code.files and len(run.code.fingerprint) == len(run.code.environment) == 64
         assert plan.configuration == config
@@ -60,7 +63,7 @@ def test_all_writes_what_the_other_verbs_read(planned: Path) -> None:
         ("space", "spaces"),
         ("comparison", "comparisons"),
     ):
-        assert sorted(path.stem for path in (out / folder).iterdir()) == catalogue.names(group)
+        assert sorted(path.stem for path in (out / folder).iterdir()) == conf_contents.names(group)
         for path in (out / folder).iterdir():
             assert read_yaml(path)["name"] == path.stem
     assert sorted(path.stem for path in (out / "verbs").iterdir()) == [
@@ -127,13 +130,24 @@ def test_a_stale_catalogue_is_refused_before_anything_is_written(
     assert not list(tmp_path.iterdir())
 
 
+def test_what_the_catalogue_writes_is_in_the_repository(
+    planned: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(planned)
+    files = catalogue_files()
+    assert [shown(path) for path in files] == ["conf/catalogue.yaml", "docs/catalogue.md"]
+    for path, text in files.items():
+        assert path.read_text(encoding="utf-8") == text, conf_contents.HINT
+    assert "parameters" not in capsys.readouterr().out, "nothing was planned for it"
+
+
 def test_the_catalogue_in_the_repository_is_what_conf_holds() -> None:
     shown = yaml.safe_load((CONF / "catalogue.yaml").read_text())
-    assert list(shown["sources"]) == catalogue.names("source")
+    assert list(shown["sources"]) == conf_contents.names("source")
     assert set(shown["looked_at"]) == {
         name for name, entry in shown["sources"].items() if entry["plan"] == f"build/look/{name}.yaml"
     }
-    assert list(shown["recipes"]) == RECIPES and list(shown["datasets"]) == catalogue.names("data")
+    assert list(shown["recipes"]) == RECIPES and list(shown["datasets"]) == conf_contents.names("data")
     for recipe, entry in shown["recipes"].items():
         config = recipe_configuration(recipe)
         assert entry["dataset"] == config["data"]["name"] and set(entry) == {"dataset", "upstream", "asks"}
@@ -142,25 +156,25 @@ def test_the_catalogue_in_the_repository_is_what_conf_holds() -> None:
 
 def test_a_stage_knows_one_folder_that_its_recipe_begins_from() -> None:
     trained = "build/train/lenet"
-    own = catalogue.inputs_of(compose(["recipe=student", f"init_from={trained}/weights.pt"]))
+    own = conf_contents.inputs_of(compose(["recipe=student", f"init_from={trained}/weights.pt"]))
     assert own == {"dataset": "fashion_mnist", "upstream": trained}, "its teacher's weights: one folder"
     with pytest.raises(UserError, match="student begins from build/train/neuron and build/train/lenet, and"):
-        catalogue.inputs_of(compose(["recipe=student", "init_from=build/train/neuron"]))
+        conf_contents.inputs_of(compose(["recipe=student", "init_from=build/train/neuron"]))
 
 
 def test_the_evaluation_depends_on_the_language_model_that_it_asks() -> None:
     config = compose(["recipe=spoken_numbers"])
-    assert catalogue.asked_by_evaluation(config) == {"asks": "data/shards/spoken_numbers/shards.json"}
+    assert conf_contents.asked_by_evaluation(config) == {"asks": "data/shards/spoken_numbers/shards.json"}
     for reference, asks in (
         ("build/train/char_lstm/weights.pt", "build/train/char_lstm"),
         ("char_lstm@champion", "data/shards/spoken_numbers/shards.json"),
     ):
         config["evaluation"][0]["language_model"] = reference
-        assert catalogue.asked_by_evaluation(config) == {"asks": asks}
+        assert conf_contents.asked_by_evaluation(config) == {"asks": asks}
     config["evaluation"].append({"_target_": "x", "language_model": "build/train/char_gru"})
     config["evaluation"].append({"_target_": "x", "language_model": "build/train/char_elman"})
     with pytest.raises(UserError, match="asks build/train/char_gru and build/train/char_elman, and may ask"):
-        catalogue.asked_by_evaluation(config)
+        conf_contents.asked_by_evaluation(config)
 
 
 def test_a_recipe_that_changes_shared_data_is_refused() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modules.configuration.composition.catalogue import names, space_chart, space_overrides
+from modules.configuration.composition.conf_contents import names, space_chart, space_overrides
 from modules.configuration.composition.key_locations import CONF
 from modules.configuration.errors import UserError
 from modules.configuration.yaml_files import to_yaml

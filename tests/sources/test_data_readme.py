@@ -2,7 +2,7 @@
 
 import subprocess
 
-from modules.configuration.composition.catalogue import names, source
+from modules.configuration.composition.conf_contents import names, source
 from modules.configuration.static_analysis.definitions import ROOT
 from modules.sources.several import joined_licences
 

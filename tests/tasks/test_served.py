@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from modules.configuration.composition.catalogue import names
+from modules.configuration.composition.conf_contents import names
 from modules.configuration.static_analysis.class_attributes import serves
 from modules.tasks.build_task import build_task
 from modules.tasks.served import Served, ServedInput, ServedOutput

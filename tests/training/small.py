@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modules.configuration.composition.catalogue import names
 from modules.configuration.composition.compose import compose
+from modules.configuration.composition.conf_contents import names
 from modules.configuration.plans.run_plan import Code, Plan
 from modules.configuration.static_analysis.code_fingerprint import code_files, fingerprint_of
 from modules.datamodules.chosen_samples import choose

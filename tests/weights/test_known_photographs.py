@@ -10,7 +10,7 @@ import torch
 from skimage import data
 from torch.nn import functional
 
-from modules.configuration.composition.catalogue import source
+from modules.configuration.composition.conf_contents import source
 from modules.configuration.errors import UserError
 from modules.models.convolutional.efficientnet_lite import EfficientNetLite
 from modules.models.convolutional.squeezenet import SqueezeNet

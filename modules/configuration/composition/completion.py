@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from modules.configuration.composition.catalogue import groups
+from modules.configuration.composition.conf_contents import groups
 from modules.configuration.composition.hydra_errors import HYDRA_ERRORS
 from modules.configuration.composition.hydra_loader import load
 from modules.configuration.composition.key_locations import CONF

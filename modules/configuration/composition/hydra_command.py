@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.configuration.command import one_line
-from modules.configuration.composition.catalogue import describe, groups, names
+from modules.configuration.composition.conf_contents import describe, groups, names
 from modules.configuration.composition.key_locations import CONF, KeyLocations
 from modules.configuration.composition.recipes import with_families
 from modules.configuration.errors import UserError

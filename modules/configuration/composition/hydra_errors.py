@@ -16,7 +16,7 @@ from omegaconf.errors import (
     UnsupportedInterpolationType,
 )
 
-from modules.configuration.composition.catalogue import names
+from modules.configuration.composition.conf_contents import names
 from modules.configuration.composition.hydra_loader import before_overrides, key_locations, load
 from modules.configuration.composition.key_locations import shown
 from modules.configuration.errors import UserError

@@ -12,6 +12,7 @@ from typing import Any
 
 from modules.configuration.errors import UserError
 from modules.configuration.plans.training_cost import Cost, read_cost
+from modules.configuration.schema.expected_settings import without_what_was_seen
 from modules.configuration.schema.phases import named_phases
 from modules.configuration.schema.settings import Settings, construct
 
@@ -131,12 +132,13 @@ def make_plan_of(
     """A plan of a checked configuration.
 
     Args:
-        configuration: plain and resolved; `sweep` is left out: a plan is the same however it is searched.
+        configuration: plain and resolved; `sweep` is left out, as a plan is the same however it is searched,
+            and so is what was seen of the expected score.
         code: that decides the result.
         cost: of the network.
         before: plans of its phases.
     """
-    own = {key: value for key, value in configuration.items() if key != "sweep"}
+    own = without_what_was_seen({key: value for key, value in configuration.items() if key != "sweep"})
     settings = construct(Settings, own)
     sections = {section.name: getattr(settings, section.name) for section in fields(Settings)}
     return Plan(**sections, code=code, cost=cost, configuration=own, before=before or {})

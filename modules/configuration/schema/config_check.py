@@ -7,9 +7,10 @@ from typing import Any, get_type_hints
 
 from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.names import check_name, suggest
+from modules.configuration.schema.expected_settings import ExpectedSettings
 from modules.configuration.schema.optimizer_settings import check_optimizer, of_one_node
 from modules.configuration.schema.phases import SETTABLE, named_phases
-from modules.configuration.schema.settings import GIVEN, ExpectedSettings, Settings, read
+from modules.configuration.schema.settings import GIVEN, Settings, read
 from modules.configuration.static_analysis.class_attributes import evaluator_metrics
 from modules.configuration.static_analysis.definitions import ROOT
 from modules.configuration.static_analysis.kinds import check_kinds

@@ -12,8 +12,9 @@ from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_h
 from modules.configuration.errors import ConfigError
 from modules.configuration.schema.data_settings import DataSettings, Node
 from modules.configuration.schema.execution_settings import RuntimeSettings, SweepSettings
+from modules.configuration.schema.expected_settings import ExpectedSettings
 from modules.configuration.schema.optimizer_settings import check_optimizer
-from modules.configuration.schema.ranges import at_least, finite, named
+from modules.configuration.schema.ranges import at_least, named
 from modules.configuration.static_analysis.node_check import check_node
 
 Section = TypeVar("Section")
@@ -163,43 +164,6 @@ class TrackingSettings:
         for key in ("uri", "artifact_root", "experiment"):
             if not (getattr(self, key) or "x").isprintable():
                 raise ConfigError(key, f"{getattr(self, key)!r} is no printable text")
-
-
-@dataclass(frozen=True)
-class ExpectedSettings:
-    """The score that a recipe is expected to reach on the test split.
-
-    Attributes:
-        metric: a figure of the recipe's evaluators.
-        at_least: the lowest value that passes, where larger is better.
-        at_most: the highest, where smaller is better; one of the two is set.
-    """
-
-    metric: str
-    at_least: float | None = None
-    at_most: float | None = None
-
-    def __post_init__(self) -> None:
-        finite("at_least", self.at_least)
-        finite("at_most", self.at_most)
-        if (self.at_least is None) == (self.at_most is None):
-            raise ConfigError("at_least", "one of at_least and at_most is needed, and not both")
-
-    @property
-    def mode(self) -> Literal["max", "min"]:
-        """Which values are better."""
-        return "min" if self.at_least is None else "max"
-
-    @property
-    def bound(self) -> float:
-        """The worst value that passes."""
-        bound = self.at_most if self.at_least is None else self.at_least
-        assert bound is not None
-        return bound
-
-    def reached(self, value: float) -> bool:
-        """Whether a value passes; no number does not."""
-        return value <= self.bound if self.mode == "min" else value >= self.bound
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from modules.configuration.composition.catalogue import names
 from modules.configuration.composition.comparison_files import comparison, comparison_files
+from modules.configuration.composition.conf_contents import names
 from modules.configuration.composition.key_locations import CONF
 from modules.configuration.errors import UserError
 from tests.plans import recipe_configuration

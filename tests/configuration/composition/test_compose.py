@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from modules.configuration.composition.catalogue import dataset, names, source
 from modules.configuration.composition.compose import compose
+from modules.configuration.composition.conf_contents import dataset, names, source
 from modules.configuration.errors import UserError
 from modules.configuration.schema.settings import Settings
 from modules.configuration.static_analysis.definitions import ROOT

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modules.configuration.composition.compose import compose
 from modules.configuration.errors import UserError
-from modules.configuration.plans.identity import identity, pinned_environment
+from modules.configuration.plans.identity import identities, identity, pinned_environment
+from modules.configuration.plans.plan_files import plan_text
 from modules.configuration.plans.run_plan import Plan, parse_plan
-from tests.plans import composed_plan
+from tests.plans import composed_plan, plan_of
 
 
 def shards(folder: Path, sha256: str = "a" * 64) -> Path:
@@ -65,6 +67,22 @@ def test_identity_depends_on(
     before = identity(parse_plan(plain), folder, constraints)
     assert len(before) == 64 and int(before, 16) >= 0
     assert (identity(changed(plain, key, value), folder, constraints) == before) is same
+
+
+def test_what_was_seen_is_in_no_plan(parts: tuple[dict[str, Any], Path, Path]) -> None:
+    _, folder, constraints = parts
+    config = compose(["recipe=dbn_digits"])
+    assert {"seen", "minutes"} <= config["expected"].keys()
+    other = copy.deepcopy(config)
+    other["expected"] |= {"seen": 0.99, "minutes": 100.0}
+    unseen = copy.deepcopy(config)
+    del unseen["expected"]["seen"], unseen["expected"]["minutes"]
+    plans = [plan_of(one) for one in (config, other, unseen)]
+    # Stages depend on the plan's file: the same file trains and evaluates nothing again.
+    first, *others = [plan_text(plan.to_plain()) for plan in plans]
+    assert others == [first, first] and "seen" not in first and "minutes" not in first
+    first, *others = [identities(plan, folder, constraints) for plan in plans]
+    assert len(first) == 3 and others == [first, first]
 
 
 def test_identity_depends_on_shards_and_pins(

@@ -6,7 +6,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.configuration.composition.catalogue import names
+from modules.configuration.composition.conf_contents import names
 from modules.configuration.errors import UserError
 from modules.sweeps.search.search_space import Axis, Space, from_points, name_of, overrides_of, parse
 
