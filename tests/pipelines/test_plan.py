@@ -171,8 +171,9 @@ def test_the_evaluation_depends_on_the_language_model_that_it_asks() -> None:
     ):
         config["evaluation"][0]["language_model"] = reference
         assert conf_contents.asked_by_evaluation(config) == {"asks": asks}
-    config["evaluation"].append({"_target_": "x", "language_model": "build/train/char_gru"})
-    config["evaluation"].append({"_target_": "x", "language_model": "build/train/char_elman"})
+    asking = config["evaluation"][0]["_target_"]
+    config["evaluation"].append({"_target_": asking, "language_model": "build/train/char_gru"})
+    config["evaluation"].append({"_target_": asking, "language_model": "build/train/char_elman"})
     with pytest.raises(UserError, match="asks build/train/char_gru and build/train/char_elman, and may ask"):
         conf_contents.asked_by_evaluation(config)
 
