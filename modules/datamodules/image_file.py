@@ -132,7 +132,14 @@ def _opened(path: Path, channels: int) -> Image.Image:
         with open_regular(path, links=True) as file, Image.open(file) as opened:
             return eight_bits(opened, channels)
     except UNREADABLE as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        if isinstance(error, UnidentifiedImageError):
-            reason = "of no format that Pillow knows, or damaged"
-        raise UserError(f"{path} is no image that can be read ({reason})", "Repair or remove it") from error
+        raise UserError(
+            f"{path} is no image that can be read ({reason_of(error)})", "Repair or remove it"
+        ) from error
+
+
+def reason_of(error: Exception) -> str:
+    """Why a file is no image that can be read, of one of `UNREADABLE`, in words that name no object of
+    Python."""
+    if isinstance(error, UnidentifiedImageError):
+        return "of no format that Pillow knows, or damaged"
+    return getattr(error, "strerror", None) or " ".join(str(error).split())

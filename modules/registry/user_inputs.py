@@ -13,7 +13,7 @@ from PIL import Image, ImageSequence
 
 from modules.configuration.errors import UserError
 from modules.configuration.regular_file import open_regular, read_regular, read_regular_text
-from modules.datamodules.image_file import UNREADABLE, eight_bits, read_image, read_whole_image
+from modules.datamodules.image_file import UNREADABLE, eight_bits, read_image, read_whole_image, reason_of
 from modules.registry.answering import UNKNOWN, sound_sample, text_sample
 from modules.tasks.served import InputKind, ServedInput
 
@@ -173,7 +173,7 @@ def _clip_file(one: ServedInput, file: Path) -> Sample:
             frames = [_frame(one, frame) for frame in ImageSequence.Iterator(opened)]
     except UNREADABLE as error:
         raise UserError(
-            f"{file} is no animated image that can be read ({error})", "Give a GIF, WebP or PNG"
+            f"{file} is no animated image that can be read ({reason_of(error)})", "Give a GIF, WebP or PNG"
         ) from error
     return _clip(one, frames, file)
 

@@ -13,7 +13,7 @@ from PIL import Image
 from modules.configuration.errors import UserError
 from modules.configuration.regular_file import open_regular
 from modules.configuration.schema.data_settings import FieldSettings
-from modules.datamodules.image_file import UNREADABLE
+from modules.datamodules.image_file import UNREADABLE, reason_of
 from modules.datamodules.samples import ArraySamples, Samples, raw_path
 
 
@@ -121,7 +121,9 @@ def _grey_levels(path: Path) -> np.ndarray:
         with open_regular(path, links=True) as file, Image.open(file) as opened:
             levels = np.asarray(opened).astype(np.int64)
     except UNREADABLE as error:
-        raise UserError(f"{path} is no image that can be read ({error})", "Fetch it again") from error
+        raise UserError(
+            f"{path} is no image that can be read ({reason_of(error)})", "Fetch it again"
+        ) from error
     if levels.ndim != 2:
         raise UserError(f"{path} has several channels", "Name a grey image")
     return levels

@@ -10,7 +10,7 @@ from modules.configuration.regular_file import open_regular
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.class_folders import class_folders
 from modules.datamodules.encodings import MODES
-from modules.datamodules.image_file import UNREADABLE, eight_bits
+from modules.datamodules.image_file import UNREADABLE, eight_bits, reason_of
 from modules.datamodules.own_files import OnBadFile
 from modules.datamodules.samples import Samples, raw_path
 
@@ -84,7 +84,9 @@ def read_clip(
                 if place in chosen
             ]
     except UNREADABLE as error:
-        raise UserError(f"{path} is no clip that can be read ({error})", "Repair or remove it") from error
+        raise UserError(
+            f"{path} is no clip that can be read ({reason_of(error)})", "Repair or remove it"
+        ) from error
     fitted = [ImageOps.fit(frame, (width, height), Image.Resampling.BILINEAR) for frame in frames]
     pixels = np.stack([np.asarray(frame) for frame in fitted])
     return pixels.reshape(len(frames), height, width, channels).transpose(0, 3, 1, 2)
