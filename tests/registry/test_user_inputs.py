@@ -235,3 +235,10 @@ def test_rows_of_a_table_are_answered_each(tmp_path: Path) -> None:
         (tmp_path / "t.csv").write_text(content)
         with pytest.raises(UserError, match=message):
             samples_of(row, str(tmp_path / "t.csv"))
+
+
+def test_a_damaged_clip_is_said_in_words(tmp_path: Path) -> None:
+    (tmp_path / "clip.gif").write_bytes(b"GIF8")
+    clip = ServedInput("clip", "clip", ("frames", 3, 4, 4))
+    with pytest.raises(UserError, match=r"clip\.gif is no animated image .*\(of no format that Pillow knows"):
+        samples_of(clip, str(tmp_path / "clip.gif"))
