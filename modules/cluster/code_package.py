@@ -31,8 +31,13 @@ class Package:
         """Of all files, before they are packed."""
         return sum(path.stat().st_size for path in self.files.values())
 
-    def write_zip(self, path: Path) -> int:
+    def write_zip(self, path: Path, compressed: bool = True) -> int:
         """Packs the files.
+
+        Args:
+            path: of the archive.
+            compressed: each file by itself; not where the whole archive is compressed afterwards, which takes
+                half as much of many small files.
 
         Returns:
             The size of the archive in bytes.
@@ -43,7 +48,8 @@ class Package:
                 entry = zipfile.ZipInfo(name, _EPOCH)
                 entry.external_attr = 0o644 << 16
                 # Shards are packed already.
-                entry.compress_type = zipfile.ZIP_STORED if name.startswith("data/") else zipfile.ZIP_DEFLATED
+                stored = not compressed or name.startswith("data/")
+                entry.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
                 archive.writestr(entry, file.read_bytes())
         return path.stat().st_size
 

@@ -5,6 +5,7 @@ token is one that KubeRay makes for each cluster (authOptions, KubeRay 1.5.1), o
 """
 
 import base64
+import lzma
 import shlex
 import tempfile
 import time
@@ -19,7 +20,9 @@ from modules.configuration.errors import UserError
 from modules.configuration.yaml_files import to_yaml, write_if_changed
 
 MANIFESTS = Path("build/jobs")
-_CODE = "/trainyard-code"
+_CODE, _PACKED, _PACKED_FILE = "/trainyard-code", "/trainyard-packed", "code.zip.xz"
+_UNPACK = f"import lzma; open('{_CODE}/code.zip', 'wb').write(lzma.open('{_PACKED}/{_PACKED_FILE}').read())"
+"""Ray takes a zip, and a zip compresses each file by itself: as one piece they fit a ConfigMap."""
 # Of what a ConfigMap holds, decoded; the API takes no more.
 _MAX_CONFIG_MAP = 2**20
 
@@ -32,10 +35,10 @@ def manifest(job: Job, settings: KubeRayCluster) -> str:
     """
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "code.zip"
-        num_bytes = job.package.write_zip(archive)
-        code = base64.b64encode(archive.read_bytes()).decode()
-    if num_bytes > _MAX_CONFIG_MAP:
-        raise UserError(f"the code takes {size(num_bytes)}, a ConfigMap holds {size(_MAX_CONFIG_MAP)}")
+        job.package.write_zip(archive, compressed=False)
+        code = lzma.compress(archive.read_bytes(), preset=9)
+    if len(code) > _MAX_CONFIG_MAP:
+        raise UserError(f"the code takes {size(len(code))}, a ConfigMap holds {size(_MAX_CONFIG_MAP)}")
     names: dict[str, Any] = {"name": job.name, "labels": {"app.kubernetes.io/part-of": "trainyard"}}
     if settings.namespace is not None:
         names["namespace"] = settings.namespace
@@ -43,7 +46,7 @@ def manifest(job: Job, settings: KubeRayCluster) -> str:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": names,
-        "binaryData": {"code.zip": code},
+        "binaryData": {_PACKED_FILE: base64.b64encode(code).decode()},
     }
     return to_yaml(_ray_job(job, settings, names)) + "---\n" + to_yaml(config_map)
 
@@ -107,9 +110,24 @@ def _pod(job: Job, settings: KubeRayCluster, name: str, num_cpus: int, num_gpus:
     }
     if settings.env_secret is not None:
         container["envFrom"] = [{"secretRef": {"name": settings.env_secret}}]
+    unpacking = {
+        "name": "unpack-code",
+        "image": settings.image,
+        "command": ["python", "-c", _UNPACK],
+        "volumeMounts": [
+            {"name": "packed", "mountPath": _PACKED, "readOnly": True},
+            {"name": "code", "mountPath": _CODE},
+        ],
+    }
     volumes = [
-        {"name": "code", "configMap": {"name": job.name}},
+        {"name": "packed", "configMap": {"name": job.name}},
+        {"name": "code", "emptyDir": {}},
         {"name": "storage", "persistentVolumeClaim": {"claimName": settings.claim}},
     ]
-    pod = {"terminationGracePeriodSeconds": settings.grace_s, "containers": [container], "volumes": volumes}
+    pod = {
+        "terminationGracePeriodSeconds": settings.grace_s,
+        "initContainers": [unpacking],
+        "containers": [container],
+        "volumes": volumes,
+    }
     return {"spec": pod}

@@ -46,6 +46,7 @@ CONTAINER = fields(
     name=NAME,
     image=STRING,
     imagePullPolicy={"enum": ["Always", "IfNotPresent", "Never"]},
+    command=items(STRING),
     resources=fields(limits=QUANTITIES, requests=QUANTITIES),
     env=items(ENVIRONMENT),
     envFrom=items(fields(secretRef=fields("name", name=STRING, optional=BOOLEAN))),
@@ -66,6 +67,7 @@ POD_TEMPLATE = fields(
     spec=fields(
         "containers",
         containers=items(CONTAINER) | {"minItems": 1},
+        initContainers=items(CONTAINER),
         volumes=items(VOLUME),
         terminationGracePeriodSeconds=INT32,
         nodeSelector=STRINGS,

@@ -1,7 +1,6 @@
 """The manifest: it fits KubeRay's schema, holds the code and the words of the command, and no secret."""
 
 import base64
-import io
 import json
 import os
 import shlex
@@ -74,16 +73,24 @@ def test_the_schema_is_one_that_refuses(tmp_path: Path) -> None:
             check([broken])
 
 
-def test_the_code_comes_along_where_ray_is_told_to_find_it() -> None:
+def test_the_code_comes_along_where_ray_is_told_to_find_it(tmp_path: Path) -> None:
     sent = job("-c", "pass")
     found = documents(sent)
-    with zipfile.ZipFile(
-        io.BytesIO(base64.b64decode(found["ConfigMap"]["binaryData"]["code.zip"]))
-    ) as archive:
-        assert set(archive.namelist()) == set(sent.package.files)
     spec = found["RayJob"]["spec"]
+    pod = spec["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    (unpacking,) = pod["initContainers"]
+    code, packed = tmp_path / "code", tmp_path / "packed"
+    code.mkdir()
+    packed.mkdir()
+    for name, content in found["ConfigMap"]["binaryData"].items():
+        (packed / name).write_bytes(base64.b64decode(content))
+    assert unpacking["command"][:2] == ["python", "-c"]
+    words = unpacking["command"][2].replace("/trainyard-code", str(code))
+    subprocess.run([sys.executable, "-c", words.replace("/trainyard-packed", str(packed))], check=True)
+    with zipfile.ZipFile(code / "code.zip") as archive:
+        assert set(archive.namelist()) == set(sent.package.files)
     assert yaml.safe_load(spec["runtimeEnvYAML"])["working_dir"] == "file:///trainyard-code/code.zip"
-    (container,) = spec["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"]
+    (container,) = pod["containers"]
     assert {"name": "code", "mountPath": "/trainyard-code", "readOnly": True} in container["volumeMounts"]
 
 
