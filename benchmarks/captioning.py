@@ -9,14 +9,13 @@ looked for among 100,000 vectors, one text at a time. Sides take turns, and medi
 one thread, as the machine may be busy.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.side_by_side import cpu_seconds_in_turn
+from benchmarks.side_by_side import cpu_seconds_in_turn, training_step
 from modules.configuration.command import arguments, run
 from modules.metrics.mean import Mean
 from modules.metrics.retrieval import ranks
@@ -103,7 +102,7 @@ def training(rounds: int) -> None:
         size = 64 if attention == "additive" else None
         model = Captioner((3, 96, 96), backbone, VOCABULARY, 8, attention, size)  # pyright: ignore
         task, plain = Captioning(model, "image", "caption").train(), _Plain(attention == "additive").train()
-        sides = _step(task, task.loss, batch), _step(plain, plain.loss, batch)
+        sides = training_step(task, task.loss, batch), training_step(plain, plain.loss, batch)
         yard, torchs = cpu_seconds_in_turn(*sides, rounds)
         print(f"| {name} | {1e3 * yard:.0f} | {1e3 * torchs:.0f} | {torchs / yard:.2f} |", flush=True)
 
@@ -119,7 +118,10 @@ def encoded(rounds: int) -> None:
     for name, frozen in (("through the frozen net", True), ("tuning it", False)):
         net = SqueezeNet((3, 96, 96), None, max_stride=16).requires_grad_(not frozen)
         whole = _captioning(net)
-        sides = _step(on_maps, on_maps.loss, maps | text), _step(whole, whole.loss, images | text)
+        sides = (
+            training_step(on_maps, on_maps.loss, maps | text),
+            training_step(whole, whole.loss, images | text),
+        )
         fast, slow = cpu_seconds_in_turn(*sides, rounds)
         print(f"| {name} | {1e3 * fast:.0f} | {1e3 * slow:.0f} | {slow / fast:.1f} |", flush=True)
 
@@ -144,19 +146,6 @@ def retrieval(rounds: int) -> None:
     print("\n| among 100,000 vectors of 256 numbers | ms a text |\n|---|---:|")
     print(f"| the ten closest, one text at a time | {1e3 * alone:.1f} |")
     print(f"| ranks of 100 texts together | {1e3 * many / len(queries):.1f} |", flush=True)
-
-
-def _step(
-    net: nn.Module, loss: Callable[[dict[str, Tensor]], Mean], batch: dict[str, Tensor]
-) -> Callable[[], object]:
-    optimizer = torch.optim.AdamW(net.parameters())
-
-    def step() -> None:
-        optimizer.zero_grad()
-        loss(batch).quotient.backward()
-        optimizer.step()
-
-    return step
 
 
 def main(argv: list[str]) -> None:

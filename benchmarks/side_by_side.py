@@ -4,6 +4,11 @@ import statistics
 import time
 from collections.abc import Callable
 
+import torch
+from torch import Tensor, nn
+
+from modules.metrics.mean import Mean
+
 
 def medians_in_turn(first: Callable[[], int], second: Callable[[], int], rounds: int) -> tuple[float, float]:
     """Median samples a second of two readers.
@@ -41,3 +46,23 @@ def cpu_seconds_in_turn(
                 side()
             seconds.append((time.process_time() - started) / calls)
     return statistics.median(taken[0][1:]), statistics.median(taken[1][1:])
+
+
+def training_step(
+    net: nn.Module, loss: Callable[[dict[str, Tensor]], Mean], batch: dict[str, Tensor]
+) -> Callable[[], object]:
+    """One side: a step of AdamW on one batch.
+
+    Args:
+        net: that learns.
+        loss: of a batch.
+        batch: the same in every step.
+    """
+    optimizer = torch.optim.AdamW(net.parameters())
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss(batch).quotient.backward()
+        optimizer.step()
+
+    return step

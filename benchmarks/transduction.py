@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.side_by_side import cpu_seconds_in_turn
+from benchmarks.side_by_side import cpu_seconds_in_turn, training_step
 from modules.bricks.ctc_loss import ctc_loss
 from modules.configuration.command import arguments, run
 from modules.datamodules.bucketed_order import BucketedOrder
@@ -115,7 +115,7 @@ def training(rounds: int) -> None:
     batch = _pairs(np.full(64, 33), np.full(64, 34))
     task = SequenceToSequence(EncoderDecoder(4000, 4000)).train()
     plain = _Plain()
-    ours, theirs = _step(task, task.loss, batch), _step(plain, plain.loss, batch)
+    ours, theirs = training_step(task, task.loss, batch), training_step(plain, plain.loss, batch)
     yard, torchs = cpu_seconds_in_turn(ours, theirs, rounds)
     print(
         f"| yard | {1e3 * yard:.0f} | torch's modules {1e3 * torchs:.0f} | {torchs / yard:.2f} |", flush=True
@@ -126,14 +126,14 @@ def training(rounds: int) -> None:
     taken = []
     for numbers in (BucketedOrder(order, lengths, 64, 0, 0).numbers(0, 640), order.numbers(0, 640)):
         batches = [_pairs(lengths[some], lengths[some]) for some in np.split(numbers, 10)]
-        steps = [_step(task, task.loss, one) for one in batches]
+        steps = [training_step(task, task.loss, one) for one in batches]
         taken.append(lambda steps=steps: [step() for step in steps])
     bucketed, shuffled = cpu_seconds_in_turn(taken[0], taken[1], max(rounds // 3, 1))
     print(f"| bucketed batches | {100 * bucketed:.0f} | shuffled {100 * shuffled:.0f} |", end="")
     print(f" {shuffled / bucketed:.2f} |", flush=True)
     reader, plain = Transcription(CRNN((1, 32, 160), 37)).train(), _PlainReader().train()
     plates = _plates(64)
-    ours, theirs = _step(reader, reader.loss, plates), _step(plain, plain.loss, plates)
+    ours, theirs = training_step(reader, reader.loss, plates), training_step(plain, plain.loss, plates)
     yard, torchs = cpu_seconds_in_turn(ours, theirs, rounds)
     print(f"| reader of plates, 64 images | {1e3 * yard:.0f} | torch's modules {1e3 * torchs:.0f}", end="")
     print(f" | {torchs / yard:.2f} |", flush=True)
@@ -188,19 +188,6 @@ class _Plain(nn.Module):
         losses = functional.cross_entropy(logits.flatten(0, 1), target[:, 1:].flatten(), reduction="none")
         wanted = torch.arange(target.shape[1] - 1) < batch["target_length"][:, None] - 1
         return Mean.of(losses.view(wanted.shape), wanted)
-
-
-def _step(
-    net: nn.Module, loss: Callable[[dict[str, Tensor]], Mean], batch: dict[str, Tensor]
-) -> Callable[[], object]:
-    optimizer = torch.optim.AdamW(net.parameters())
-
-    def step() -> None:
-        optimizer.zero_grad()
-        loss(batch).quotient.backward()
-        optimizer.step()
-
-    return step
 
 
 def _pairs(sources: np.ndarray, targets: np.ndarray) -> dict[str, Tensor]:

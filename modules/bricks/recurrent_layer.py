@@ -177,6 +177,24 @@ class BidirectionalLayer(nn.Module):
         return torch.cat([onwards, reversed_within(back, length)], dim=-1)
 
 
+def last_states(
+    states: Float[Tensor, "batch time width"], length: Int[Tensor, " batch"], directions: Directions
+) -> Float[Tensor, "batch width"]:
+    """What layers say in the end: the state at the last step; of both directions the backward half's at the
+    first, where it ends.
+
+    Args:
+        states: of every step, as `through_layers` gives them.
+        length: steps of each sequence.
+        directions: of the layers.
+    """
+    last = states.gather(1, (length - 1)[:, None, None].expand(-1, 1, states.shape[2]))[:, 0]
+    if directions == "forwards":
+        return last
+    half = states.shape[2] // 2
+    return torch.cat([last[:, :half], states[:, 0, half:]], dim=1)
+
+
 def reversed_within(
     sequences: Float[Tensor, "batch time features"], length: Int[Tensor, " batch"] | None
 ) -> Float[Tensor, "batch time features"]:

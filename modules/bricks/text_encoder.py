@@ -4,11 +4,10 @@ Sutskever, Vinyals & Le (2014), arXiv 1409.3215, of one direction; Kiros, Salakh
 1411.2539, section 2.2, beside images.
 """
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from modules.bricks.recurrent_layer import BidirectionalLayer
+from modules.bricks.recurrent_layer import BidirectionalLayer, last_states
 
 
 class TextEncoder(nn.Module):
@@ -31,7 +30,6 @@ class TextEncoder(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.hidden_size = hidden_size
         self.embedding = nn.Embedding(vocab_size, embedding_size)
         self.dropout = nn.Dropout(dropout)
         self.layer = BidirectionalLayer("lstm", embedding_size, hidden_size)
@@ -46,6 +44,4 @@ class TextEncoder(nn.Module):
             length: tokens of each text, at least 1.
         """
         states = self.layer(self.dropout(self.embedding(tokens)), length)
-        last = states.gather(1, (length - 1)[:, None, None].expand(-1, 1, states.shape[2]))[:, 0]
-        both = torch.cat([last[:, : self.hidden_size], states[:, 0, self.hidden_size :]], dim=1)
-        return self.output(both)
+        return self.output(last_states(states, length, "both"))

@@ -90,13 +90,9 @@ def nearest_captions(task: SequenceToSequence, data: ShardSet, split: str, batch
         split: its name.
         batch_size: samples at a time.
     """
-    known, own = (_means(task, data.split(name), batch_size) for name in ("train", split))
+    known, texts = _means(task, data, "train", batch_size)
+    own, _ = _means(task, data, split, batch_size)
     nearest = torch.cat([(some @ known.T).argmax(dim=1) for some in own.split(1000)])
-    texts = [
-        data.vocabularies[task.target].decode(tokens)
-        for batch in _batches(data.split("train"))
-        for tokens in batch[task.target].tolist()
-    ]
     return [texts[number] for number in nearest.tolist()]
 
 
@@ -123,14 +119,17 @@ def bleu(written: Sequence[str], references: Sequence[Sequence[str]]) -> float:
     return float(corpus_bleu(list(written), rows).score)
 
 
-def _means(task: SequenceToSequence, split: ShardSplit, batch_size: int) -> Tensor:
-    found = []
+def _means(task: SequenceToSequence, data: ShardSet, split: str, batch_size: int) -> tuple[Tensor, list[str]]:
+    """What the decoder looks at in the mean, of length 1, and the text of each sample."""
+    found: list[Tensor] = []
+    texts: list[str] = []
     with torch.inference_mode():
-        for batch in EvaluationLoader(split, batch_size):
+        for batch in EvaluationLoader(data.split(split), batch_size):
+            texts += map(data.vocabularies[task.target].decode, batch[task.target].tolist())
             places, keep = task.model.places(*task.served_inputs(batch))  # pyright: ignore
             mean = (places * keep[..., None]).sum(dim=1) / keep.sum(dim=1, keepdim=True)
             found.append(torch.nn.functional.normalize(mean.float(), dim=1))
-    return torch.cat(found)
+    return torch.cat(found), texts
 
 
 def _batches(split: ShardSplit) -> Iterable[dict[str, np.ndarray]]:

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -70,16 +70,17 @@ class JointEmbeddingEvaluator:
     def evaluate(self, task: ImageTextMatching, data: ShardSet, plan: Plan) -> Findings:
         """Recalls, a chart of them, and what was found."""
         images, texts = self._vectors(task, data, "test")
-        metrics = _recalls("", images, texts)
+        places = _places(images, texts)
+        metrics = _recalls("", places)
         for name in self.other_splits:
-            metrics |= _recalls(f"{name}_", *self._vectors(task, data, name))
+            metrics |= _recalls(f"{name}_", _places(*self._vectors(task, data, name)))
         exhibits: list[Exhibit] = [
             _images_found(task, data, images, texts),
             _texts_found(task, data, images, texts),
         ]
         if self.arithmetic:
             exhibits.append(self._arithmetic(task, data, images))
-        return Findings(metrics, charts=[_chart(images, texts)], exhibits=exhibits)
+        return Findings(metrics, charts=[_chart(places)], exhibits=exhibits)
 
     def _vectors(
         self, task: ImageTextMatching, data: ShardSet, split: str
@@ -121,31 +122,31 @@ def text_vector(task: ImageTextMatching, vocabulary: Vocabulary, text: str) -> F
     return task.model.of_texts(given, torch.tensor([given.shape[1]]))[0]
 
 
-def _recalls(prefix: str, images: Tensor, texts: Tensor) -> dict[str, float]:
-    found: dict[str, float] = {f"{prefix}num_candidates": float(len(images))}
-    for name, places in (("image", ranks(texts, images)), ("text", ranks(images, texts))):
+def _places(images: Tensor, texts: Tensor) -> dict[str, Int[Tensor, " samples"]]:
+    """Where each right one stands: the image of a text, and the text of an image."""
+    return {"image": ranks(texts, images), "text": ranks(images, texts)}
+
+
+def _recalls(prefix: str, ranked: dict[str, Tensor]) -> dict[str, float]:
+    found: dict[str, float] = {f"{prefix}num_candidates": float(len(ranked["image"]))}
+    for name, places in ranked.items():
         found |= {f"{prefix}{name}_recall_at_{most}": recall(places, most) for most in _AT}
         found[f"{prefix}{name}_median_rank"] = float(places.double().median()) + 1
     return found
 
 
-def _chart(images: Tensor, texts: Tensor) -> Chart:
-    series = []
-    for name, places in (
-        ("images of a text", ranks(texts, images)),
-        ("texts of an image", ranks(images, texts)),
-    ):
+def _chart(ranked: dict[str, Tensor]) -> Chart:
+    series, count = [], len(ranked["image"])
+    for name, places in (("images of a text", ranked["image"]), ("texts of an image", ranked["text"])):
         points = [
-            (float(most), recall(places, most))
-            for most in (1, 2, 3, 5, 10, 20, 50, 100)
-            if most <= len(images)
+            (float(most), recall(places, most)) for most in (1, 2, 3, 5, 10, 20, 50, 100) if most <= count
         ]
         series.append(Series(name, points))
-    series.append(Series("chance", [(x, x / len(images)) for x, _ in series[0].points]))
+    series.append(Series("chance", [(x, x / count) for x, _ in series[0].points]))
     return Chart(
         "recall",
         "Recall",
-        f"Share whose right one is among the closest of {len(images)}, by how many are looked at.",
+        f"Share whose right one is among the closest of {count}, by how many are looked at.",
         "lines",
         "looked at",
         "recall",

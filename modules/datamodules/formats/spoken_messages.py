@@ -12,7 +12,7 @@ import numpy as np
 
 from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
-from modules.datamodules.formats.spoken_numbers import SpokenColumns, heard, speak
+from modules.datamodules.formats.spoken_numbers import SpokenColumns, check_voices, heard, speak
 from modules.datamodules.formats.spoken_prompts import as_spoken
 from modules.datamodules.formats.translated_messages import translated_messages
 from modules.datamodules.samples import Samples, raw_path
@@ -49,15 +49,7 @@ class SpokenMessagesReader:
         words: tuple[int, int] | list[int] = (1, 10),
         seed: int = 0,
     ) -> None:
-        everyone = [voice for some in voices.values() for voice in some]
-        if not accents or set(voices) != set(num_utterances) or not all(voices.values()):
-            raise UserError(
-                f"reader has {len(accents)} accents, voices of {sorted(voices)},"
-                f" utterances of {sorted(num_utterances)}",
-                "Name an accent or more, and for each split its voices and a number of utterances",
-            )
-        if twice := next((one for one in everyone if everyone.count(one) > 1), None):
-            raise UserError(f"reader.voices has {twice!r} twice", "A voice is in one split")
+        check_voices(accents, voices, num_utterances, "utterances")
         self.library, self.messages, self.words = library, messages, words
         self.accents, self.voices = accents, voices
         self.num_utterances, self.seed = num_utterances, seed

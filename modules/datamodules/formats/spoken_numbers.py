@@ -76,15 +76,7 @@ class SpokenNumbersReader:
         max_digits: int = 6,
         seed: int = 0,
     ) -> None:
-        everyone = [voice for some in voices.values() for voice in some]
-        if not accents or set(voices) != set(num_utterances) or not all(voices.values()):
-            raise UserError(
-                f"reader has {len(accents)} accents, voices of {sorted(voices)},"
-                f" numbers of {sorted(num_utterances)}",
-                "Name an accent or more, and for each split its voices and a number of utterances",
-            )
-        if twice := next((one for one in everyone if everyone.count(one) > 1), None):
-            raise UserError(f"reader.voices has {twice!r} twice", "A voice is in one split")
+        check_voices(accents, voices, num_utterances, "numbers")
         if not 1 <= max_digits <= 6:
             raise UserError(f"reader.max_digits={max_digits} is not 1 to 6", "Numbers end below a million")
         self.library, self.accents, self.voices = library, accents, voices
@@ -206,3 +198,30 @@ def heard(spoken: np.ndarray, rate_hz: int, wanted_hz: int, rng: np.random.Gener
     noise *= 10 ** (rng.uniform(*_NOISE_DB) / 20) * np.linalg.norm(wet) / np.linalg.norm(noise)
     loud = wet + noise
     return (loud * rng.uniform(*_PEAK) / np.abs(loud).max()).astype(np.float32)
+
+
+def check_voices(
+    accents: Sequence[str],
+    voices: Mapping[str, Sequence[str]],
+    num_utterances: Mapping[str, int],
+    spoken: str,
+) -> None:
+    """
+    Args:
+        accents: that voices speak in.
+        voices: of each split.
+        num_utterances: of each split.
+        spoken: what is said, in the plural.
+
+    Raises:
+        UserError: there is no accent or voice, a voice is in two splits, or splits differ.
+    """
+    everyone = [voice for some in voices.values() for voice in some]
+    if not accents or set(voices) != set(num_utterances) or not all(voices.values()):
+        raise UserError(
+            f"reader has {len(accents)} accents, voices of {sorted(voices)},"
+            f" {spoken} of {sorted(num_utterances)}",
+            "Name an accent or more, and for each split its voices and a number of utterances",
+        )
+    if twice := next((one for one in everyone if everyone.count(one) > 1), None):
+        raise UserError(f"reader.voices has {twice!r} twice", "A voice is in one split")

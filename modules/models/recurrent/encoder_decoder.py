@@ -21,6 +21,7 @@ from modules.bricks.recurrent_layer import (
     CellName,
     Directions,
     RecurrentLayer,
+    last_states,
     recurrent_layers,
     reversed_within,
     through_layers,
@@ -69,7 +70,8 @@ class EncoderDecoder(nn.Module):
         super().__init__()
         if input_feeding and attention == "none":
             raise ValueError("input_feeding feeds what attention found, and attention is none")
-        self.hidden_size, self.directions, self.reverse_source = hidden_size, directions, reverse_source
+        self.directions: Directions = directions
+        self.reverse_source = reverse_source
         self.source_embedding = nn.Embedding(source_size, embedding_size)
         self.target_embedding = nn.Embedding(target_size, embedding_size)
         self.encoder, width = recurrent_layers(cell, directions, embedding_size, hidden_size, num_layers)
@@ -119,10 +121,7 @@ class EncoderDecoder(nn.Module):
         if self.reverse_source:
             embedded = reversed_within(embedded, length)
         read = through_layers(self.encoder, embedded, length, self.dropout)
-        last = read.gather(1, (length - 1)[:, None, None].expand(-1, 1, read.shape[2]))[:, 0]
-        if self.directions == "both":  # the backward half ends at the first step
-            last = torch.cat([last[:, : self.hidden_size], read[:, 0, self.hidden_size :]], dim=1)
-        states = self.bridge(last).tanh().chunk(self.num_states, dim=1)
+        states = self.bridge(last_states(read, length, self.directions)).tanh().chunk(self.num_states, dim=1)
         if self.attention is None:
             return (), states
         encoded = (read, self.attention.prepared(read), kept(length, source))
