@@ -36,8 +36,8 @@ class SqueezeNet(nn.Module):
             that maps are as large as image by stride, and a further pooling and fire module give maps at a
             stride of 32.
         dropout: share of the last fire module's outputs set to zero during training.
-        max_stride: of a backbone's maps; 16 leaves out the further module, for which there
-            are no trained weights.
+        max_stride: of a backbone's maps; 16 leaves out the further module, for which there are no trained
+            weights, 8 the four before it as well.
 
     Raises:
         ValueError: if an image is neither grey nor of three channels, or smaller than 17 pixels, of a
@@ -49,7 +49,7 @@ class SqueezeNet(nn.Module):
         input_shape: Sequence[int],
         num_classes: int | None,
         dropout: float = 0.5,
-        max_stride: Literal[16, 32] = 32,
+        max_stride: Literal[8, 16, 32] = 32,
     ) -> None:
         super().__init__()
         channels, height, width = input_shape
@@ -83,6 +83,8 @@ class SqueezeNet(nn.Module):
         if num_classes is None and max_stride == 32:
             layers += [_pooling(), Fire(512, 64, 256)]
             self.feature_info.append(FeatureInfo("fire10", 512, 32))
+        elif num_classes is None and max_stride == 8:
+            del layers[7:], self.feature_info[3:]
         self.features = nn.Sequential(*layers)
         self.dropout = nn.Dropout(dropout)
         self.output = None if num_classes is None else ConvolutionLayer(512, num_classes, kernel_size=1)

@@ -3,7 +3,9 @@
 Vinyals, Toshev, Bengio & Erhan (2014), *Show and tell*, arXiv 1411.4555; Xu et al. (2015), *Show, attend and
 tell*, arXiv 1502.03044, section 3.1: the annotation vectors are the cells of a map of the net. The decoder is
 `modules.bricks.caption_decoder`. Deviates: each cell also says where it lies, as a net on small images,
-unlike one of ImageNet's, has no other way to tell left from right; without attention the image's vector is a
+unlike one of ImageNet's, has no other way to tell left from right, and its maps are normalised (Ba, Kiros &
+Hinton 2016, *Layer normalization*, arXiv 1607.06450), as beside the large activations of a pretrained net
+the place would not be heard; without attention the image's vector is a
 linear map of all cells, not their mean, for the same reason.
 """
 
@@ -61,6 +63,7 @@ class Captioner(nn.Module):
             self.summary = nn.Linear(cells * place_size, hidden_size)
             place_size = hidden_size
         else:
+            self.norm = nn.LayerNorm(place_size)
             place_size += 2
         self.decoder = CaptionDecoder(
             vocab_size, place_size, embedding_size, hidden_size, attention, attention_size, dropout
@@ -107,7 +110,7 @@ class Captioner(nn.Module):
             places = self.summary(maps.flatten(1)).relu()[:, None]
         else:
             rows, columns = (torch.linspace(-1, 1, size, device=maps.device) for size in maps.shape[2:])
-            where = torch.stack(torch.meshgrid(rows, columns, indexing="ij")).flatten(1)
+            where = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=2).flatten(0, 1)
             where = where.to(maps.dtype).expand(maps.shape[0], -1, -1)
-            places = torch.cat([maps.flatten(2), where], dim=1).transpose(1, 2)
+            places = torch.cat([self.norm(maps.flatten(2).transpose(1, 2)), where], dim=2)
         return places, torch.ones_like(places[:, :, 0], dtype=torch.bool)

@@ -1,5 +1,6 @@
 """A run on the workers of a real Ray: deaths, signals, failures, another number of workers."""
 
+import contextlib
 import io
 import json
 import os
@@ -9,11 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import ray
 import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 
 from modules.cluster.connection import connect
@@ -50,8 +53,13 @@ def train(
     folder: Path,
     shown: io.StringIO,
     disturb: Callable[[], bool] = lambda: True,
+    hold_at: int | None = None,
 ) -> None:
-    """Trains in a folder; `disturb` is called now and then until it says that it is done."""
+    """Trains in a folder; `disturb` is called now and then until it says that it is done.
+
+    Args:
+        hold_at: a step after which the workers wait until there is a file `disturbed`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     ended = threading.Event()
 
@@ -63,11 +71,25 @@ def train(
     watching.start()
     try:
         console = Console(file=shown, force_terminal=True, width=100)
-        train_on_workers(plan, "0" * 64, shards, RunFolder(folder), console, [Recorder(folder)])
+        callbacks = [Recorder(folder), *([] if hold_at is None else [Hold(folder, hold_at)])]
+        train_on_workers(plan, "0" * 64, shards, RunFolder(folder), console, callbacks)
     finally:
         ended.set()
         watching.join()
         assert not (folder / "ray").exists()
+
+
+class Hold(Callback):
+    """Keeps a worker from going on before it has been disturbed, however quick it is."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self.folder, self.step = folder, step
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        while trainer.global_step >= self.step and not (self.folder / "disturbed").exists():
+            time.sleep(0.01)
 
 
 def last_step(folder: Path) -> int:
@@ -152,18 +174,19 @@ def test_a_driver_that_nobody_answers_begins_again(
     small_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("modules.training.ray_workers.ray_training._ANSWER_S", 5.0)
-    suspended: list[psutil.Process] = []
 
     def suspend() -> bool:
-        if not suspended and last_step(tmp_path) >= 30:
-            suspended.extend(
-                p for p in psutil.Process().children(recursive=True) if p.name() == "ray::Mailbox"
-            )
-            suspended[-1].suspend()
-        return bool(suspended)
+        if last_step(tmp_path) < 30:
+            return False
+        for process in psutil.Process().children(recursive=True):  # one of an earlier training may linger
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.name() == "ray::Mailbox":
+                    process.suspend()
+        (tmp_path / "disturbed").touch()
+        return True
 
     shown = io.StringIO()
     plan = on_ray("lenet", "trainer.max_epochs=4", "runtime.num_workers=1", "runtime.max_restarts=3")
-    train(plan, small_shards, tmp_path, shown, suspend)
+    train(plan, small_shards, tmp_path, shown, suspend, hold_at=30)
     assert "the connection to Ray died: going on from the last checkpoint" in shown.getvalue()
     assert json.loads((tmp_path / "outcome.json").read_text())["status"] == "FINISHED"
