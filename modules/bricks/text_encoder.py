@@ -1,9 +1,12 @@
 """A whole text as one vector: an LSTM reads it in both directions, and what either says in the end is mapped.
 
 Sutskever, Vinyals & Le (2014), arXiv 1409.3215, of one direction; Kiros, Salakhutdinov & Zemel (2014), arXiv
-1411.2539, section 2.2, beside images.
+1411.2539, section 2.2, beside images. To compare: the average of the words' vectors, which knows no order.
 """
 
+from typing import Literal
+
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -19,6 +22,7 @@ class TextEncoder(nn.Module):
         embedding_size: numbers that stand for a token.
         hidden_size: of the state of each direction.
         dropout: share of the layer's inputs set to zero in training.
+        reading: `recurrent`, or `average` of the tokens' vectors.
     """
 
     def __init__(
@@ -28,12 +32,15 @@ class TextEncoder(nn.Module):
         embedding_size: int = 64,
         hidden_size: int = 128,
         dropout: float = 0.0,
+        reading: Literal["recurrent", "average"] = "recurrent",
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embedding_size)
         self.dropout = nn.Dropout(dropout)
-        self.layer = BidirectionalLayer("lstm", embedding_size, hidden_size)
-        self.output = nn.Linear(2 * hidden_size, size)
+        self.layer = None
+        if reading == "recurrent":
+            self.layer = BidirectionalLayer("lstm", embedding_size, hidden_size)
+        self.output = nn.Linear(embedding_size if self.layer is None else 2 * hidden_size, size)
 
     def forward(
         self, tokens: Int[Tensor, "batch time"], length: Int[Tensor, " batch"]
@@ -43,5 +50,9 @@ class TextEncoder(nn.Module):
             tokens: their numbers, padded.
             length: tokens of each text, at least 1.
         """
-        states = self.layer(self.dropout(self.embedding(tokens)), length)
+        embedded = self.dropout(self.embedding(tokens))
+        if self.layer is None:
+            counts = torch.arange(tokens.shape[1], device=tokens.device) < length[:, None]
+            return self.output((embedded * counts[..., None]).sum(dim=1) / length[:, None])
+        states = self.layer(embedded, length)
         return self.output(last_states(states, length, "both"))

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
 from modules.evaluation.findings import write_json
+from modules.evaluation.image_tiles import pixels
 from modules.evaluation.predictions import Predictions
 
 NUM_SHOWN = 24
@@ -118,14 +118,5 @@ def _plot_sheet(entries: Sequence[dict[str, Any]], images: Tensor, file: Path, n
 
 def _image(image: Tensor) -> Image.Image:
     in_0_to_1 = image.is_floating_point() or image.dtype == torch.bool
-    level = image.float() * 255 if in_0_to_1 else image
-    pixels = level.clamp(0, 255).round().to(torch.uint8)
-    if pixels.ndim == 2:
-        pixels = pixels[None]
-    pixels = pixels if len(pixels) in (1, 3) else pixels[:1]
-    return Image.fromarray(pixels.permute(1, 2, 0).squeeze(-1).numpy())
-
-
-def _plain(name: str, most: int = 20) -> str:
-    """A name as text for matplotlib, which takes what stands between dollar signs for mathematics."""
-    return (name if len(name) <= most else f"{name[: most - 1]}…").replace("$", r"\$")
+    levels = image.float() / (1 if in_0_to_1 else 255)
+    return Image.fromarray(pixels(levels if levels.ndim == 3 else levels[None]))

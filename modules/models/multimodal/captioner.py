@@ -57,13 +57,13 @@ class Captioner(nn.Module):
             raise ValueError(f"stride={stride}: the backbone has maps of strides {sorted(strides)}")
         self.map, place_size = strides[stride].name, strides[stride].num_channels
         self.backbone = backbone
+        self.norm = nn.LayerNorm(place_size)
         self.summary: nn.Linear | None = None
         if attention == "none":
             cells = -(-input_shape[1] // stride) * -(-input_shape[2] // stride)
             self.summary = nn.Linear(cells * place_size, hidden_size)
             place_size = hidden_size
         else:
-            self.norm = nn.LayerNorm(place_size)
             place_size += 2
         self.decoder = CaptionDecoder(
             vocab_size, place_size, embedding_size, hidden_size, attention, attention_size, dropout
@@ -106,11 +106,12 @@ class Captioner(nn.Module):
     ) -> tuple[Float[Tensor, "batch cells numbers"], Bool[Tensor, "batch cells"]]:
         """What the decoder is given of images, row by row, and which of it counts: all."""
         maps = self.backbone.feature_maps(images)[self.map]
+        cells = self.norm(maps.flatten(2).transpose(1, 2))
         if self.summary is not None:
-            places = self.summary(maps.flatten(1)).relu()[:, None]
+            places = self.summary(cells.flatten(1)).relu()[:, None]
         else:
             rows, columns = (torch.linspace(-1, 1, size, device=maps.device) for size in maps.shape[2:])
             where = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=2).flatten(0, 1)
-            where = where.to(maps.dtype).expand(maps.shape[0], -1, -1)
-            places = torch.cat([self.norm(maps.flatten(2).transpose(1, 2)), where], dim=2)
+            where = where.to(cells.dtype).expand(maps.shape[0], -1, -1)
+            places = torch.cat([cells, where], dim=2)
         return places, torch.ones_like(places[:, :, 0], dtype=torch.bool)

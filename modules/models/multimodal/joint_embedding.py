@@ -29,6 +29,7 @@ class JointEmbedding(nn.Module):
         embedding_size: numbers that stand for a token.
         hidden_size: of the text's state in each direction.
         dropout: share of the map's features, and of what the text is read from, set to zero in training.
+        reading: how a text becomes a vector; see `modules.bricks.text_encoder`.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class JointEmbedding(nn.Module):
         embedding_size: int = 64,
         hidden_size: int = 128,
         dropout: float = 0.0,
+        reading: Literal["recurrent", "average"] = "recurrent",
     ) -> None:
         super().__init__()
         info = backbone.feature_info[-1]
@@ -49,7 +51,7 @@ class JointEmbedding(nn.Module):
         self.pooling = pooling
         self.dropout = nn.Dropout(dropout)
         self.image_output = nn.Linear(info.num_channels * (cells if pooling == "cells" else 1), size)
-        self.text = TextEncoder(vocab_size, size, embedding_size, hidden_size, dropout)
+        self.text = TextEncoder(vocab_size, size, embedding_size, hidden_size, dropout, reading)
 
     def forward(
         self,
