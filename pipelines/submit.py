@@ -106,7 +106,9 @@ def submit(cluster: Cluster, line: CommandLine, chosen: Arguments) -> int:
     _notes(cluster, configs[0]["tracking"]["uri"], package)
     record = send(job, cluster, configs[0]["runtime"])
     record.write()
-    if chosen.detach or record.cluster == "kuberay":
+    if record.where.get("sent") is False:
+        return 0
+    if chosen.detach:
         print(f"{record.name}: submitted. Its log: python -m pipelines.submit follow job={record.name}")
         return 0
     return follow(record)
@@ -209,7 +211,7 @@ def list_jobs() -> int:
     table.add_column("command", overflow="fold")
     for record in records():
         try:
-            state = "" if record.cluster == "kuberay" else _kind(record).status(record)
+            state = _kind(record).status(record)
         except UserError as error:
             state = error.problem
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(record.submitted_s))
@@ -220,25 +222,21 @@ def list_jobs() -> int:
 
 def _kind(record: Record) -> Any:
     """The module that knows a job's kind of cluster."""
-    from modules.cluster import jobs_api, slurm
+    from modules.cluster import jobs_api, kuberay, slurm
 
-    if record.cluster == "kuberay":
-        space = f" -n {record.where['namespace']}" if record.where.get("namespace") else ""
-        raise UserError(
-            f"{record.name} is in Kubernetes",
-            f"Ask there: kubectl{space} get,logs,delete rayjob/{record.name}",
-        )
-    return {"local": jobs_api, "ray": jobs_api, "slurm": slurm}[record.cluster]
+    return {"local": jobs_api, "ray": jobs_api, "slurm": slurm, "kuberay": kuberay}[record.cluster]
 
 
 def _check_there(cluster: Cluster) -> None:
     """Asks first what takes no time: whether there is a cluster at all."""
-    from modules.cluster import jobs_api, slurm
+    from modules.cluster import jobs_api, kuberay, slurm
 
     if isinstance(cluster, RayCluster):
         jobs_api.connect_jobs(cluster.address)
     elif isinstance(cluster, SlurmCluster):
-        slurm.check_there()
+        slurm.check_there(cluster)
+    elif isinstance(cluster, KubeRayCluster):
+        kuberay.check_there(cluster)
 
 
 def _runtime(cluster: Cluster) -> list[str]:

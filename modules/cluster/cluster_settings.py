@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import yaml
 
@@ -16,6 +16,9 @@ from modules.configuration.schema.settings import read
 from modules.configuration.yaml_files import parse_yaml
 
 # A word of these settings becomes a line of a script or a name in Kubernetes.
+# Of sbatch, by its long name.
+_OPTION = re.compile(r"[a-z][a-z-]+(=[A-Za-z0-9][\w.,:/@+*%-]*)?", re.ASCII)
+_TOLERATION = ("key", "operator", "value", "effect", "tolerationSeconds")
 _WORD = re.compile(r"[A-Za-z0-9][\w.,:/@+*-]*", re.ASCII)
 
 
@@ -81,27 +84,40 @@ class SlurmCluster:
         num_nodes: nodes of the job.
         cpus_per_node: cores on each.
         gpus_per_node: GPUs on each.
+        gpu_type: such as h100; null takes any.
         memory_per_node: such as 16G; null is the partition's default.
         time_limit: such as 1-00:00:00; null is the partition's default.
         partition: null is the cluster's default.
         account: null is the user's default.
         qos: null is the account's default.
         constraint: features that a node must have.
+        dependency: what comes first, such as afterok:1234; null waits for nothing.
+        options: any further ones of sbatch, such as exclusive or mail-type=END.
+        container: an image in which everything runs; null is the nodes' own system.
+        container_runtime: apptainer, or pyxis, which is a part of SLURM.
+        login: such as user@login.example or ssh://user@host:2222, where the job is submitted by SSH; null is
+            this machine.
         grace_s: seconds before the time limit at which the job is asked to save and is queued again.
         storage: folder of runs and shards that every node sees.
-        python: the interpreter on the nodes; null is this one.
+        python: the interpreter on the nodes; null is this one, in a container or at a login node `python`.
         setup: shell lines that come first, such as `module load cuda`.
     """
 
     num_nodes: int
     cpus_per_node: int
     gpus_per_node: int
+    gpu_type: str | None
     memory_per_node: str | None
     time_limit: str | None
     partition: str | None
     account: str | None
     qos: str | None
     constraint: str | None
+    dependency: str | None
+    options: list[str]
+    container: str | None
+    container_runtime: Literal["apptainer", "pyxis"]
+    login: str | None
     grace_s: int
     storage: str
     python: str | None
@@ -110,8 +126,18 @@ class SlurmCluster:
     def __post_init__(self) -> None:
         _check_nodes(self)
         at_least(10, "grace_s", self.grace_s)
-        for name in ("memory_per_node", "time_limit", "partition", "account", "qos", "constraint"):
+        words = (
+            "gpu_type memory_per_node time_limit partition account qos constraint dependency container login"
+        )
+        for name in words.split():
             _check_word(name, getattr(self, name))
+        for option in self.options:
+            if not _OPTION.fullmatch(option):
+                raise ConfigError("options", f"{option!r} is no option", "Write exclusive or mail-type=END")
+        if self.gpu_type is not None and not self.gpus_per_node:
+            raise ConfigError("gpu_type", f"{self.gpu_type} without a GPU", "Set cluster.gpus_per_node")
+        if self.login is not None:
+            _check_absolute("storage", self.storage)
 
 
 @dataclass(frozen=True)
@@ -123,32 +149,74 @@ class KubeRayCluster:
         cpus_per_node: cores of each worker.
         gpus_per_node: GPUs of each worker.
         memory_per_node: such as 8Gi.
+        head_memory: of the head pod.
+        shared_memory: of /dev/shm in every pod, such as 4Gi; null is KubeRay's choice.
         image: holds Python, Ray and what constraints.txt pins; see cluster/kuberay/Dockerfile.
+        pull_secrets: Secrets with which the image is pulled.
         namespace: null is kubectl's.
+        service_account: of every pod; null is the namespace's default.
+        fs_group: the group to which the claim is made writable; null leaves the claim as it is.
         claim: the PersistentVolumeClaim that every pod mounts at `storage`; it must allow many writers.
         storage: where, in the pods.
+        node_selector: labels that a node must have.
+        tolerations: of nodes' taints, each of key, operator, value, effect and tolerationSeconds.
+        priority_class: of every pod; null is the cluster's default.
+        queue: a LocalQueue of Kueue, which admits the job; null asks nobody.
         token_secret: a Secret with the key auth_token; null lets KubeRay make one for each cluster.
         env_secret: a Secret whose entries become environment variables, such as MLFLOW_TRACKING_PASSWORD.
         grace_s: seconds that a pod gets to save.
+        time_limit_s: seconds after which KubeRay ends the job; null never.
+        max_restarts: times that a job that failed begins again, on new pods, from its checkpoints.
+        keep_s: seconds that the finished job's pods stay.
     """
 
     num_nodes: int
     cpus_per_node: int
     gpus_per_node: int
     memory_per_node: str
+    head_memory: str
+    shared_memory: str | None
     image: str
+    pull_secrets: list[str]
     namespace: str | None
+    service_account: str | None
+    fs_group: int | None
     claim: str
     storage: str
+    node_selector: dict[str, str]
+    tolerations: list[dict[str, Any]]
+    priority_class: str | None
+    queue: str | None
     token_secret: str | None
     env_secret: str | None
     grace_s: int
+    time_limit_s: int | None
+    max_restarts: int
+    keep_s: int
 
     def __post_init__(self) -> None:
         _check_nodes(self)
-        at_least(0, "grace_s", self.grace_s)
-        for name in ("memory_per_node", "image", "namespace", "claim", "token_secret", "env_secret"):
+        for name, least in (
+            ("grace_s", 0),
+            ("max_restarts", 0),
+            ("keep_s", 0),
+            ("fs_group", 0),
+            ("time_limit_s", 1),
+        ):
+            if getattr(self, name) is not None:
+                at_least(least, name, getattr(self, name))
+        words = (
+            "memory_per_node head_memory shared_memory image namespace service_account claim priority_class"
+        )
+        for name in (*words.split(), "queue", "token_secret", "env_secret"):
             _check_word(name, getattr(self, name))
+        for secret in self.pull_secrets:
+            _check_word("pull_secrets", secret)
+        for toleration in self.tolerations:
+            if unknown := sorted(set(toleration) - set(_TOLERATION)):
+                raise ConfigError(
+                    "tolerations", f"a toleration has no {unknown[0]}", suggest(unknown[0], _TOLERATION)
+                )
         _check_absolute("storage", self.storage)
 
 

@@ -1,4 +1,4 @@
-"""KubeRay: a job as a manifest, a RayJob and a ConfigMap with its code, for `kubectl apply`.
+"""KubeRay: a job as a manifest, a RayJob and a ConfigMap with its code, which kubectl sends.
 
 Fields: https://docs.ray.io/en/latest/cluster/kubernetes/references/api.html. No secret is written down: Ray's
 token is one that KubeRay makes for each cluster (authOptions, KubeRay 1.5.1), or a Secret named here.
@@ -7,6 +7,8 @@ token is one that KubeRay makes for each cluster (authOptions, KubeRay 1.5.1), o
 import base64
 import lzma
 import shlex
+import shutil
+import subprocess
 import tempfile
 import time
 from importlib.metadata import version
@@ -23,8 +25,23 @@ MANIFESTS = Path("build/jobs")
 _CODE, _PACKED, _PACKED_FILE = "/trainyard-code", "/trainyard-packed", "code.zip.xz"
 _UNPACK = f"import lzma; open('{_CODE}/code.zip', 'wb').write(lzma.open('{_PACKED}/{_PACKED_FILE}').read())"
 """Ray takes a zip, and a zip compresses each file by itself: as one piece they fit a ConfigMap."""
+_POLL_S = 2.0
+# Of a RayJob's states, those in which there is no log to follow yet.
+_BEFORE = ("unknown", "Initializing", "Suspended", "Suspending", "Waiting")
+_SUCCEEDED, _ENDED = "Complete SUCCEEDED", ("Complete", "Failed", "ValidationFailed")
 # Of what a ConfigMap holds, decoded; the API takes no more.
 _MAX_CONFIG_MAP = 2**20
+
+
+def check_there(settings: KubeRayCluster) -> None:
+    """Refuses a Kubernetes that does not answer, has no KubeRay, or gives no right to send it a job; where
+    there is no kubectl nobody is asked.
+
+    Raises:
+        UserError: so it is.
+    """
+    if shutil.which("kubectl") is not None:
+        _kubectl(settings.namespace, "auth", "can-i", "create", "rayjobs.ray.io")
 
 
 def manifest(job: Job, settings: KubeRayCluster) -> str:
@@ -42,25 +59,100 @@ def manifest(job: Job, settings: KubeRayCluster) -> str:
     names: dict[str, Any] = {"name": job.name, "labels": {"app.kubernetes.io/part-of": "trainyard"}}
     if settings.namespace is not None:
         names["namespace"] = settings.namespace
+    queue = {} if settings.queue is None else {"kueue.x-k8s.io/queue-name": settings.queue}
+    queued = names | {"labels": names["labels"] | queue}
     config_map = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": names,
         "binaryData": {_PACKED_FILE: base64.b64encode(code).decode()},
     }
-    return to_yaml(_ray_job(job, settings, names)) + "---\n" + to_yaml(config_map)
+    return to_yaml(_ray_job(job, settings, queued)) + "---\n" + to_yaml(config_map)
 
 
 def submit(job: Job, settings: KubeRayCluster) -> Record:
-    """Writes the manifest and says how it is sent."""
+    """Writes the manifest and sends it, or where there is no kubectl says how it is sent.
+
+    Raises:
+        UserError: Kubernetes refuses it.
+    """
     path = MANIFESTS / f"{job.name}.yaml"
     write_if_changed(path, manifest(job, settings))
-    space = f" --namespace={settings.namespace}" if settings.namespace else ""
-    print(f"Wrote {path}. Send it, follow it, end it:")
+    is_sent = shutil.which("kubectl") is not None
+    where = {"namespace": settings.namespace, "manifest": str(path), "sent": is_sent}
+    record = Record(job.name, "kuberay", job.typed, time.time(), where)
     # Without --server-side kubectl would copy all of it into an annotation, which holds 256 KiB.
-    for line in (f"apply --server-side -f {path}", f"logs --follow job/{job.name}", f"delete -f {path}"):
-        print(f"  kubectl{space} {line}")
-    return Record(job.name, "kuberay", job.typed, time.time(), {"namespace": settings.namespace})
+    sending = ("apply", "--server-side", "-f", str(path))
+    if is_sent:
+        _kubectl(settings.namespace, *sending)
+    else:
+        print(f"Wrote {path}; not sent, as there is no kubectl here. Where there is one:")
+        for words in (sending, _logs(record), ("get", _named(record)), ("delete", "-f", str(path))):
+            print(f"  {shlex.join(_command(settings.namespace, *words))}")
+    return record
+
+
+def follow(record: Record) -> int:
+    """Prints what a job's command writes, from when its pods are there until it has ended.
+
+    Returns:
+        0 if it succeeded.
+    """
+    said = ""
+    while (state := status(record)).split()[0] in _BEFORE:
+        if state != said:
+            print(f"{record.name}: {state}", flush=True)
+        said = state
+        time.sleep(_POLL_S)
+    if state.split()[0] != "ValidationFailed":
+        subprocess.run(_command(_space(record), *_logs(record)), check=False)
+    while (state := status(record)).split()[0] not in _ENDED:
+        time.sleep(_POLL_S)
+    print(f"{record.name}: {state}")
+    return 0 if state == _SUCCEEDED else 1
+
+
+def status(record: Record) -> str:
+    """KubeRay's words for a job's state: of the RayJob, then of its command."""
+    fields = "{.status.jobDeploymentStatus} {.status.jobStatus}"
+    return _kubectl(_space(record), "get", _named(record), "-o", f"jsonpath={fields}").strip() or "unknown"
+
+
+def cancel(record: Record) -> str:
+    """Has Kubernetes end the job's pods, with SIGTERM first, and forget it and its code."""
+    _kubectl(_space(record), "delete", "--wait=false", _named(record), f"configmap/{record.name}")
+    return "was asked to stop"
+
+
+def _kubectl(space: str | None, *words: str) -> str:
+    command = _command(space, *words)
+    if shutil.which(command[0]) is None:
+        raise UserError(
+            "the job is in Kubernetes, and there is no kubectl here",
+            f"Where there is one: {shlex.join(command)}",
+        )
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        reason = said[-1].removeprefix("error: ") if said else "no reason given"
+        raise UserError(f"kubectl says: {reason}", f"It was asked: {shlex.join(command)}")
+    return done.stdout
+
+
+def _space(record: Record) -> str | None:
+    return record.where.get("namespace")
+
+
+def _command(space: str | None, *words: str) -> list[str]:
+    return ["kubectl", *([f"--namespace={space}"] if space else []), *words]
+
+
+def _named(record: Record) -> str:
+    return f"rayjob/{record.name}"
+
+
+def _logs(record: Record) -> tuple[str, ...]:
+    return ("logs", "--follow", f"job/{record.name}")  # of KubeRay's submitter
 
 
 def _ray_job(job: Job, settings: KubeRayCluster, names: dict[str, Any]) -> dict[str, Any]:
@@ -77,14 +169,26 @@ def _ray_job(job: Job, settings: KubeRayCluster, names: dict[str, Any]) -> dict[
         "minReplicas": settings.num_nodes,
         "maxReplicas": settings.num_nodes,
         "rayStartParams": {},
-        "template": _pod(job, settings, "ray-worker", settings.cpus_per_node, settings.gpus_per_node),
+        "template": _pod(
+            job,
+            settings,
+            "ray-worker",
+            settings.memory_per_node,
+            settings.cpus_per_node,
+            settings.gpus_per_node,
+        ),
     }
     # The head trains nothing: it must outlive every worker.
-    head = {"rayStartParams": {"num-cpus": "0"}, "template": _pod(job, settings, "ray-head", 1, 0)}
+    head = {
+        "rayStartParams": {"num-cpus": "0"},
+        "template": _pod(job, settings, "ray-head", settings.head_memory),
+    }
     spec = {
         "entrypoint": shlex.join(["python", *job.arguments]),
         "runtimeEnvYAML": to_yaml(runtime_env),
         "shutdownAfterJobFinishes": True,
+        "ttlSecondsAfterFinished": settings.keep_s,
+        "backoffLimit": settings.max_restarts,
         "rayClusterSpec": {
             "rayVersion": version("ray"),
             "authOptions": authentication,
@@ -92,11 +196,15 @@ def _ray_job(job: Job, settings: KubeRayCluster, names: dict[str, Any]) -> dict[
             "workerGroupSpecs": [worker],
         },
     }
+    if settings.time_limit_s is not None:
+        spec["activeDeadlineSeconds"] = settings.time_limit_s
     return {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": names, "spec": spec}
 
 
-def _pod(job: Job, settings: KubeRayCluster, name: str, num_cpus: int, num_gpus: int) -> dict[str, Any]:
-    resources: dict[str, str] = {"cpu": str(num_cpus), "memory": settings.memory_per_node}
+def _pod(
+    job: Job, settings: KubeRayCluster, name: str, memory: str, num_cpus: int = 1, num_gpus: int = 0
+) -> dict[str, Any]:
+    resources: dict[str, str] = {"cpu": str(num_cpus), "memory": memory}
     if num_gpus:
         resources["nvidia.com/gpu"] = str(num_gpus)
     container: dict[str, Any] = {
@@ -124,10 +232,22 @@ def _pod(job: Job, settings: KubeRayCluster, name: str, num_cpus: int, num_gpus:
         {"name": "code", "emptyDir": {}},
         {"name": "storage", "persistentVolumeClaim": {"claimName": settings.claim}},
     ]
+    if settings.shared_memory is not None:
+        container["volumeMounts"].append({"name": "shared-memory", "mountPath": "/dev/shm"})
+        memory_disk = {"medium": "Memory", "sizeLimit": settings.shared_memory}
+        volumes.append({"name": "shared-memory", "emptyDir": memory_disk})
+    chosen = {
+        "imagePullSecrets": [{"name": name} for name in settings.pull_secrets],
+        "serviceAccountName": settings.service_account,
+        "securityContext": None if settings.fs_group is None else {"fsGroup": settings.fs_group},
+        "nodeSelector": settings.node_selector,
+        "tolerations": settings.tolerations,
+        "priorityClassName": settings.priority_class,
+    }
     pod = {
         "terminationGracePeriodSeconds": settings.grace_s,
         "initContainers": [unpacking],
         "containers": [container],
         "volumes": volumes,
     }
-    return {"spec": pod}
+    return {"spec": pod | {name: value for name, value in chosen.items() if value}}

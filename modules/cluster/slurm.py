@@ -7,27 +7,29 @@ import os
 import secrets
 import shlex
 import shutil
-import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 from modules.cluster.cluster_settings import SlurmCluster
 from modules.cluster.job import Job, Record
+from modules.cluster.slurm_commands import read_from, remove_folder, send_folder, slurm
 from modules.configuration.errors import UserError
 
 _POLL_S = 1.0
+_SCRIPT = "job.sbatch"
 # Of `squeue`'s states, those in which a job may still write to its log.
 _ALIVE = ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "REQUEUED", "SUSPENDED", "STOPPED", "RESIZING")
 
 
-def check_there() -> None:
-    """Refuses a machine without SLURM, or whose SLURM does not answer.
+def check_there(settings: SlurmCluster) -> None:
+    """Refuses a machine without SLURM, or whose SLURM does not answer, and a login node likewise.
 
     Raises:
         UserError: so it is.
     """
-    _slurm("sinfo", "--noheader", "--format=%P")
+    slurm(settings.login, "sinfo", "--noheader", "--format=%P")
 
 
 def folder_of(job: Job, settings: SlurmCluster) -> Path:
@@ -43,20 +45,26 @@ def script(job: Job, settings: SlurmCluster) -> str:
         "nodes": settings.num_nodes,
         "ntasks-per-node": 1,
         "cpus-per-task": settings.cpus_per_node,
-        "gpus-per-node": settings.gpus_per_node or None,
+        "gpus-per-node": ":".join(filter(None, [settings.gpu_type, str(settings.gpus_per_node or "")]))
+        or None,
         "mem": settings.memory_per_node,
         "time": settings.time_limit,
         "partition": settings.partition,
         "account": settings.account,
         "qos": settings.qos,
         "constraint": settings.constraint,
+        "dependency": settings.dependency,
         "chdir": folder / "code",
         "output": folder / "log.txt",
         "open-mode": "append",
         "signal": f"B:TERM@{settings.grace_s}",
     }
+    if taken := [option for option in settings.options if option.partition("=")[0] in options]:
+        raise UserError(f"cluster.options={taken[0]} is set by other keys", "See conf/cluster/slurm.yaml")
     head = [f"#SBATCH --{name}={value}" for name, value in options.items() if value is not None]
-    python = settings.python or sys.executable
+    head += [f"#SBATCH --{option}" for option in settings.options]
+    elsewhere = settings.login is not None or settings.container is not None
+    python = settings.python or ("python" if elsewhere else sys.executable)
     command = shlex.join(["cluster/slurm/ray_nodes.sh", python, *job.arguments])
     return "\n".join(
         [
@@ -66,7 +74,8 @@ def script(job: Job, settings: SlurmCluster) -> str:
             "set -eo pipefail",
             *settings.setup,
             f"export TRAINYARD_PYTHON={shlex.quote(python)}",
-            f"export PATH={shlex.quote(str(Path(python).parent))}:$PATH",
+            *([f"export PATH={shlex.quote(str(Path(python).parent))}:$PATH"] if "/" in python else []),
+            *(f"export {name}={shlex.quote(words)}" for name, words in _container(settings).items()),
             f"export RAY_AUTH_TOKEN_PATH={shlex.quote(str(folder / 'token'))}",
             f"exec bash {command}",
             "",
@@ -86,21 +95,25 @@ def submit(job: Job, settings: SlurmCluster) -> Record:
             f"{folder}: SLURM takes no blanks, quotes, % or \\ in a path", "Choose another cluster.storage"
         )
     # What no node can ever give would otherwise wait in the queue for ever.
-    _slurm("sbatch", "--test-only", text=script(job, settings))
+    slurm(settings.login, "sbatch", "--test-only", text=script(job, settings))
+    if settings.login is None:
+        try:
+            _write(job, settings, folder)
+        except OSError as error:
+            raise UserError(f"{folder} cannot be written: {error.strerror}", "Set cluster.storage") from error
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            _write(job, settings, Path(temporary))
+            send_folder(settings.login, Path(temporary), folder)
     try:
-        job.package.write_folder(folder / "code")
-        with os.fdopen(os.open(folder / "token", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
-        path = folder / "job.sbatch"
-        path.write_text(script(job, settings))
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror}", "Set cluster.storage") from error
-    try:
-        number = _slurm("sbatch", "--parsable", str(path)).split(";")[0].strip()
+        number = slurm(settings.login, "sbatch", "--parsable", str(folder / _SCRIPT)).split(";")[0].strip()
     except UserError:
-        shutil.rmtree(folder)
+        if settings.login is None:
+            shutil.rmtree(folder)
+        else:
+            remove_folder(settings.login, folder)
         raise
-    where = {"number": number, "folder": str(folder)}
+    where = {"number": number, "folder": str(folder), "login": settings.login}
     return Record(job.name, "slurm", job.typed, time.time(), where)
 
 
@@ -115,11 +128,9 @@ def follow(record: Record) -> int:
     position, said = 0, ""
     while True:
         state = _state(record)
-        if log.exists():
-            with log.open("rb") as file:
-                file.seek(position)
-                sys.stdout.buffer.write(file.read())
-                position = file.tell()
+        text = _read(record, log, position)
+        sys.stdout.buffer.write(text)
+        position += len(text)
         if state != said:
             print(f"{record.name}: {state}")
         sys.stdout.flush()
@@ -136,15 +147,47 @@ def status(record: Record) -> str:
 
 def cancel(record: Record) -> str:
     """Has SLURM end the job: SIGTERM, and SIGKILL after the cluster's KillWait."""
-    _slurm("scancel", record.where["number"])
+    slurm(record.where.get("login"), "scancel", record.where["number"])
     return "was asked to stop"
+
+
+def _write(job: Job, settings: SlurmCluster, folder: Path) -> None:
+    """Code, token and script."""
+    job.package.write_folder(folder / "code")
+    with os.fdopen(os.open(folder / "token", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+        file.write(secrets.token_hex(32))
+    (folder / _SCRIPT).write_text(script(job, settings))
+
+
+def _container(settings: SlurmCluster) -> dict[str, str]:
+    """What cluster/slurm/ray_nodes.sh has to know to run everything in a container."""
+    if settings.container is None:
+        return {}
+    storage = str(Path(settings.storage).absolute())
+    if settings.container_runtime == "pyxis":
+        own = [f"--container-image={settings.container}", f"--container-mounts={storage}:{storage}"]
+        return {"TRAINYARD_SRUN_OPTIONS": " ".join(own)}
+    gpus = ["--nv"] if settings.gpus_per_node else []
+    words = ["apptainer", "exec", *gpus, "--bind", storage, settings.container]
+    return {"TRAINYARD_CONTAINER": " ".join(words)}
+
+
+def _read(record: Record, log: Path, position: int) -> bytes:
+    login = record.where.get("login")
+    if login is not None:
+        return read_from(login, log, position)
+    if not log.exists():
+        return b""
+    with log.open("rb") as file:
+        file.seek(position)
+        return file.read()
 
 
 def _state(record: Record) -> str:
     """From the controller, which forgets a job minutes after its end; then from accounting, if any."""
-    number = record.where["number"]
+    number, login = record.where["number"], record.where.get("login")
     try:
-        shown = _slurm("scontrol", "--oneliner", "show", "job", number)
+        shown = slurm(login, "scontrol", "--oneliner", "show", "job", number)
     except UserError as error:
         if "Invalid job id" not in str(error):
             raise
@@ -155,25 +198,9 @@ def _state(record: Record) -> str:
         why = "" if known["Reason"] in ("None", "(null)") else f" ({known['Reason']})"
         return known["JobState"] + why
     try:
-        accounted = _slurm(
-            "sacct", "--noheader", "--parsable2", "--allocations", "--format=State", "--jobs", number
+        accounted = slurm(
+            login, "sacct", "--noheader", "--parsable2", "--allocations", "--format=State", "--jobs", number
         )
     except UserError:
         accounted = ""
     return accounted.split()[0] if accounted.split() else "UNKNOWN: SLURM has forgotten it, see its log"
-
-
-def _slurm(*command: str, text: str | None = None) -> str:
-    if shutil.which(command[0]) is None:
-        raise UserError(f"{command[0]} is missing: no SLURM here", "Submit from a login node of the cluster")
-    try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60)
-    except subprocess.TimeoutExpired:
-        raise UserError(f"SLURM does not answer: {command[0]}") from None
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        said = (
-            lines[-1].removeprefix(f"{command[0]}: ").removeprefix("error: ") if lines else "no reason given"
-        )
-        raise UserError(f"SLURM's {command[0]} refuses: {said}")
-    return done.stdout

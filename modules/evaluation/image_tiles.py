@@ -39,11 +39,13 @@ def pixels(image: Float[Tensor, "channels height width"]) -> ndarray:
     return (grey[0] if len(grey) == 1 else grey.permute(1, 2, 0)).contiguous().numpy()
 
 
-def visible(images: Float[Tensor, "images channels height width"]) -> UInt8[Tensor, "images shown height width"]:
+def visible(
+    images: Float[Tensor, "images channels height width"],
+) -> UInt8[Tensor, "images shown height width"]:
     """Levels of images in 0..1, of one channel or three; what lies outside is cut off.
 
-    Maps of more channels, such as a network's, are shown in grey: their mean over the channels, black where it
-    is smallest in the map and white where it is largest.
+    Maps of more channels, such as a network's, are shown in grey: their mean over the channels, black where
+    it is smallest in the map and white where it is largest.
     """
     shown = images.detach().cpu().float()
     if shown.shape[1] not in (1, 3):

@@ -60,7 +60,7 @@ VOLUME = fields(
     name=STRING,
     configMap=fields("name", name=STRING),
     persistentVolumeClaim=fields("claimName", claimName=STRING, readOnly=BOOLEAN),
-    emptyDir={"type": "object"},
+    emptyDir=fields("", medium={"enum": ["", "Memory"]}, sizeLimit=QUANTITY),
 )
 POD_TEMPLATE = fields(
     metadata=fields(labels=STRINGS, annotations=STRINGS),
@@ -73,7 +73,18 @@ POD_TEMPLATE = fields(
         nodeSelector=STRINGS,
         serviceAccountName=STRING,
         imagePullSecrets=items(fields("name", name=STRING)),
-        securityContext={"type": "object"},
+        securityContext=fields("", fsGroup={"type": "integer", "minimum": 0}),
+        priorityClassName=STRING,
+        tolerations=items(
+            fields(
+                "",
+                key=STRING,
+                operator={"enum": ["Exists", "Equal"]},
+                value=STRING,
+                effect={"enum": ["NoSchedule", "PreferNoSchedule", "NoExecute"]},
+                tolerationSeconds=INT32,
+            )
+        ),
     ),
 )
 RAY_CLUSTER_SPEC = fields(

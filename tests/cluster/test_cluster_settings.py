@@ -47,6 +47,9 @@ def test_a_command_line_wins_over_the_file() -> None:
         ("ray", "cluster.storage=here", "is no absolute path"),
         ("kuberay", "cluster.storage=here", "is no absolute path"),
         ("kuberay", "cluster.image=a: b", "is no single word"),
+        ("kuberay", "cluster.pull_secrets=[a b]", "is no single word"),
+        ("kuberay", "cluster.tolerations=[{keys: a}]", "Did you mean key?"),
+        ("kuberay", "cluster.time_limit_s=0", "time_limit_s"),
     ],
 )
 def test_a_mistake_names_the_command_line(kind: str, override: str, said: str) -> None:

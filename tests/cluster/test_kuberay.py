@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -14,9 +15,10 @@ import jsonschema
 import pytest
 import yaml
 
+from modules.cluster import kuberay
 from modules.cluster.cluster_settings import KubeRayCluster, read_cluster
 from modules.cluster.code_package import Package, collect
-from modules.cluster.job import Job, new_name
+from modules.cluster.job import Job, Record, new_name
 from modules.cluster.kuberay import manifest
 from modules.configuration.errors import UserError
 from modules.configuration.static_analysis.definitions import ROOT
@@ -108,6 +110,131 @@ def test_words_stay_words_through_the_submitters_shell(tmp_path: Path) -> None:
     done = subprocess.run(["bash", "-c", f"exec {command} ;"], cwd=tmp_path, capture_output=True, text=True)
     assert json.loads(done.stdout.removeprefix("ARGUMENTS ")) == HOSTILE
     assert not list(tmp_path.iterdir())
+
+
+def test_where_pods_run_and_what_they_may(tmp_path: Path) -> None:
+    found = documents(
+        job("-c", "pass"),
+        "cluster.head_memory=6Gi",
+        "cluster.shared_memory=2Gi",
+        "cluster.pull_secrets=[login]",
+        "cluster.service_account=trainer",
+        "cluster.node_selector={gpu: h100}",
+        "cluster.tolerations=[{key: nvidia.com/gpu, operator: Exists, effect: NoSchedule}]",
+        "cluster.priority_class=high",
+        "cluster.queue=team",
+        "cluster.time_limit_s=3600",
+        "cluster.max_restarts=4",
+        "cluster.keep_s=60",
+    )
+    metadata, spec = found["RayJob"]["metadata"], found["RayJob"]["spec"]
+    assert metadata["labels"]["kueue.x-k8s.io/queue-name"] == "team"
+    assert "kueue.x-k8s.io/queue-name" not in found["ConfigMap"]["metadata"]["labels"]
+    limits = [spec[name] for name in ("activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished")]
+    assert limits == [3600, 4, 60]
+    head = spec["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    (workers,) = spec["rayClusterSpec"]["workerGroupSpecs"]
+    for pod in (head, workers["template"]["spec"]):
+        assert pod["imagePullSecrets"] == [{"name": "login"}]
+        assert pod["serviceAccountName"] == "trainer" and pod["priorityClassName"] == "high"
+        assert pod["nodeSelector"] == {"gpu": "h100"} and pod["tolerations"][0]["key"] == "nvidia.com/gpu"
+        assert pod["securityContext"] == {"fsGroup": 1000}
+        (mounted,) = [
+            some["name"] for some in pod["containers"][0]["volumeMounts"] if some["mountPath"] == "/dev/shm"
+        ]
+        assert {"name": mounted, "emptyDir": {"medium": "Memory", "sizeLimit": "2Gi"}} in pod["volumes"]
+    assert head["containers"][0]["resources"]["limits"]["memory"] == "6Gi"
+    assert workers["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"] == "8Gi"
+
+
+KUBECTL = """#!/usr/bin/env python3
+# Stands in for kubectl, as there is no Kubernetes here: answers from a file of states, each once.
+import pathlib, sys
+here = pathlib.Path(__file__).parent
+words = sys.argv[1:]
+with (here / "asked").open("a") as asked:
+    asked.write(" ".join(words) + "\\n")
+if (here / "refusal").exists():
+    sys.exit((here / "refusal").read_text())
+if "get" in words:
+    first, *rest = (here / "states").read_text().splitlines()
+    (here / "states").write_text("\\n".join(rest or [first]))
+    print(first)
+if "logs" in words:
+    print("epoch 1/1", flush=True)
+"""
+
+
+@pytest.fixture
+def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "bin" / "kubectl"
+    path.parent.mkdir()
+    path.write_text(KUBECTL)
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{path.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr("modules.cluster.kuberay._POLL_S", 0.01)
+    monkeypatch.chdir(tmp_path)
+    return path.parent
+
+
+def sent(*overrides: str) -> Record:
+    settings = read_cluster("kuberay", list(overrides), ROOT / "conf")
+    assert isinstance(settings, KubeRayCluster)
+    monitored = Job("lenet-1", ["-c", "pass"], [], Package({}))
+    return kuberay.submit(monitored, settings)
+
+
+def test_a_job_is_sent_followed_and_ended(kubectl: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    record = sent("cluster.namespace=yard")
+    assert record.where["sent"] and Path(record.where["manifest"]).exists()
+    states = ["", "Initializing ", "Running RUNNING", "Running RUNNING", "Complete SUCCEEDED"]
+    (kubectl / "states").write_text("\n".join(states))
+    assert kuberay.follow(record) == 0
+    shown = capfd.readouterr().out.splitlines()
+    assert shown == [
+        "lenet-1: unknown",
+        "lenet-1: Initializing",
+        "epoch 1/1",
+        "lenet-1: Complete SUCCEEDED",
+    ]
+    (kubectl / "states").write_text("Failed FAILED")
+    assert kuberay.status(record) == "Failed FAILED" and kuberay.follow(record) == 1
+    assert kuberay.cancel(record) == "was asked to stop"
+    asked = (kubectl / "asked").read_text().splitlines()
+    assert asked[0] == f"--namespace=yard apply --server-side -f {record.where['manifest']}"
+    assert "--namespace=yard logs --follow job/lenet-1" in asked
+    assert asked[-1] == "--namespace=yard delete --wait=false rayjob/lenet-1 configmap/lenet-1"
+
+
+def test_a_refusal_is_told_with_what_was_asked(kubectl: Path) -> None:
+    (kubectl / "refusal").write_text('error: namespaces "yard" not found')
+    with pytest.raises(
+        UserError, match=r'kubectl says: namespaces "yard" not found. It was asked: kubectl --name'
+    ):
+        sent("cluster.namespace=yard")
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl")
+def test_a_kubernetes_that_does_not_answer_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    settings = read_cluster("kuberay", [])
+    assert isinstance(settings, KubeRayCluster)
+    with pytest.raises(UserError, match=r"^kubectl says: [^\n]+ kubectl auth can-i create rayjobs.ray.io$"):
+        kuberay.check_there(settings)
+
+
+def test_without_kubectl_nothing_is_said_to_be_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    record = sent()
+    assert record.where["sent"] is False
+    assert "not sent, as there is no kubectl here" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"Where there is one: kubectl get rayjob/lenet-1"):
+        kuberay.status(record)
 
 
 def test_no_secret_is_written_down(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,13 @@ def submit(yard: Path, *arguments: str, **variables: str) -> tuple[int, str, str
 RECIPE = ("recipe=lenet", "data.samples_per_record=50")
 
 
+def only_git(folder: Path) -> Path:
+    """A folder for PATH in which there is no kubectl, whatever this machine has."""
+    folder.mkdir(exist_ok=True)
+    (folder / "git").symlink_to(str(shutil.which("git")))
+    return folder
+
+
 def test_a_dry_run_shows_the_request_and_every_file(yard: Path) -> None:
     status, out, err = submit(yard, "cluster=local", "--dry-run", "--full", "--", *RECIPE)
     assert (status, err) == (0, "")
@@ -96,13 +103,14 @@ def test_a_manifest_goes_to_stdout_or_to_a_file(yard: Path) -> None:
     status, out, _ = submit(yard, "cluster=kuberay", "--dry-run", "--", *RECIPE)
     assert status == 0
     assert [document["kind"] for document in yaml.safe_load_all(out)] == ["RayJob", "ConfigMap"]
-    status, out, _ = submit(yard, "cluster=kuberay", "cluster.namespace=yard", "--", *RECIPE)
-    assert status == 0
+    no_kubectl = {"PATH": str(only_git(yard / "bin"))}
+    status, out, _ = submit(yard, "cluster=kuberay", "cluster.namespace=yard", "--", *RECIPE, **no_kubectl)
+    assert status == 0 and "not sent" in out and "submitted" not in out
     (path,) = (yard / "build" / "jobs").glob("*.yaml")
     assert f"kubectl --namespace=yard apply --server-side -f build/jobs/{path.name}" in out
-    status, out, err = submit(yard, "status")
-    assert status == 2 and "kubectl -n yard" in err
-    status, out, _ = submit(yard, "list", COLUMNS="150")
+    status, out, err = submit(yard, "status", **no_kubectl)
+    assert status == 2 and "kubectl --namespace=yard get rayjob/" in err
+    status, out, _ = submit(yard, "list", COLUMNS="150", **no_kubectl)
     assert status == 0 and path.stem in out
 
 

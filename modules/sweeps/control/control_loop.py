@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from modules.cluster.own_ray import RayDied, leave
+from modules.cluster.own_ray import RayDied, check_parts, leave
 from modules.configuration.errors import UserError
 from modules.sweeps.control.best_trial import write_best
 from modules.sweeps.control.live_table import LiveTable
@@ -179,16 +179,19 @@ class ControlLoop:
 
     def _start_ray_again(self, death: RayDied) -> None:
         """Gives up all workers; their trials go on from their checkpoints with those of another Ray."""
-        assert self._pool is not None
         self._num_deaths += 1
-        busy, self._pool = self._pool.busy, None
-        leave()
-        for worker in busy:
-            self._died(worker, {"event": "died", "error": death, "node_died": True})
+        self._give_up_workers(death)
         if self._num_deaths > _MOST_DEATHS:
             raise UserError(
                 f"{death}, and {_MOST_DEATHS} times before", "The same command goes on from the checkpoints"
             )
+
+    def _give_up_workers(self, death: RayDied) -> None:
+        assert self._pool is not None
+        busy, self._pool = self._pool.busy, None
+        leave()
+        for worker in busy:
+            self._died(worker, {"event": "died", "error": death, "node_died": True})
 
     def _take(self, timeout_s: float) -> None:
         """Takes in what workers have to say; where nobody says anything, there is time for other things."""
@@ -313,10 +316,15 @@ class ControlLoop:
         if not self._interruption.requested:
             return
         if self._pool is not None:
-            self._pool.interrupt()
-            deadline = time.monotonic() + _LAST_WAIT_S
-            while self._pool.busy and time.monotonic() < deadline:
-                self._take(_WAIT_S)
+            try:
+                check_parts()
+                self._pool.interrupt()
+                deadline = time.monotonic() + _LAST_WAIT_S
+                while self._pool.busy and time.monotonic() < deadline:
+                    self._take(_WAIT_S)
+            except RayDied as death:
+                # The signal went to all processes, as at the end of a job of SLURM or of a container.
+                self._give_up_workers(death)
         self._write_best()
         self._interruption.stop()
 

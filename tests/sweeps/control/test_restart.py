@@ -1,5 +1,6 @@
 """A sweep whose driver is killed or interrupted, and given the same command again."""
 
+import contextlib
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from modules.sweeps.control.ledger import read_events
@@ -94,3 +96,21 @@ def test_interrupted_and_killed_it_loses_and_doubles_nothing(tmp_path: Path) -> 
     # Those that were running at an end are started again, no other.
     assert kinds(tmp_path)["started"] <= len(POINTS) + 3 * 2
     wait_for(lambda: not any(process.is_running() for process in workers), 30)
+
+
+def test_a_signal_to_all_processes_at_once_ends_it_soon(tmp_path: Path) -> None:
+    """As SLURM's scancel and a container's end do: Ray's own parts and the workers get it too."""
+    driver = start(tmp_path, POINTS)
+    wait_for(lambda: kinds(tmp_path)["report"] >= 4)
+    for process in psutil.Process(driver.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGTERM)
+    driver.send_signal(signal.SIGTERM)
+    output, _ = driver.communicate(timeout=25)
+
+    assert driver.returncode == 143, output
+    assert "the same command goes on" in output and "Traceback" not in output
+    again = start(tmp_path, POINTS)
+    output, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, output
+    check_whole(tmp_path, most_reused=2)
