@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from modules.models.convolutional.resnet import ResNet
 from modules.models.frame_features import FrameFeatures
@@ -10,31 +11,45 @@ CLIPS = torch.rand(3, 5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 LENGTH = torch.tensor([5, 1, 3])
 
 
-def frame_features(changes: bool = False) -> FrameFeatures:
+def frame_features(changes: str = "none") -> FrameFeatures:
     torch.manual_seed(0)
-    backbone = ResNet((6 if changes else 3, 32, 32), None, 1, (4, 6), stem="large")
+    backbone = ResNet((6 if changes == "pixels" else 3, 32, 32), None, 1, (4, 6), stem="large")
     return FrameFeatures(("frames", 3, 32, 32), backbone, 7, changes)  # pyright: ignore[reportArgumentType]
+
+
+def cells(model: FrameFeatures, images: Tensor) -> Tensor:
+    maps = model.backbone.feature_maps(images)["stage2"]
+    return model.norm(maps.flatten(2).transpose(1, 2))
 
 
 def test_a_frame_is_looked_at_as_an_image_is() -> None:
     model = frame_features().eval()
     found = model(CLIPS, LENGTH)
     assert found.shape == (3, 5, 7) and (found[1, 1:] == 0).all() and (found[2, 3:] == 0).all()
-    maps = model.backbone.feature_maps(CLIPS[2, :3])["stage2"]
-    torch.testing.assert_close(found[2, :3], model.output(maps.flatten(1)).relu())
+    torch.testing.assert_close(found[2, :3], model.output(cells(model, CLIPS[2, :3]).flatten(1)).relu())
 
 
 def test_changes_are_differences_from_the_frame_before() -> None:
-    model = frame_features(changes=True).eval()
+    model = frame_features("pixels").eval()
     found = model(CLIPS, LENGTH)
     before = torch.stack([CLIPS[2, 0], CLIPS[2, 0], CLIPS[2, 1]])
-    maps = model.backbone.feature_maps(torch.cat([CLIPS[2, :3], CLIPS[2, :3] - before], dim=1))["stage2"]
-    torch.testing.assert_close(found[2, :3], model.output(maps.flatten(1)).relu())
+    seen = cells(model, torch.cat([CLIPS[2, :3], CLIPS[2, :3] - before], dim=1))
+    torch.testing.assert_close(found[2, :3], model.output(seen.flatten(1)).relu())
 
 
-@pytest.mark.parametrize("changes", [False, True])
+def test_changes_of_maps_are_differences_of_what_the_backbone_found() -> None:
+    model = frame_features("maps").eval()
+    found = model(CLIPS, LENGTH)
+    seen, before = cells(model, CLIPS[2, :3]), cells(model, CLIPS[2, [0, 0, 1]])
+    torch.testing.assert_close(
+        found[2, :3], model.output(torch.cat([seen, seen - before], dim=1).flatten(1)).relu()
+    )
+    assert (found[1, 1:] == 0).all()
+
+
+@pytest.mark.parametrize("changes", ["none", "pixels", "maps"])
 def test_padding_changes_neither_features_nor_gradients_nor_what_normalisation_remembers(
-    changes: bool,
+    changes: str,
 ) -> None:
     found = []
     for padding in (0.0, 0.7):

@@ -26,9 +26,9 @@ def served_task(name: Literal["mean", "recurrent", "labels"]) -> Served:
     data = plan_of(compose(["recipe=frame_actions", f"data.fields.clip.shape={list(SHAPE)}"])).data
     backbone = ResNet((6, 32, 32), None, 1, (4, 6), stem="large")
     if name == "labels":
-        labeller = FrameLabeller(SHAPE, backbone, 10, 6, True, 5)  # pyright: ignore[reportArgumentType]
+        labeller = FrameLabeller(SHAPE, backbone, 10, 6, "pixels", 5)  # pyright: ignore[reportArgumentType]
         return SequenceLabelling(labeller, "clip", "actions").eval().served(data, {})
-    model = VideoCaptioner(SHAPE, backbone, 10, name, 6, True, hidden_size=6)  # pyright: ignore[reportArgumentType]
+    model = VideoCaptioner(SHAPE, backbone, 10, name, 6, "pixels", hidden_size=6)  # pyright: ignore[reportArgumentType]
     return SequenceToSequence(model, "clip", "caption", 6).eval().served(data, {"caption": VOCABULARY})
 
 

@@ -7,6 +7,7 @@ frame to frame, not one for the whole clip. Without recurrent layers each frame 
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -24,8 +25,8 @@ class FrameLabeller(nn.Module):
         backbone: gives the maps of a frame.
         num_labels: labels to choose from.
         frame_size: numbers of a frame's vector.
-        changes: whether the backbone sees what a frame differs by from the one before as well, in channels of
-            their own; see `modules.models.frame_features`.
+        changes: whether what a frame differs by from the one before is seen as well, in `pixels` or `maps`; see
+            `modules.models.frame_features`.
         hidden_size: of the state of each direction of each layer.
         num_layers: recurrent layers; 0 = each frame is labelled by itself.
         cell: `elman`, `lstm`, `gru` or a variant (see `modules.bricks.recurrent_layer`).
@@ -39,7 +40,7 @@ class FrameLabeller(nn.Module):
         backbone: Backbone,
         num_labels: int,
         frame_size: int = 256,
-        changes: bool = False,
+        changes: Literal["none", "pixels", "maps"] = "none",
         hidden_size: int = 128,
         num_layers: int = 1,
         cell: CellName = "lstm",
