@@ -136,8 +136,9 @@ class SlurmCluster:
                 raise ConfigError("options", f"{option!r} is no option", "Write exclusive or mail-type=END")
         if self.gpu_type is not None and not self.gpus_per_node:
             raise ConfigError("gpu_type", f"{self.gpu_type} without a GPU", "Set cluster.gpus_per_node")
-        if self.login is not None:
-            _check_absolute("storage", self.storage)
+        if self.login is not None and not self.storage.startswith("/"):
+            hint = "Name the folder as the nodes see it: cluster.storage=/..."
+            raise ConfigError("login", f"cluster.storage={self.storage} is no absolute path", hint)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """Jobs in a real SLURM: followed, preempted, out of time, over two nodes, cancelled, refused."""
 
 import json
+import os
 import signal
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +13,12 @@ import pytest
 from modules.cluster.cluster_settings import SlurmCluster, read_cluster
 from modules.cluster.code_package import Package, collect
 from modules.cluster.job import Job
+from modules.cluster.slurm import script
 from modules.cluster.slurm import submit as submit_job
 from modules.configuration.errors import UserError
 from tests.cluster.hostile import HOSTILE, PRINT_ARGUMENTS
+from tests.cluster.login_node import LoginNode
+from tests.cluster.login_node import missing as no_ssh
 from tests.cluster.slurm_daemons import Slurm, missing
 from tests.cluster.yard import SMALL, start, submit, wait
 
@@ -117,6 +122,72 @@ def test_two_nodes_train_one_model(slurm: Slurm, yard: Path) -> None:
     assert (folder / "token").stat().st_mode & 0o777 == 0o600
     token = (folder / "token").read_text()
     assert token not in (folder / "job.sbatch").read_text() + out
+    # What Ray leaves neither keeps the nodes, nor fills the disk, nor speaks in the job's log.
+    assert "comp" not in slurm.run("sinfo", "--noheader", "--Node", "--format=%t")
+    temporary = os.environ.get("TMPDIR", "/tmp")
+    assert not Path(temporary, f"ray-{records(yard)[-1]['where']['number']}").exists()
+    assert "exit code" not in out and "srun" not in out
+
+
+@pytest.mark.skipif(bool(no_ssh()), reason=f"not installed: {', '.join(no_ssh())} (openssh-server)")
+def test_a_laptop_submits_by_ssh(
+    slurm: Slurm, yard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SLURM_CONF", raising=False)
+    laptop, storage = tmp_path / "laptop", tmp_path / "storage"
+    for folder in (laptop, storage):
+        (folder / "data").mkdir(parents=True)
+        (folder / "data" / "shards").symlink_to((yard / "data" / "shards").resolve())
+    command = [
+        "cluster=slurm", "cluster.login=login", f"cluster.storage={storage}",
+        f"cluster.python={sys.executable}", "--", "recipe=neuron", *SMALL, "trainer.max_epochs=1", "tracking=none",
+    ]  # fmt: skip
+    with LoginNode(tmp_path / "login", SLURM_CONF=str(slurm.configuration)) as login:
+        path = f"{login.bin}:{os.environ['PATH']}"
+        status, out, err = submit(laptop, *command, PATH=path)
+        assert status == 0, out + err
+        assert "epoch 1/1" in out and out.rstrip().endswith("COMPLETED")
+        assert len(list(storage.glob("runs/*/summary.json"))) == 1
+        (record,) = records(laptop)
+        folder = Path(record["where"]["folder"])
+        assert folder.parent == storage / "jobs" and not (laptop / "jobs").exists()
+        assert (folder / "token").stat().st_mode & 0o777 == 0o600
+        status, out, _ = submit(laptop, "status", PATH=path)
+        assert (status, out) == (0, f"{record['name']}: COMPLETED\n")
+
+        refused = [word.replace(f"={storage}", "=/proc/none") for word in command]
+        status, _, err = submit(laptop, *refused, PATH=path)
+        assert status == 2 and "login: /proc/none/jobs" in err and err.count("\n") == 1, err
+    status, _, err = submit(laptop, "cancel", PATH=path)
+    assert status == 2 and err.startswith("error: ssh to login fails: ") and err.count("\n") == 1
+
+
+def test_an_image_is_run_by_apptainer_or_pyxis(
+    slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Apptainer's stand-in does nothing but say what it was asked for: there is none in Debian."""
+    monkeypatch.setenv("SLURM_CONF", str(slurm.configuration))
+    stand_in = tmp_path / "bin" / "apptainer"
+    stand_in.parent.mkdir()
+    stand_in.write_text('#!/bin/bash\necho "$@"\nshift 4\nexec "$@"\n')
+    stand_in.chmod(0o755)
+    settings = [
+        f"cluster.storage={tmp_path}",
+        "cluster.container=yard.sif",
+        f"cluster.python={sys.executable}",
+    ]
+    cluster = read_cluster("slurm", [*settings, f"cluster.setup=['export PATH={stand_in.parent}:$PATH']"])
+    assert isinstance(cluster, SlurmCluster)
+    job = Job("inside", ["-c", "print('hello')"], [], collect())
+    record = submit_job(job, cluster)
+    wait(lambda: slurm.state(record.where["number"]) == "COMPLETED", "the job's end")
+    asked, said = (Path(record.where["folder"]) / "log.txt").read_text().splitlines()
+    assert asked == f"exec --bind {tmp_path} yard.sif {sys.executable} -c print('hello')" and said == "hello"
+
+    pyxis = read_cluster("slurm", [*settings, "cluster.container_runtime=pyxis"])
+    assert isinstance(pyxis, SlurmCluster)
+    mounts = f"--container-image=yard.sif --container-mounts={tmp_path}:{tmp_path}"
+    assert f"export TRAINYARD_SRUN_OPTIONS='{mounts}'" in script(job, pyxis)
 
 
 def test_arguments_reach_the_job_as_they_are(

@@ -78,12 +78,15 @@ def test_a_batch_script_is_what_would_be_submitted(yard: Path) -> None:
     hostile = "tracking.experiment='$(touch executed); a\\'b'"
     status, out, _ = submit(
         yard, "cluster=slurm", "cluster.time_limit=04:00:00", "cluster.setup=[module load cuda]", "--dry-run",
-        "--", *RECIPE, hostile,
+        "cluster.gpus_per_node=2", "cluster.gpu_type=h100", "cluster.dependency=afterok:12",
+        "cluster.options=[exclusive, mail-type=END]", "--", *RECIPE, hostile,
     )  # fmt: skip
     assert status == 0
     lines = out.splitlines()
     assert lines[0] == "#!/bin/bash"
     assert {"#SBATCH --time=04:00:00", "#SBATCH --requeue", "#SBATCH --open-mode=append"} <= set(lines)
+    asked = {"#SBATCH --gpus-per-node=h100:2", "#SBATCH --dependency=afterok:12", "#SBATCH --exclusive"}
+    assert asked | {"#SBATCH --mail-type=END"} <= set(lines)
     assert "#SBATCH --signal=B:TERM@60" in lines and "module load cuda" in lines
     words = shlex.split(lines[-1])
     assert words[:6] == [

@@ -25,8 +25,8 @@ class FrameLabeller(nn.Module):
         backbone: gives the maps of a frame.
         num_labels: labels to choose from.
         frame_size: numbers of a frame's vector.
-        changes: whether what a frame differs by from the one before is seen as well, in `pixels` or `maps`; see
-            `modules.models.frame_features`.
+        changes: whether what a frame differs by from the one before is seen as well, in `pixels` or `maps`;
+            see `modules.models.frame_features`.
         hidden_size: of the state of each direction of each layer.
         num_layers: recurrent layers; 0 = each frame is labelled by itself.
         cell: `elman`, `lstm`, `gru` or a variant (see `modules.bricks.recurrent_layer`).

@@ -35,8 +35,8 @@ class VideoCaptioner(nn.Module):
         encoder: the `mean` of the frames' vectors, weighted by attention where there is some; or `recurrent`
             layers over them.
         frame_size: numbers of a frame's vector.
-        changes: whether what a frame differs by from the one before is seen as well, in `pixels` or `maps`; see
-            `modules.models.frame_features`.
+        changes: whether what a frame differs by from the one before is seen as well, in `pixels` or `maps`;
+            see `modules.models.frame_features`.
         encoder_size: of the state of each direction of the recurrent layers.
         num_layers: recurrent layers over the frames.
         cell: of them: `elman`, `lstm`, `gru` or a variant (see `modules.bricks.recurrent_layer`).
