@@ -69,6 +69,8 @@ class SequenceToSequence(Task):
         sampling: share of the target's tokens that the model's own take the place of in training.
         label_smoothing: share of the target's probability that all tokens have alike.
         attention_penalty: weight of the penalty that has attention look at each place once in all.
+        augmentation: changes the images of each batch in training, all frames of a clip alike; None = images
+            as they are.
 
     Raises:
         UserError: no token may be written, or a share is not in 0..1.
@@ -92,17 +94,27 @@ class SequenceToSequence(Task):
         sampling: float = 0.0,
         label_smoothing: float = 0.0,
         attention_penalty: float = 0.0,
+        augmentation: nn.Module | None = None,
     ) -> None:
         super().__init__(model)
         _check(max_tokens, sampling, label_smoothing, attention_penalty)
         self.source, self.target, self.max_tokens = source, target, max_tokens
         self.sampling, self.label_smoothing = sampling, label_smoothing
         self.attention_penalty = attention_penalty
+        self.augmentation = augmentation
 
     def inputs(self, batch: dict[str, Tensor]) -> Shaped[Tensor, "batch ..."]:
-        """The source: tokens as they are, images in 0..1, maps in the default floating-point type."""
+        """The source: tokens as they are, images in 0..1, maps in the default floating-point type; in
+        training images changed by the augmentation.
+        """
         given = batch[self.source]
-        return given if given.dtype == torch.int64 else image_inputs(given)
+        if given.dtype == torch.int64:
+            return given
+        images = image_inputs(given)
+        if self.augmentation is None or not self.training:
+            return images
+        frames_beside_channels = images.flatten(1, -3)
+        return self.augmentation(frames_beside_channels).view_as(images)
 
     def loss(self, batch: dict[str, Tensor]) -> Mean:
         given = batch[self.target][:, :-1]

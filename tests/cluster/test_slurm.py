@@ -140,7 +140,8 @@ def test_a_laptop_submits_by_ssh(
         (folder / "data" / "shards").symlink_to((yard / "data" / "shards").resolve())
     command = [
         "cluster=slurm", "cluster.login=login", f"cluster.storage={storage}",
-        f"cluster.python={sys.executable}", "--", "recipe=neuron", *SMALL, "trainer.max_epochs=1", "tracking=none",
+        f"cluster.python={sys.executable}", "--", "recipe=neuron", *SMALL, "trainer.max_epochs=1",
+        "tracking=none",
     ]  # fmt: skip
     with LoginNode(tmp_path / "login", SLURM_CONF=str(slurm.configuration)) as login:
         path = f"{login.bin}:{os.environ['PATH']}"

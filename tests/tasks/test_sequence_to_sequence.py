@@ -109,3 +109,22 @@ def test_several_wrong_settings_have_a_line_each() -> None:
 def test_the_bounds_themselves_are_allowed() -> None:
     for share in (0.0, 1.0):
         SequenceToSequence(nn.Identity(), max_tokens=1, sampling=share, label_smoothing=share)
+
+
+class Darker(torch.nn.Module):
+    """Takes another level off each sample, the same off all its channels."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert images.ndim == 4
+        return images - torch.arange(len(images))[:, None, None, None]
+
+
+def test_images_are_augmented_in_training_alone_and_the_frames_of_a_clip_alike() -> None:
+    task = SequenceToSequence(torch.nn.Identity(), augmentation=Darker())
+    images, clips, tokens = torch.ones(2, 3, 4, 4), torch.ones(2, 5, 3, 4, 4), torch.ones(2, 5).long()
+    for source, changed in ((images, images[0]), (clips, clips[0])):
+        found = task.train().inputs({"source": source})
+        assert found.shape == source.shape and torch.equal(found[0], changed)
+        assert torch.equal(found[1], changed - 1)
+        assert torch.equal(task.eval().inputs({"source": source}), source)
+    assert torch.equal(task.train().inputs({"source": tokens}), tokens)
