@@ -19,6 +19,10 @@ class UserError(Exception):
         self.others = others
 
 
+class MachineError(UserError):
+    """A fault of the machine, such as a full disk: once that is put right, the same again succeeds."""
+
+
 class ConfigError(UserError):
     """A fault of one configuration key, found where it is not known which file set the key.
 

@@ -242,6 +242,8 @@ def _take_in(trial: Trial, event: dict[str, Any], metric: str) -> None:
                 trial.curve[event["epoch"]] = event["metrics"][metric]
             if isinstance(event["decision"], dict):
                 trial.point = dict(event["decision"]["point"])
+        case "again":
+            trial.status, trial.reason = "WAITING", ""
         case "ended":
             trial.status, trial.reason = event["status"], event["reason"] or ""
             trial.value, trial.seconds = event["value"], event["seconds"]

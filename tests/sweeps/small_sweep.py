@@ -21,6 +21,7 @@ SETTINGS = SweepSettings(
     mode=None,
     impossible="refuse",
     max_retries=2,
+    retry_failed=False,
     stack=False,
     grace_epochs=1,
     reduction_factor=2,

@@ -1,6 +1,7 @@
 """Trials that end well, badly or not at all, without any training. Workers import them by name."""
 
 import ctypes
+import errno
 import json
 import os
 import signal
@@ -8,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from modules.configuration.errors import UserError
+from modules.configuration.errors import MachineError, UserError
 from modules.training.runs.interruption import Interrupted
 
 NUM_EPOCHS = 4
@@ -67,6 +68,11 @@ def _happen(what: str, epoch: int, attempt: int) -> None:
             os.abort()
         case "memory":
             raise MemoryError
+        case "disk" | "disk_said" if attempt == 1:
+            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise full if what == "disk" else MachineError("the disk is full")
+        case "raise_once" if attempt == 1:
+            raise ZeroDivisionError("the worst happened once")
         case "kill_once":
             if attempt == 1:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -75,6 +75,8 @@ class SweepSettings:
         mode: whether more or less of it is better; null is what the task says.
         impossible: what becomes of a point whose shapes do not agree: refuse ends the sweep before its start.
         max_retries: times that a trial goes on after its worker or node has died.
+        retry_failed: whether the same command tries again what has failed, as it always does with what failed
+            by the machine's fault, such as a full disk.
         stack: whether trials that differ in numbers alone train as one program.
         grace_epochs: epochs that asha leaves every trial.
         reduction_factor: of asha: one in so many goes on to the next rung.
@@ -91,6 +93,7 @@ class SweepSettings:
     mode: Literal["max", "min"] | None
     impossible: Literal["refuse", "skip"]
     max_retries: int
+    retry_failed: bool
     stack: bool
     grace_epochs: int
     reduction_factor: int

@@ -59,7 +59,6 @@ class ControlLoop:
         self._faults: dict[int, str] = {}
         self._num_deaths = 0
         self._space_left = True
-        self._num_ended = trials.num_ended
         self._best_is_old = trials.best is None
 
     def run(self) -> None:
@@ -69,6 +68,8 @@ class ControlLoop:
             Interrupted: a signal has come.
         """
         try:
+            self._trials.try_again()
+            self._num_ended = self._trials.num_ended
             for trial in [trial for trial in self._trials if not trial.has_ended]:
                 self._admit(trial)
             while not self._interruption.requested:
@@ -84,6 +85,7 @@ class ControlLoop:
                     self._start_ray_again(death)
                 self._table.refresh()
             self._wind_up()
+            self._best_is_old = False  # its header counts the trials
             self._write_best()
         finally:
             if self._pool is not None:
@@ -128,7 +130,7 @@ class ControlLoop:
 
     def _end_like(self, trial: Trial, first: Trial) -> None:
         status = "REUSED" if first.status == "FINISHED" else first.status
-        self._end(trial, status, first.value, f"the same run as trial {first.number}")
+        self._end(trial, status, first.value, f"the same run as trial {first.number}", first.of_machine)
 
     def _measured(self, folder: RunFolder) -> float | None:
         points = (folder.read("history.json") or {}).get(self._sweep.metric)
@@ -255,7 +257,7 @@ class ControlLoop:
             elif len(task) > 1:
                 self._try_alone(trial)
             else:
-                self._end(trial, "FAILED", None, failure["reason"])
+                self._end(trial, "FAILED", None, failure["reason"], failure["of_machine"])
         if failure is not None and failure["spoilt"]:
             self._pool.discard(worker)
 
@@ -302,8 +304,10 @@ class ControlLoop:
                 self._table.lost(trial, reason)
                 self._waiting.put_back(trial)
 
-    def _end(self, trial: Trial, status: str, value: float | None, reason: str = "") -> None:
-        is_best = self._trials.end(trial, status, value, reason)
+    def _end(
+        self, trial: Trial, status: str, value: float | None, reason: str = "", of_machine: bool = False
+    ) -> None:
+        is_best = self._trials.end(trial, status, value, reason, of_machine)
         self._num_ended += 1
         if is_best and value is not None:
             self._best_is_old = False

@@ -7,6 +7,7 @@
     {"event": "report", "trial", "epoch", "step", "metrics", "decision"}
     {"event": "lost", "trial", "attempt", "reason"}                         worker or node died; tried again
     {"event": "ended", "trial", "status", "value", "reason", "seconds"}     FINISHED STOPPED FAILED REUSED
+    {"event": "again", "trial"}                                             one that had failed waits again
 
 Each line is on the disk before anything acts on it; each event has `time_s`.
 """

@@ -22,7 +22,8 @@ def sweep(swept: Sweep) -> None:
     run_sweep(swept, Console(stderr=True))
     print(summary(swept))
     events = read_events(swept.folder / "ledger.jsonl")
-    failed = [event for event in events if event["event"] == "ended" and event["status"] == "FAILED"]
+    last = {event["trial"]: event for event in events if event["event"] == "ended"}
+    failed = [event for event in last.values() if event["status"] == "FAILED"]
     if failed:
         (reason, times), *others = Counter(event["reason"] for event in failed).most_common()
         also = f" (and {sum(count for _, count in others)} for other reasons)" if others else ""
@@ -30,7 +31,8 @@ def sweep(swept: Sweep) -> None:
         often = f" x{times}" if times > 1 else ""
         raise UserError(
             f"{len(failed)} of {num_trials(events)} trials failed: {reason}{often}{also}",
-            f"Trial {numbers}: see {swept.folder / 'index.html'}",
+            f"Trial {numbers}: see {swept.folder / 'index.html'}"
+            + ("; the same command tries again" if any(event.get("of_machine") for event in failed) else ""),
         )
 
 

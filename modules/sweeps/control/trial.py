@@ -24,6 +24,7 @@ class Trial:
         num_lost: how often its worker died.
         value: of the metric, once ended.
         reason: why it ended so; empty if it was simply trained.
+        of_machine: whether it failed by no fault of its own, such as a full disk.
         seconds: that it was trained for.
         started_s: when it was last started.
         plan: once it is composed.
@@ -40,6 +41,7 @@ class Trial:
     num_lost: int = 0
     value: float | None = None
     reason: str = ""
+    of_machine: bool = False
     seconds: float = 0.0
     started_s: float = 0.0
     plan: Plan | None = None

@@ -43,6 +43,7 @@ class Trials:
         self._scheduler = make_scheduler(sweep.settings, sweep.space, sweep.mode, sweep.max_epochs)
         self._trials: list[Trial] = []
         self._first_of: dict[str, int] = {}
+        self._told: set[int] = set()
         events = ledger.events()
         if not events:
             about = {"identity": sweep.identity, "overrides": sweep.overrides}
@@ -148,13 +149,23 @@ class Trials:
         self._take_in(trial, epoch, value, told)
         return decision
 
-    def end(self, trial: Trial, status: str, value: float | None, reason: str = "") -> bool:
+    def try_again(self) -> None:
+        """Has trials that failed wait again: by the machine's fault, or where that is asked for by any."""
+        for trial in self._trials:
+            if trial.status == "FAILED" and (trial.of_machine or self.sweep.settings.retry_failed):
+                self.ledger.append({"event": "again", "trial": trial.number})
+                self._again(trial)
+
+    def end(
+        self, trial: Trial, status: str, value: float | None, reason: str = "", of_machine: bool = False
+    ) -> bool:
         """Says how a trial ended; returns whether it is the best so far."""
         if trial.status == "RUNNING":
             trial.seconds += time.time() - trial.started_s
         event = {"event": "ended", "trial": trial.number, "status": status, "value": value}
-        self.ledger.append({**event, "reason": reason, "seconds": round(trial.seconds, 3)})
-        return self._end(trial, status, value, reason)
+        why = {"reason": reason, "of_machine": True} if of_machine else {"reason": reason}
+        self.ledger.append({**event, **why, "seconds": round(trial.seconds, 3)})
+        return self._end(trial, status, value, reason, of_machine)
 
     def lose(self, trial: Trial, reason: str, excused: bool) -> None:
         """Says that a trial's worker died; it waits to be started again.
@@ -194,9 +205,17 @@ class Trials:
             trial.exploit, trial.point, trial.plan = (epoch, decision["copy_from"]), decision["point"], None
         trial.answers[epoch] = decision if isinstance(decision, str) else "exploit"
 
-    def _end(self, trial: Trial, status: str, value: float | None, reason: str) -> bool:
+    def _again(self, trial: Trial) -> None:
+        trial.status, trial.reason, trial.of_machine, trial.num_lost = "WAITING", "", False, 0
+
+    def _end(
+        self, trial: Trial, status: str, value: float | None, reason: str, of_machine: bool = False
+    ) -> bool:
         trial.status, trial.value, trial.reason, trial.plan = status, value, reason, None
-        self._search.tell(trial.number, value)
+        trial.of_machine = of_machine
+        if trial.number not in self._told:  # a search may be told but once
+            self._search.tell(trial.number, value)
+            self._told.add(trial.number)
         if value is None or status not in ("FINISHED", "REUSED"):
             return False
         sign = 1 if self.sweep.mode == "max" else -1
@@ -235,7 +254,10 @@ class Trials:
                 self._lose(trial, event["excused"])
             case "ended":
                 trial.seconds = event["seconds"]
-                self._end(trial, event["status"], event["value"], event["reason"])
+                of_machine = event.get("of_machine", False)
+                self._end(trial, event["status"], event["value"], event["reason"], of_machine)
+            case "again":
+                self._again(trial)
 
     def _other_ledger(self) -> UserError:
         return UserError(

@@ -5,6 +5,7 @@ hands over the decision on that event and returns the next; so a report costs on
 event is `done`. `interrupt` may come at any time between.
 """
 
+import errno
 import faulthandler
 import importlib
 import os
@@ -14,10 +15,11 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from modules.configuration.errors import UserError
+from modules.configuration.errors import MachineError, UserError
 from modules.sweeps.workers.process_state import ProcessState
 from modules.training.runs.interruption import Interrupted
 
+_OF_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
 TAKEN_OVER = "taken_over.ckpt"
 """Beside last.ckpt: another trial's checkpoint, from which this one is to go on."""
 Assignment = dict[str, Any]
@@ -100,9 +102,13 @@ class Worker:
         except Interrupted:
             done["results"] = {assignment["trial"]: {"status": "INTERRUPTED"} for assignment in assignments}
         except UserError as error:
-            done["failure"] = {"reason": " ".join(str(error).split()), "spoilt": False}
+            of_machine = isinstance(error, MachineError)
+            reason = " ".join(str(error).split())
+            done["failure"] = {"reason": reason, "spoilt": False, "of_machine": of_machine}
         except BaseException as error:
-            done["failure"] = {"reason": _reason(error, assignments), "spoilt": True}
+            of_machine = isinstance(error, OSError) and error.errno in _OF_MACHINE
+            reason = _reason(error, assignments)
+            done["failure"] = {"reason": reason, "spoilt": True, "of_machine": of_machine}
         try:
             self._state.restore()
         finally:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-from modules.configuration.errors import UserError
+from modules.configuration.errors import MachineError, UserError
 
 _DISK = {
     errno.ENOSPC: "the disk is full",
@@ -43,7 +43,7 @@ def _explain(error: BaseException, batch_size: int) -> UserError | None:
         if isinstance(cause, OSError) and cause.errno in _DISK:
             where = f" while writing {cause.filename}" if cause.filename else ""
             hint = "The last good checkpoint is kept; make room and run the same command again to go on"
-            return UserError(f"{_DISK[cause.errno]}{where}", hint)
+            return MachineError(f"{_DISK[cause.errno]}{where}", hint)
         if isinstance(cause, MemoryError | torch.OutOfMemoryError) or any(
             text in str(cause) for text in _MEMORY
         ):

@@ -17,6 +17,7 @@ from modules.cluster.connection import connect
 from modules.cluster.own_ray import _processes_of  # pyright: ignore[reportPrivateUsage]
 from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
+from modules.report.sweep_results import read_sweep
 from modules.sweeps.control.controller import SweepResult, run_sweep
 from modules.sweeps.control.ledger import read_events
 from modules.sweeps.control.sweep_setup import Sweep
@@ -124,6 +125,28 @@ def test_the_same_command_again_starts_nothing(tmp_path: Path) -> None:
     before = (sweep.folder / "ledger.jsonl").read_bytes()
     assert run(sweep).counts == first.counts
     assert (sweep.folder / "ledger.jsonl").read_bytes() == before
+
+
+def test_what_the_machine_failed_is_tried_again_by_the_same_command(tmp_path: Path) -> None:
+    points = [{"x": "1", "do": "disk"}, {"x": "2", "do": "disk_said"}, {"x": "4", "do": "raise_once"}]
+    sweep = make_sweep(tmp_path, [*points, {"x": "5"}])
+    assert run(sweep).counts == {"FAILED": 3, "FINISHED": 1}
+    first = {number: event["reason"] for number, event in ended(sweep).items()}
+    assert "No space left on device" in first[0] and first[1] == "the disk is full"
+
+    result = run(sweep)
+    assert result.counts == {"FAILED": 1, "FINISHED": 3}
+    assert [event["trial"] for event in events(sweep, "again")] == [0, 1]
+    assert lines(run_folder(sweep, 0) / "trained") == ["1", "2", "3", "4"]  # from where it was
+    assert result.best == 1
+
+    # Any failure, where that is asked for; and a ledger with all of that is read as it was written.
+    again = replace(sweep, settings=replace(sweep.settings, retry_failed=True))
+    assert run(again).counts == {"FINISHED": 4}
+    assert [event["trial"] for event in events(sweep, "again")] == [0, 1, 2]
+    trials = read_sweep(sweep.folder).trials
+    assert [trial.status for trial in trials] == ["FINISHED"] * 4
+    assert "number 1 of 4 trials" in (sweep.folder / "best.yaml").read_text()
 
 
 def test_runs_trained_elsewhere_are_reused_without_a_worker(tmp_path: Path) -> None:
