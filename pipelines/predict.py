@@ -163,6 +163,7 @@ def _sent(sample: Any) -> Any:
 
 
 def _load(model: str, tracking: str) -> tuple[Any, Any]:
+    from modules.registry.references import registry_settings
     from modules.registry.versions import PROGRAM, Registry
 
     with ExitStack() as stack:
@@ -173,7 +174,7 @@ def _load(model: str, tracking: str) -> tuple[Any, Any]:
         if model.endswith(".pt2") or "/" in model:
             file = Path(model)
         else:
-            registry = Registry(_tracking_settings(tracking))
+            registry = Registry(registry_settings(tracking))
             file = stack.enter_context(registry.fetched(registry.resolve(model))) / PROGRAM
         # Imports torch: only now, when the model is known to be there.
         has_computed = "torch" in sys.modules
@@ -181,14 +182,6 @@ def _load(model: str, tracking: str) -> tuple[Any, Any]:
 
         program = IsolatedProgram(file, has_computed=has_computed)
         return program, program.description
-
-
-def _tracking_settings(tracking: str) -> dict[str, Any]:
-    from modules.configuration.composition.compose import compose
-
-    if "://" in tracking:
-        return compose(["tracking=server"])["tracking"] | {"uri": tracking}
-    return compose([f"tracking={tracking}"])["tracking"]
 
 
 if __name__ == "__main__":

@@ -44,12 +44,30 @@ def plan_of(weights: Path) -> dict[str, Any]:
     Raises:
         UserError: there is none, or it cannot be read.
     """
+    return read_trained(plan_file(weights))
+
+
+def plan_file(weights: Path) -> Path:
+    """Where the plan of a file of weights lies; see `plan_of`.
+
+    Raises:
+        UserError: there is none.
+    """
     folder = weights.parent
     places = (folder / "plan.yaml", folder.parent.parent / "plan" / f"{folder.name}.yaml")
     for place in places:
         if place.is_file():
-            return read_trained(place)
+            return place
     raise UserError(f"there is no plan to {weights}", "Name a folder of runs/ or of build/train/")
+
+
+def registry_settings(tracking: str) -> dict[str, Any]:
+    """The section `tracking` that a file of conf/tracking or an MLflow URI names."""
+    from modules.configuration.composition.compose import compose
+
+    if "://" in tracking:
+        return compose(["tracking=server"])["tracking"] | {"uri": tracking}
+    return compose([f"tracking={tracking}"])["tracking"]
 
 
 def registered_version(reference: str, config: dict[str, Any]) -> tuple[Registry, Version]:
