@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
@@ -120,3 +121,8 @@ def _image(image: Tensor) -> Image.Image:
     in_0_to_1 = image.is_floating_point() or image.dtype == torch.bool
     levels = image.float() / (1 if in_0_to_1 else 255)
     return Image.fromarray(pixels(levels if levels.ndim == 3 else levels[None]))
+
+
+def _plain(name: str, most: int = 20) -> str:
+    """A name as text for matplotlib, which takes what stands between dollar signs for mathematics."""
+    return (name if len(name) <= most else f"{name[: most - 1]}…").replace("$", r"\$")

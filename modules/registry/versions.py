@@ -109,6 +109,17 @@ class Registry:
             found = self._client.search_model_versions(f"name = '{name}' and tags.identity = '{identity}'")
         return _version(min(found, key=lambda one: int(one.version))) if found else None
 
+    def versions(self) -> list[tuple[Version, list[str]]]:
+        """All versions of all registered models, each with the aliases that name it."""
+        with self._answering():
+            models = self._client.search_registered_models(max_results=1000)
+            found = [
+                (_version(one), [alias for alias, number in model.aliases.items() if number == one.version])
+                for model in models
+                for one in self._client.search_model_versions(f"name = '{model.name}'")
+            ]
+        return sorted(found, key=lambda pair: (pair[0].name, pair[0].number))
+
     def champion(self, name: str) -> Version | None:
         """The version that the alias names."""
         aliases = self._aliases(name)
