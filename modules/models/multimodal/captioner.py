@@ -2,14 +2,12 @@
 
 Vinyals, Toshev, Bengio & Erhan (2014), *Show and tell*, arXiv 1411.4555; Xu et al. (2015), *Show, attend and
 tell*, arXiv 1502.03044, section 3.1: the annotation vectors are the cells of a map of the net. The decoder is
-`modules.bricks.caption_decoder`. Deviates: each cell also says where it lies, in sines and cosines (Vaswani
-et al. 2017, arXiv 1706.03762, section 3.5, of two axes), as a net on small images, unlike one of ImageNet's,
-has no other way to tell left from right; and its maps are normalised (Ba, Kiros & Hinton 2016, arXiv
-1607.06450), as beside the large activations of a pretrained net the place would not be heard. Without
-attention the image's vector is a linear map of all cells, not their mean, for the same reason.
+`modules.bricks.caption_decoder`. Deviates: each cell also says where it lies, as a net on small images,
+unlike one of ImageNet's, has no other way to tell left from right; and its maps are normalised (Ba, Kiros &
+Hinton 2016, arXiv 1607.06450), as beside the large activations of a pretrained net the place would not be
+heard. Without attention the image's vector is a linear map of all cells, not their mean, for the same reason.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -19,9 +17,6 @@ from torch import Tensor, nn
 
 from modules.bricks.caption_decoder import CaptionDecoder, Carried, Encoded
 from modules.models.features import Backbone
-
-_PERIODS = (4.0, 2.0, 1.0)
-"""Of the sines and cosines that say where a cell lies; from edge to edge are 2."""
 
 
 class Captioner(nn.Module):
@@ -68,7 +63,7 @@ class Captioner(nn.Module):
             self.summary = nn.Linear(cells * place_size, hidden_size)
             place_size = hidden_size
         else:
-            place_size += 4 * len(_PERIODS)
+            place_size += 2
         self.decoder = CaptionDecoder(
             vocab_size, place_size, embedding_size, hidden_size, attention, attention_size, dropout
         )
@@ -116,8 +111,6 @@ class Captioner(nn.Module):
         else:
             rows, columns = (torch.linspace(-1, 1, size, device=maps.device) for size in maps.shape[2:])
             where = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=2).flatten(0, 1)
-            angles = torch.cat([2 * math.pi * where / period for period in _PERIODS], dim=1)
-            where = torch.cat([angles.sin(), angles.cos()], dim=1)
             where = where.to(cells.dtype).expand(maps.shape[0], -1, -1)
             places = torch.cat([cells, where], dim=2)
         return places, torch.ones_like(places[:, :, 0], dtype=torch.bool)
