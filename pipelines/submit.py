@@ -34,6 +34,7 @@ from modules.cluster.command_line import (
     storage_of,
 )
 from modules.cluster.job import Job, Record, find_record, new_name, records
+from modules.cluster.job_price import price_of
 from modules.configuration.command import INTERRUPTED, arguments, run
 from modules.configuration.errors import UserError
 
@@ -104,6 +105,8 @@ def submit(cluster: Cluster, line: CommandLine, chosen: Arguments) -> int:
         print(rendered(job, cluster, chosen.full), end="")
         return 0
     _notes(cluster, configs[0]["tracking"]["uri"], package)
+    if price := price_of(cluster):
+        print(price, flush=True)
     record = send(job, cluster, configs[0]["runtime"])
     record.write()
     if record.where.get("sent") is False:

@@ -1,5 +1,6 @@
 """The sections of conf/cluster/: one dataclass a file, which is its schema. Every field is read by code."""
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,7 @@ class SlurmCluster:
         storage: folder of runs and shards that every node sees.
         python: the interpreter on the nodes; null is this one, in a container or at a login node `python`.
         setup: shell lines that come first, such as `module load cuda`.
+        price_per_hour: of a node, in whatever money; null is not known.
     """
 
     num_nodes: int
@@ -122,9 +124,11 @@ class SlurmCluster:
     storage: str
     python: str | None
     setup: list[str]
+    price_per_hour: float | None
 
     def __post_init__(self) -> None:
         _check_nodes(self)
+        _check_price(self.price_per_hour)
         at_least(10, "grace_s", self.grace_s)
         words = (
             "gpu_type memory_per_node time_limit partition account qos constraint dependency container login"
@@ -169,6 +173,7 @@ class KubeRayCluster:
         time_limit_s: seconds after which KubeRay ends the job; null never.
         max_restarts: times that a job that failed begins again, on new pods, from its checkpoints.
         keep_s: seconds that the finished job's pods stay.
+        price_per_hour: of a worker, in whatever money; null is not known.
     """
 
     num_nodes: int
@@ -194,9 +199,11 @@ class KubeRayCluster:
     time_limit_s: int | None
     max_restarts: int
     keep_s: int
+    price_per_hour: float | None
 
     def __post_init__(self) -> None:
         _check_nodes(self)
+        _check_price(self.price_per_hour)
         for name, least in (
             ("grace_s", 0),
             ("max_restarts", 0),
@@ -264,6 +271,11 @@ def _check_nodes(cluster: Any) -> None:
     for name in ("num_nodes", "cpus_per_node"):
         at_least(1, name, getattr(cluster, name))
     at_least(0, "gpus_per_node", cluster.gpus_per_node)
+
+
+def _check_price(price: float | None) -> None:
+    if price is not None and not 0 <= price < math.inf:
+        raise ConfigError("price_per_hour", f"{price} is no price", "Give 0 or more, or null")
 
 
 def _check_word(name: str, value: str | None) -> None:

@@ -54,6 +54,7 @@ def test_a_command_line_wins_over_the_file() -> None:
         ("kuberay", "cluster.pull_secrets=[a b]", "is no single word"),
         ("kuberay", "cluster.tolerations=[{keys: a}]", "Did you mean key?"),
         ("kuberay", "cluster.time_limit_s=0", "time_limit_s"),
+        ("slurm", "cluster.price_per_hour=-1", "is no price"),
     ],
 )
 def test_a_mistake_names_the_command_line(kind: str, override: str, said: str) -> None:
