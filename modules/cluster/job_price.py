@@ -24,7 +24,8 @@ def price_of(cluster: Cluster) -> str | None:
     if limit_s is None:
         return f"it costs {each_hour:,.2f} an hour for {nodes}, for as long as it runs: it has no time limit"
     hours = limit_s / 3600
-    return f"each start costs at most {hours * each_hour:,.2f}: {nodes} for {hours:,.1f} h, {each_hour:,.2f} an hour"
+    most = f"each start costs at most {hours * each_hour:,.2f}"
+    return f"{most}: {nodes} for {hours:,.1f} h, {each_hour:,.2f} an hour"
 
 
 def slurm_seconds(text: str) -> int | None:
