@@ -16,7 +16,7 @@ from modules.tasks.classification import Classification
 from modules.training import gradient_average
 from modules.training.runs.checkpoint import read_checkpoint
 from tests.training.small import small_plan
-from tests.training.together import Recorder, recorded, train_together
+from tests.training.together import Recorder, recorded, shown_together, train_together
 
 SGD = ("optimizer=sgd", "optimizer.lr=0.05")
 """Adam makes a whole step of a gradient that is nothing but rounding, such as dropout leaves."""
@@ -28,15 +28,6 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def read(folder: Path, name: str) -> dict[str, Any]:
     return json.loads((folder / name).read_text())
-
-
-def shown(folder: Path, num_workers: int) -> str:
-    """What the processes failed with."""
-    return "".join(
-        path.read_text()
-        for path in [folder / f"error{number}" for number in range(num_workers)]
-        if path.exists()
-    )
 
 
 @pytest.mark.parametrize(
@@ -58,10 +49,10 @@ def test_workers_learn_what_one_alone_learns(
     plan = small_plan(recipe, *overrides)
     alone, together = tmp_path / "alone", tmp_path / "together"
     # Recorders take random numbers themselves: both trainings have one.
-    assert train_together(plan, small_shards, alone, 1, [Recorder(alone)]) == [0], shown(alone, 1)
+    assert train_together(plan, small_shards, alone, 1, [Recorder(alone)]) == [0], shown_together(alone, 1)
     recorder = Recorder(together)
     statuses = train_together(plan, small_shards, together, num_workers, [recorder])
-    assert statuses == [0] * num_workers, shown(together, num_workers)
+    assert statuses == [0] * num_workers, shown_together(together, num_workers)
 
     # One step in bfloat16 has 8 bits, and the sum of four shares is rounded otherwise than that of all.
     relative, absolute = (0.02, 0.01) if "precision" in str(overrides) else (1e-3, 1e-4)
@@ -89,8 +80,8 @@ def test_workers_whose_losses_count_unequally_many_learn_what_one_alone_learns(
     monkeypatch.setattr(Classification, "loss", loss)  # the workers are forks
     plan = small_plan("neuron", *overrides)
     alone, together = tmp_path / "alone", tmp_path / "together"
-    assert train_together(plan, small_shards, alone, 1) == [0], shown(alone, 1)
-    assert train_together(plan, small_shards, together, 4) == [0] * 4, shown(together, 4)
+    assert train_together(plan, small_shards, alone, 1) == [0], shown_together(alone, 1)
+    assert train_together(plan, small_shards, together, 4) == [0] * 4, shown_together(together, 4)
     for name, value in weights(alone).items():
         torch.testing.assert_close(weights(together)[name], value, rtol=1e-3, atol=1e-5)
     points = [read(folder, "history.json")["train/loss"] for folder in (alone, together)]
@@ -107,7 +98,7 @@ def test_a_loss_of_nothing_at_all_is_said(
 
     monkeypatch.setattr(Classification, "loss", loss)
     assert train_together(small_plan("neuron"), small_shards, tmp_path, 2) == [1, 1]
-    assert "UserError: the loss at step 1 is the mean of no values" in shown(tmp_path, 2)
+    assert "UserError: the loss at step 1 is the mean of no values" in shown_together(tmp_path, 2)
     assert not (tmp_path / "checkpoints" / "last.ckpt").exists()
 
 
@@ -151,7 +142,7 @@ def test_a_stop_that_reaches_one_worker_stops_all_at_one_block(small_shards: Pat
 
     for folder in (parts, fewer):
         assert train_together(plan, small_shards, folder, 2, [Recorder(folder, stop=(1, 20))]) == [1, 1]
-        assert "Interrupted: SIGTERM" in shown(folder, 2)
+        assert "Interrupted: SIGTERM" in shown_together(folder, 2)
         assert read(folder, "outcome.json")["status"] == "KILLED"
         checkpoint = read_checkpoint(folder / "checkpoints" / "last.ckpt")
         assert checkpoint["global_step"] == 20

@@ -33,6 +33,8 @@ from modules.training.runs.first_steps import KeepFirstSteps
 from modules.training.runs.interruption import Interrupted, Interruption
 from modules.training.runs.run_folder import RunFolder
 from modules.training.runs.training_errors import explained
+from modules.training.selection import kept_weights
+from modules.weights.tensor_file import load_tensors
 
 STOPPED_EARLY = "stopped early"
 # Validation keeps no gradients: larger batches fit, and cost less a sample.
@@ -157,7 +159,10 @@ def write_results(
     figures: dict[str, Any],
     status: str = "FINISHED",
 ) -> dict[str, Any]:
-    """Writes weights, history and summary of a run that ended well; returns the summary."""
+    """Writes weights, history and summary of a run that ended well; returns the summary.
+
+    Of a run that kept its best epoch, `weights.pt` holds the weights of that, and the task's go beside it.
+    """
     summary = {
         "recipe": plan.name,
         "identity": identity,
@@ -169,7 +174,14 @@ def write_results(
         "multiply_adds": plan.cost.multiply_adds,
         **figures,
     }
-    save_tensors(task.model.state_dict(), folder.weights)
+    best = figures.get("best")
+    if best is None:
+        save_tensors(task.model.state_dict(), folder.weights)
+        folder.weights_last.unlink(missing_ok=True)
+    else:
+        save_tensors(task.model.state_dict(), folder.weights_last)
+        kept = load_tensors(kept_weights(folder.checkpoint.parent, best["epoch"]))
+        save_tensors(kept, folder.weights)
     folder.write("history.json", curves.history)
     folder.write("summary.json", summary)
     return summary
