@@ -133,6 +133,7 @@ class ShortWay:
         loss = with_shared_count(module.steps[turn].loss(batch))
         optimizer.zero_grad()
         if inputs != []:
+            module.trainer.strategy.pre_backward(loss.total)
             loss.total.backward(self._inverse_count(loss), inputs=inputs)
         module.trainer.strategy.post_backward(loss.total)
         module.on_before_optimizer_step(optimizer)

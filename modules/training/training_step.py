@@ -13,6 +13,7 @@ losses of all steps in `outputs["loss"]`.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -162,8 +163,10 @@ class TrainingModule(LightningModule):
 
         def evaluate() -> Mean:
             if self.micro_batches.in_use:
-                step = self.steps[turn]
-                return self.micro_batches.backward(step, batch, backward, optimizer.zero_grad)
+                strategy, step = self.trainer.strategy, self.steps[turn]
+                several = isinstance(strategy, DataParallelStrategy)
+                with strategy.averaging_once() if several else nullcontext():
+                    return self.micro_batches.backward(step, batch, backward, optimizer.zero_grad)
             optimizer.zero_grad()
             loss = with_shared_count(self.steps[turn].loss(batch))
             backward(loss.quotient)

@@ -1,6 +1,7 @@
 """Several processes that train one model: the same as one alone, and all of them alike."""
 
 import json
+import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,9 @@ import torch
 from torch import distributed, nn
 from torch.nn.functional import cross_entropy
 
-from modules.configuration.errors import UserError
 from modules.metrics.mean import Mean
 from modules.tasks.classification import Classification
-from modules.training import gradient_average
+from modules.training import data_parallel, gradient_average
 from modules.training.runs.checkpoint import read_checkpoint
 from tests.training.small import small_plan
 from tests.training.together import Recorder, recorded, shown_together, train_together
@@ -200,8 +200,9 @@ def process_group(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("bucket_bytes", [1, 100, 10**6])
+@pytest.mark.parametrize("is_open", [True, False])
 def test_buckets_of_any_size_bring_each_gradient_to_its_parameter(
-    process_group: None, bucket_bytes: int, monkeypatch: pytest.MonkeyPatch
+    process_group: None, is_open: bool, bucket_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gradient_average, "BUCKET_BYTES", bucket_bytes)
     module = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3).double(), nn.Linear(3, 2))
@@ -209,17 +210,95 @@ def test_buckets_of_any_size_bring_each_gradient_to_its_parameter(
     average = gradient_average.GradientAverage(module, list(module.parameters()))
     assert average.num_bytes == 4 * 24 + 8 * 15 + 4 * 6
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    for parameter in trained:
-        parameter.grad = torch.randn_like(parameter)
-    expected = [parameter.grad.clone() for parameter in trained if parameter.grad is not None]
-    average()
+    for _ in range(3):
+        factors = [torch.randn_like(parameter) for parameter in trained]
+        module.zero_grad()
+        if is_open:
+            average.open()
+        losses = [(one.double() * factor).sum() for one, factor in zip(trained, factors, strict=True)]
+        torch.stack(losses).sum().backward()
+        average()
+        for parameter, gradient in zip(trained, factors, strict=True):
+            assert torch.equal(parameter.grad, gradient)  # type: ignore[arg-type]
     average()  # what has been averaged may be averaged again
-    for parameter, gradient in zip(trained, expected, strict=True):
+    for parameter, gradient in zip(trained, factors, strict=True):
         assert torch.equal(parameter.grad, gradient)  # type: ignore[arg-type]
     assert average.seconds > 0
     trained[1].grad = None
-    with pytest.raises(UserError, match=r"0.bias gets no gradient"):
+    average()
+    assert trained[1].grad is None
+    module[0].requires_grad_(False)
+    average()
+    assert average.num_bytes == 8 * 15 + 4 * 6
+
+
+def test_a_gradient_that_comes_again_after_it_was_sent_is_an_error(
+    process_group: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gradient_average, "BUCKET_BYTES", 1)
+    module = nn.Linear(2, 1)
+    average = gradient_average.GradientAverage(module, list(module.parameters()))
+    average.open()
+    module(torch.ones(1, 2)).sum().backward()
+    with pytest.raises(RuntimeError, match="came again"):
+        module(torch.ones(1, 2)).sum().backward()
+
+
+def meeting_of(number: int, folder: Path, answers: Any) -> None:
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=number, world_size=2)
+    layers = {name: nn.Linear(3, 1, bias=False) for name in ("both", "second", "none")}
+    module = nn.ModuleDict(layers)
+    average = gradient_average.GradientAverage(module, list(module.parameters()))
+    for _ in range(2):
+        module.zero_grad()
+        average.open()
+        used = ["both"] if number == 0 else ["both", "second"]
+        sum(layers[name](torch.full((1, 3), number + 1.0)).sum() for name in used).backward()  # pyright: ignore
         average()
+    found = {name: layer.weight.grad for name, layer in layers.items()}
+    answers.put({name: None if one is None else one.tolist() for name, one in found.items()})
+    distributed.barrier()
+    distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("bucket_bytes", [1, 10**6])
+def test_a_gradient_may_be_missing_in_some_or_all(
+    bucket_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gradient_average, "BUCKET_BYTES", bucket_bytes)
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    processes = [context.Process(target=meeting_of, args=(rank, tmp_path, answers)) for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    found = [answers.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+    assert found == [{"both": [[1.5] * 3], "second": [[1.0] * 3], "none": None}] * 2
+
+
+@pytest.mark.parametrize("option", ["trainer.log_gradient_norms=false", "trainer.log_gradient_norms=true"])
+def test_a_worker_alone_may_run_out_of_memory(
+    option: str, small_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole_loss = Classification.loss
+
+    def loss(task: Classification, batch: dict[str, torch.Tensor]) -> Mean:
+        if data_parallel.rank() == 1 and len(batch["label"]) > 2:
+            torch.empty(2**50, dtype=torch.uint8)
+        return whole_loss(task, batch)
+
+    plain = small_plan("neuron", *SGD, option)
+    assert train_together(plain, small_shards, tmp_path / "plain", 2) == [0, 0]
+    monkeypatch.setattr(Classification, "loss", loss)  # the workers are forks
+    plan = small_plan("neuron", *SGD, option, "trainer.micro_batches=auto")
+    assert train_together(plan, small_shards, tmp_path / "auto", 2) == [0, 0], shown_together(
+        tmp_path / "auto", 2
+    )
+    for name, value in weights(tmp_path / "plain").items():
+        torch.testing.assert_close(weights(tmp_path / "auto")[name], value, rtol=1e-3, atol=1e-5)
+    state = read_checkpoint(tmp_path / "auto" / "checkpoints" / "last.ckpt")["callbacks"]["MicroBatches"]
+    assert state == {"num_parts": 4}
 
 
 def test_communication_is_measured(small_shards: Path, tmp_path: Path) -> None:
