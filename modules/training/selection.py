@@ -38,10 +38,12 @@ class Selection:
         return [one for one in (self.keep, self.stop) if one is not None]
 
     def figures(self) -> dict[str, Any]:
-        """For the run's summary: `best`, the best epoch with what it was told by; `stopped_early`."""
-        best = self.keep.best if self.keep is not None else None
+        """For the run's summary: `best`, the best epoch with what it was told by; `kept`, all that were kept;
+        `stopped_early`."""
+        best, kept = (self.keep.best, self.keep.kept) if self.keep is not None else (None, [])
         return {
             **({"best": best} if best else {}),
+            **({"kept": kept} if kept else {}),
             **({"stopped_early": self.stop.stopped} if self.stop is not None else {}),
         }
 
@@ -137,11 +139,18 @@ class KeepWeights(Callback):
         self.folder, self.settings, self.monitor = folder, settings, monitor
         self._weights, self._check = weights, check
         self._best: list[dict[str, Any]] = []
+        self._regular: list[dict[str, int]] = []
 
     @property
     def best(self) -> dict[str, Any] | None:
         """Of the best epoch so far: epoch (from 1), step, metric, value; None before there is one."""
         return {**self._best[0], "metric": self.monitor.metric} if self._best and self.monitor else None
+
+    @property
+    def kept(self) -> list[dict[str, Any]]:
+        """Of each epoch whose weights are kept: epoch, step."""
+        found = {one["epoch"]: one["step"] for one in [*self._regular, *self._best]}
+        return [{"epoch": epoch, "step": step} for epoch, step in sorted(found.items())]
 
     def file(self, epoch: int) -> Path:
         return kept_weights(self.folder, epoch)
@@ -150,6 +159,8 @@ class KeepWeights(Callback):
         epoch, step = trainer.current_epoch + 1, trainer.global_step
         dropped = self._rank_epoch(epoch, step)
         is_best = any(one["epoch"] == epoch for one in self._best)
+        if self._is_regular(epoch):
+            self._regular.append({"epoch": epoch, "step": step})
         if is_best or self._is_regular(epoch):
             self._check(trainer)
             if rank() == 0:
@@ -177,15 +188,20 @@ class KeepWeights(Callback):
         return every is not None and epoch % every == 0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": [dict(one) for one in self._best]}
+        return {
+            "best": [dict(one) for one in self._best],
+            "regular": [dict(one) for one in self._regular],
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         found = [
             {"epoch": int(one["epoch"]), "step": int(one["step"]), "value": float(one["value"])}
             for one in state_dict["best"]
         ]
+        regular = [{key: int(one[key]) for key in ("epoch", "step")} for one in state_dict["regular"]]
         # Another trial's checkpoint, taken over in a sweep, comes without its files.
         self._best = [one for one in found if self.file(one["epoch"]).is_file()]
+        self._regular = [one for one in regular if self.file(one["epoch"]).is_file()]
 
 
 class StopEarly(Callback):

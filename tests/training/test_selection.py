@@ -17,6 +17,7 @@ from modules.configuration.schema.trainer_settings import KeepSettings
 from modules.datamodules.shard_loader import EvaluationLoader
 from modules.datamodules.shard_set import ShardSet
 from modules.tasks.task import Task
+from modules.tracking.spool import EVENTS, read_events
 from modules.training.averaged_weights import AveragedWeights
 from modules.training.fit import fit
 from modules.training.monitoring.curves import Curves
@@ -131,6 +132,13 @@ def test_a_run_is_its_best_epoch_and_the_last_lies_beside(small_shards: Path, tm
     assert epoch < 6
     assert equal(torch.load(folder.weights, weights_only=True), watch.epochs[epoch - 1])
     assert equal(torch.load(folder.weights_last, weights_only=True), watch.epochs[-1])
+    told = [
+        event for event, _ in read_events(folder.tracking / EVENTS) if event and event["event"] == "model"
+    ]
+    assert [event["name"] for event in told] == [f"epoch_{epoch}"]
+    assert told[0]["step"] == summary["best"]["step"] and told[0]["tags"]["is_best"] == "true"
+    assert told[0]["metrics"][f"kept/{summary['best']['metric']}"] == summary["best"]["value"]
+    assert Path(told[0]["tags"]["weights"]).is_file()
     out = tmp_path / "build"
     folder.publish(out, {})
     assert (out / "weights_last.pt").read_bytes() == folder.weights_last.read_bytes()
@@ -199,14 +207,16 @@ def test_the_average_is_what_is_judged(block_steps: int, small_shards: Path, tmp
 
 @pytest.mark.parametrize("stop_at", [20, 70])
 def test_average_and_best_go_on_bit_for_bit(stop_at: int, small_shards: Path, tmp_path: Path) -> None:
-    options = ("trainer.ema_decay=0.95", "trainer.keep.best=1", "trainer.max_epochs=3")
+    keep = "trainer.keep={best: 1, every_epochs: 2}"
+    options = ("trainer.ema_decay=0.95", keep, "trainer.max_epochs=3")
     plan = small_plan("lenet", *options)
     whole, curves, figures = run(plan, small_shards, tmp_path / "a" / "last.ckpt")
     with pytest.raises(Interrupted):
         run(plan, small_shards, tmp_path / "b" / "last.ckpt", Watch(stop_at=stop_at))
     resumed, others, same = run(plan, small_shards, tmp_path / "b" / "last.ckpt")
     assert equal(whole.model.state_dict(), resumed.model.state_dict())
-    assert curves.history == others.history and figures["best"] == same["best"]
+    assert curves.history == others.history
+    assert figures["best"] == same["best"] and figures["kept"] == same["kept"]
     name = f"epoch_{same['best']['epoch']}.pt"
     kept = [torch.load(tmp_path / side / name, weights_only=True) for side in "ab"]
     assert equal(*kept)

@@ -1,6 +1,7 @@
 """A run from its plan to its results: data, tracker, training, and an honest word on how it ended."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -115,6 +116,7 @@ def train(
                 folder, plan, identity, task, curves, {**figures, **facts, **_vocabularies(data)}
             )
         tracker.artifact(folder.path / "summary.json")
+        _tell_of_kept(tracker, folder, curves, summary)
     except BaseException as error:
         if isinstance(error, Interrupted):
             status = error.outcome
@@ -124,6 +126,22 @@ def train(
         raise
     end_run(folder, tracker, "FINISHED", "")
     return summary
+
+
+def _tell_of_kept(tracker: Tracker, folder: RunFolder, curves: Curves, summary: dict[str, Any]) -> None:
+    """Tells the tracker of each epoch whose weights are kept, and what was measured of it."""
+    best = summary.get("best", {}).get("epoch")
+    for one in summary.get("kept", []):
+        epoch, step = one["epoch"], one["step"]
+        measured = {
+            f"kept/{name}": value  # the run's own curve has the point already
+            for name, points in curves.history.items()
+            for at, value in points
+            if at == step and name.startswith("validation/") and math.isfinite(value)
+        }
+        file = kept_weights(folder.checkpoint.parent, epoch).absolute()
+        tags = {"identity": summary["identity"], "weights": str(file), "is_best": str(epoch == best).lower()}
+        tracker.model(f"epoch_{epoch}", step, measured, tags)
 
 
 def _check_shares(batch_size: int, data: ShardSet) -> None:
