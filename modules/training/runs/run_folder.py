@@ -151,9 +151,10 @@ class RunFolder:
             for name, run in phases.items()
         }
         write_if_changed(folder / "phases.json", json.dumps(before, indent=1) + "\n")
-        if not self.weights_last.is_file():
-            (folder / WEIGHTS_LAST).unlink(missing_ok=True)
-        for name in RESULTS if not self.weights_last.is_file() else (*RESULTS, WEIGHTS_LAST):
+        has_last = self.weights_last.is_file()
+        if not has_last and (folder / WEIGHTS_LAST).is_file():
+            (folder / WEIGHTS_LAST).unlink()
+        for name in (*RESULTS, WEIGHTS_LAST) if has_last else RESULTS:
             if (folder / name).is_file() and filecmp.cmp(self.path / name, folder / name, shallow=False):
                 continue  # what is right as it lies needs no right to write
             unfinished = folder / f".{name}"
