@@ -24,7 +24,8 @@ from torch.utils.data import DataLoader
 
 from benchmarks.side_by_side import medians_in_turn
 from modules.configuration.schema.data_settings import DataSettings
-from modules.configuration.schema.settings import OrderSettings, read
+from modules.configuration.schema.settings import read
+from modules.configuration.schema.trainer_settings import OrderSettings
 from modules.datamodules.bucketed_order import BucketedOrder
 from modules.datamodules.epoch_order import EpochOrder
 from modules.datamodules.shard_loader import TrainingLoader

@@ -4,18 +4,20 @@ python -m pipelines.evaluate plan=build/plan/lenet.yaml
 python -m pipelines.evaluate run=runs/0123456789abcdef
 python -m pipelines.evaluate run=runs/0123456789abcdef dataset=brain_ch2
 python -m pipelines.evaluate run=runs/0123456789abcdef language_model=build/train/char_lstm
+python -m pipelines.evaluate run=runs/0123456789abcdef weights=last
 
 Needs the plan, build/train/<recipe>/ and the test split, for what learns without labels the train split too;
 writes build/evaluate/<recipe>/ in one step and adds the figures and images to the run in MLflow. Any other
 run is evaluated where it lies, in runs/<identity>/evaluate/. On the test split of another dataset, which
-has the same fields, what is found lies beside it, in evaluate_<dataset>/.
+has the same fields, what is found lies beside it, in evaluate_<dataset>/. A training that kept its best epoch
+(`trainer.keep.best`) is measured by that; what is found of its last one lies in evaluate_last/.
 """
 
 import json
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from modules.configuration.command import arguments, run
 from modules.configuration.plans.run_plan import Plan
@@ -32,6 +34,7 @@ class Arguments:
         plan: the recipe's plan, build/plan/<recipe>.yaml.
         run: instead of it, the folder of a finished run.
         dataset: another than the recipe's to measure on, a file of conf/data/ with the same fields.
+        weights: best or last, of a training that kept both; by default the best where it was kept.
         language_model: with run=, one that beam search asks beside it, whatever the recipe says: a registered
             model, a folder of runs/ or build/train/.
         language_model_weight: of its log-probabilities; by default what the recipe says.
@@ -43,6 +46,7 @@ class Arguments:
     plan: Path | None = None
     run: Path | None = None
     dataset: str | None = None
+    weights: Literal["best", "last"] | None = None
     language_model: str | None = None
     language_model_weight: float | None = None
     label_bonus: float | None = None
@@ -58,12 +62,18 @@ def main(argv: list[str]) -> None:
     from modules.configuration.refused_access import write_refusal
     from modules.configuration.regular_file import read_regular_text
     from modules.tracking.tracker import Tracker
+    from modules.training.runs.run_folder import WEIGHTS_LAST, chosen_weights
 
     if (chosen.plan is None) == (chosen.run is None):
         raise UserError("one of plan=... and run=... is needed, and not both", "See --help")
     plan = _asking(read_plan(chosen.plan or Path(f"{chosen.run}/plan.yaml")), chosen)
     trained = chosen.run or Path(chosen.build) / "train" / plan.name
-    kind = "evaluate" if chosen.dataset is None else f"evaluate_{chosen.dataset}"
+    weights = chosen_weights(trained, plan, chosen.weights)
+    beside = [
+        *(["last"] if weights.name == WEIGHTS_LAST else []),
+        *([chosen.dataset] if chosen.dataset else []),
+    ]
+    kind = "_".join(["evaluate", *beside])
     out = Path(chosen.build) / kind / plan.name if chosen.run is None else chosen.run / kind
     if chosen.dataset is not None:
         plan = _on_dataset(plan, chosen.dataset)
@@ -77,7 +87,7 @@ def main(argv: list[str]) -> None:
         raise UserError(f"{trained} holds no finished training", hint) from error
     data = Path(chosen.data or plan.storage / "data" / "shards")
     if refusal := write_refusal(out.parent):
-        metrics = _kept(plan, summary, trained, data, out)
+        metrics = _kept(plan, summary, weights, data, out)
         if metrics is None:
             raise refusal
         print(f"{out} can't be written: what was measured there before is shown")
@@ -86,7 +96,7 @@ def main(argv: list[str]) -> None:
     # Opened before torch is imported: the process that talks to MLflow starts up meanwhile.
     tracker = Tracker.reopen(tracking) if (tracking / "run.json").is_file() else None
     try:
-        metrics = _evaluate(plan, summary, trained, data, out, tracker, chosen.dataset)
+        metrics = _evaluate(plan, summary, weights, data, out, tracker, chosen.dataset)
     finally:
         if tracker is not None:
             tracker.finish()
@@ -150,9 +160,7 @@ def _show(plan: Plan, metrics: dict[str, float], dataset: str | None) -> None:
     print(f"{plan.name}: {metric} {metrics[metric]:.4f} on {num_samples:,} test samples{of}")
 
 
-def _kept(
-    plan: Plan, summary: dict[str, Any], trained: Path, data: Path, out: Path
-) -> dict[str, float] | None:
+def _kept(plan: Plan, summary: dict[str, Any], file: Path, data: Path, out: Path) -> dict[str, float] | None:
     """What an earlier evaluation of the same weights on the same data measured; None where there is none."""
     from modules.configuration.errors import UserError
     from modules.configuration.plans.identity import shard_hashes
@@ -163,7 +171,7 @@ def _kept(
     except UserError:
         return None
     known = outcome.provenance
-    weights, shards = file_hash(trained / "weights.pt"), split_hashes(shard_hashes(data / plan.dataset))
+    weights, shards = file_hash(file), split_hashes(shard_hashes(data / plan.dataset))
     same = (known.identity, known.weights, known.data) == (summary["identity"], weights, shards)
     measured = {"num_samples", plan.expected.metric} <= outcome.metrics.keys()
     return outcome.metrics if same and measured else None
@@ -172,7 +180,7 @@ def _kept(
 def _evaluate(
     plan: Plan,
     summary: dict[str, Any],
-    trained: Path,
+    weights: Path,
     data: Path,
     out: Path,
     tracker: Any,
@@ -190,14 +198,15 @@ def _evaluate(
     from modules.registry.vocabulary_check import AGAIN, check_vocabularies
     from modules.sources.replacement import replaced_folder
     from modules.tasks.build_task import build_task
+    from modules.training.runs.run_folder import WEIGHTS_LAST
 
     settings = plan.data
     task = build_task(plan.model, plan.task)
-    load_weights(task.model, trained / "weights.pt")
+    load_weights(task.model, weights)
     shards = ShardSet.open(data / settings.name, settings)
     known = {field: one.sha256() for field, one in shards.vocabularies.items()}
     hint = AGAIN if dataset is None else "Evaluate on a dataset with the same texts to train on"
-    check_vocabularies(summary.get("vocabularies", {}), known, f"{trained}/weights.pt", hint)
+    check_vocabularies(summary.get("vocabularies", {}), known, str(weights), hint)
     findings = evaluate(task, shards, plan, partial(find_trained_model, plan, data))
     expected_score(findings.metrics, plan)
     served, examples = task.served(settings, shards.vocabularies), {}
@@ -211,7 +220,7 @@ def _evaluate(
     provenance = Provenance(
         recipe=plan.name,
         identity=summary["identity"],
-        weights=file_hash(trained / "weights.pt"),
+        weights=file_hash(weights),
         data=split_hashes(shard_hashes(data / settings.name)),
         inputs=[asdict(one) for one in served.inputs] if served else [],
         outputs=[asdict(one) for one in served.outputs] if served else [],
@@ -219,7 +228,8 @@ def _evaluate(
     with replaced_folder(out) as folder:
         kept = write_outcome(folder, findings, provenance, examples)
         if tracker is not None:
-            suffix = "" if dataset is None else f"_{dataset}"
+            last = "_last" if weights.name == WEIGHTS_LAST else ""
+            suffix = f"{last}_{dataset}" if dataset else last
             tracker.metrics(
                 {f"test{suffix}/{name}": value for name, value in findings.metrics.items()}, summary["steps"]
             )

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from modules.configuration.command import arguments, run
 from modules.configuration.plans.run_plan import Plan
@@ -24,12 +24,15 @@ class Arguments:
     """
     Args:
         plan: the recipe's plan, build/plan/<recipe>.yaml.
+        weights: best or last, of a training that kept both, evaluated with the same weights=; by default the
+            best where it was kept.
         look: add here the versions that were promoted and that their registry has lost, and promote nothing.
         build: folder of what the verbs write.
         data: folder of the datasets' shards; by default data/shards in the plan's runtime.storage.
     """
 
     plan: str | None = None
+    weights: Literal["best", "last"] | None = None
     look: str | None = None
     build: str = "build"
     data: str | None = None
@@ -82,25 +85,30 @@ def _promote_plan(chosen: Arguments, path: Path) -> None:
     from modules.registry.promotion import decided
     from modules.registry.versions import Registry
     from modules.tracking.store import is_there
+    from modules.training.runs.run_folder import WEIGHTS_LAST, chosen_weights
 
     plan = read_plan(path)
     build, name = Path(chosen.build), plan.name
-    outcome = read_outcome(build / "evaluate" / name)
-    weights = build / "train" / name / "weights.pt"
+    weights = chosen_weights(build / "train" / name, plan, chosen.weights)
+    measured = build / ("evaluate_last" if weights.name == WEIGHTS_LAST else "evaluate") / name
+    which = f" weights={chosen.weights}" if chosen.weights else ""
+    again = f"python -m pipelines.evaluate plan={chosen.plan}{which}"
+    if chosen.weights and not measured.is_dir():
+        raise UserError(f"{weights} was not evaluated: there is no {measured}", f"Do so: {again}")
+    outcome = read_outcome(measured)
     if outcome.provenance.recipe != name or outcome.provenance.weights != file_hash(weights):
-        raise UserError(
-            f"{build / 'evaluate' / name} is of other weights than {weights}",
-            f"Evaluate again: python -m pipelines.evaluate plan={chosen.plan}",
-        )
+        raise UserError(f"{measured} is of other weights than {weights}", f"Evaluate again: {again}")
     data = Path(chosen.data or plan.storage / "data" / "shards")
 
     def send() -> None:
-        _send(plan, outcome.provenance.identity, data / plan.dataset, build)
+        _send(plan, outcome.provenance.identity, data / plan.dataset, build, measured)
 
     if not is_there(plan.configuration["tracking"]):
         send()
     registry = Registry(plan.configuration["tracking"])
     promotion = decided(registry, name, outcome.provenance.identity)
+    if promotion is not None and chosen.weights is not None:
+        _check_weights(promotion.version, outcome.provenance.weights)
     if promotion is None:
         promotion = _promote(registry, plan, weights, outcome, data, send)
     result = {
@@ -117,7 +125,18 @@ def _promote_plan(chosen: Arguments, path: Path) -> None:
     _show(promotion)
 
 
-def _send(plan: Plan, identity: str, shards: Path, build: Path) -> None:
+def _check_weights(version: Any, weights: str) -> None:
+    """Refuses a run's other weights: of one run there is one version."""
+    from modules.configuration.errors import UserError
+
+    if version.tags.get("weights", weights) != weights:
+        raise UserError(
+            f"{version.name} version {version.number} is this run already, with its other weights",
+            f"Delete version {version.number} in MLflow first, or train a run of its own",
+        )
+
+
+def _send(plan: Plan, identity: str, shards: Path, build: Path, evaluation: Path) -> None:
     """Sends a run that its tracker lacks: the tracker was lost, or `dvc pull` brought the results alone."""
     from modules.tracking.sending_again import bring_to
     from modules.tracking.tracking_folder import read_run
@@ -127,8 +146,7 @@ def _send(plan: Plan, identity: str, shards: Path, build: Path) -> None:
     if read_run(folder.tracking) is None:
         from modules.training.runs.recorded_results import record_results
 
-        results, evaluation = build / "train" / plan.name, build / "evaluate" / plan.name
-        record_results(plan, identity, folder, shards, results, evaluation)
+        record_results(plan, identity, folder, shards, build / "train" / plan.name, evaluation)
     bring_to(folder.tracking, plan.configuration["tracking"], plan.name)
 
 

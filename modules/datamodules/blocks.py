@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
-from modules.configuration.schema.settings import OrderSettings
+from modules.configuration.schema.trainer_settings import OrderSettings
 from modules.datamodules.bucketed_order import BucketedOrder
 from modules.datamodules.chosen_samples import ChosenSamples
 from modules.datamodules.epoch_order import EpochOrder

@@ -7,7 +7,7 @@ import numpy as np
 
 from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import FieldSettings
-from modules.configuration.schema.settings import TrainerSettings
+from modules.configuration.schema.trainer_settings import TrainerSettings
 from modules.datamodules.ragged import EndToEnd
 from modules.datamodules.shard_split import ShardSplit
 

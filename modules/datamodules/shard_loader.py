@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from modules.configuration.errors import UserError
-from modules.configuration.schema.settings import OrderSettings
+from modules.configuration.schema.trainer_settings import OrderSettings
 from modules.datamodules.blocks import Block, Packed, SampleBlocks, Share, Span, StreamBlocks, unpacked
 from modules.datamodules.chosen_samples import ChosenSamples
 from modules.datamodules.shard_split import ShardSplit

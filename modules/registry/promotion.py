@@ -144,6 +144,7 @@ def _register(
         )
         tags = {
             "identity": identity,
+            "weights": provenance.weights,
             "files": files,
             "signature": signature_tag(provenance.inputs, provenance.outputs),
             "dataset": plan.dataset,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from modules.configuration.composition.key_locations import KeyLocations
     from modules.shapes.shape_check import ShapeReport
 
-BUILT = ("model", "task", "optimizer", "schedule", "fine_tuning")
+BUILT = ("model", "task", "optimizer", "schedule", "fine_tuning", "callbacks")
 
 
 def make_plan(config: dict[str, Any], locations: "KeyLocations | None" = None) -> Plan:
@@ -65,7 +65,7 @@ def with_costs(
 
 def training_code(config: dict[str, Any]) -> Code:
     """The code that decides the result of a configuration's training."""
-    return deciding_code(named_targets([config[section] for section in BUILT]))
+    return deciding_code(named_targets([config.get(section) for section in BUILT]))
 
 
 def named_targets(value: Any) -> list[str]:

@@ -171,6 +171,8 @@ class Delivery:
                 remote.tag(event["name"], event["value"])
             case "dataset":
                 remote.dataset(event["values"])
+            case "model":
+                remote.model(event["name"], event["step"], event["metrics"], event["tags"])
             case "artifact":
                 draft.artifacts.append([event["path"], event["folder"]])
             case "finish" if not replays.adding:

@@ -138,6 +138,36 @@ class RemoteRun:
         tags = [InputTag(DATASET_CONTEXT, "training")]
         self._client.log_inputs(self.run_id, [DatasetInput(Dataset(**values), tags)])
 
+    def model(self, name: str, step: int, metrics: dict[str, float], tags: dict[str, str]) -> None:
+        """Says which weights the run kept, as one of MLflow's logged models; the same once more changes
+        nothing.
+
+        Args:
+            name: of them within the run.
+            step: after which they were kept.
+            metrics: what was measured of them.
+            tags: what else is known of them.
+        """
+        from mlflow.entities import LoggedModelOutput
+
+        place = f"name = '{name}' and source_run_id = '{self.run_id}'"
+        try:
+            known = self._client.search_logged_models([self._experiment_id], filter_string=place)
+            model = next(iter(known), None) or self._client.create_logged_model(
+                self._experiment_id, name=name, source_run_id=self.run_id, tags=tags
+            )
+            for key, value in metrics.items():
+                if not any((one.key, one.step) == (key, step) for one in model.metrics or ()):
+                    self._client.log_metric(self.run_id, key, value, step=step, model_id=model.model_id)
+            outputs = self._client.get_run(self.run_id).outputs
+            if not any(one.model_id == model.model_id for one in (outputs.model_outputs if outputs else ())):
+                self._client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step)])
+            self._client.finalize_logged_model(model.model_id, "READY")
+        except Exception as error:
+            if not self._is_refusal(error):
+                raise
+            self.refuse(f"model {name}", str(error))
+
     def flush(self) -> None:
         """Sends all that was taken along, in as few requests as MLflow allows."""
         from mlflow.entities import Metric, Param, RunTag

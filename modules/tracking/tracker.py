@@ -139,6 +139,18 @@ class Tracker:
         values |= {"source": json.dumps(source), "profile": json.dumps(profile)}
         self._write({"event": "dataset", "values": values})
 
+    def model(self, name: str, step: int, metrics: dict[str, float], tags: dict[str, str]) -> None:
+        """Records weights that the run kept, as one of MLflow's logged models; the weights stay where they
+        are.
+
+        Args:
+            name: of them within the run.
+            step: after which they were kept.
+            metrics: what was measured of them.
+            tags: what else is known of them.
+        """
+        self._write({"event": "model", "name": name, "step": step, "metrics": metrics, "tags": tags})
+
     def artifact(self, path: Path, folder: str = "") -> None:
         """Hands a copy of a file, or of a folder's files, to the run, below `folder` there.
 

@@ -3,10 +3,11 @@
 Where a process group has been joined (`torch.distributed`), a training is one process's share of it; where
 none has, everything here is a training alone. Lightning's own DDPStrategy wraps the module and then expects
 one backward for each call of it, but a task takes many in a block; so here the module stays bare, and the
-strategy averages its gradients after each backward (`modules.training.gradient_average`).
+strategy averages its gradients during and after each backward (`modules.training.gradient_average`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -111,6 +112,7 @@ class DataParallelStrategy(ParallelStrategy):
         self._parameters = parameters
         self._turns = turns
         self._averages: list[GradientAverage] = []
+        self._adds_up = False
 
     @property
     def averaging_seconds(self) -> float:
@@ -145,8 +147,28 @@ class DataParallelStrategy(ParallelStrategy):
             distributed.broadcast(tensor, src=0)
         self._averages = [GradientAverage(self.model, parameters) for parameters in self._parameters]
 
-    def post_backward(self, closure_loss: Tensor) -> None:
+    @contextmanager
+    def averaging_once(self) -> Iterator[None]:
+        """Within it, gradients of several backward passes add up, and are averaged at its end."""
+        self._adds_up = True
+        try:
+            yield
+        finally:
+            self._adds_up = False
         self._averages[self.turn]()
+
+    def pre_backward(self, closure_loss: Tensor) -> None:
+        if not self._adds_up:
+            self._averages[self.turn].open()
+
+    def post_backward(self, closure_loss: Tensor) -> None:
+        if not self._adds_up:
+            self._averages[self.turn]()
+
+    def teardown(self) -> None:
+        for average in self._averages:
+            average.close()
+        super().teardown()
 
     def barrier(self, *args: Any, **kwargs: Any) -> None:
         distributed.barrier()

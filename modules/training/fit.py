@@ -7,9 +7,8 @@ moment, ends with the weights of an uninterrupted one when it is started again.
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +17,6 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 from torch import Tensor
-from torch.optim import Optimizer
 
 from modules.bricks.field_standardisation import FieldStandardisation
 from modules.configuration.errors import UserError
@@ -30,21 +28,26 @@ from modules.datamodules.shard_set import ShardSet
 from modules.datamodules.statistics_of_fields import read_statistics
 from modules.tasks.build_task import build_task
 from modules.tasks.optional_methods import KnowsSamples
-from modules.tasks.step import Step, optimizer_nodes
 from modules.tasks.task import Task
+from modules.training.activation_checkpointing import recompute_activations
+from modules.training.averaged_weights import AveragedWeights
+from modules.training.compilation import compile_model
 from modules.training.data_parallel import DataParallelStrategy, world_size
-from modules.training.fine_tuning import Freezing, parameter_groups
-from modules.training.initial_weights import begin_from
+from modules.training.fine_tuning import Freezing
 from modules.training.monitoring.curves import Curves, LossCurve, MetricSink
 from modules.training.monitoring.gradient_norms import GradientNorms
+from modules.training.monitoring.profiling import lightning_profiler
 from modules.training.monitoring.progress import ProgressDisplay
-from modules.training.overfitting import without_regularisation, without_weight_decay
+from modules.training.overfitting import without_regularisation
+from modules.training.own_callbacks import own_callbacks
+from modules.training.preparation import begin, optimizer_builder
 from modules.training.random_state import RandomState, seed_all
 from modules.training.ray_workers.communication import Communication
 from modules.training.runs.checkpoint import AtomicCheckpointIO, CheckpointSaver, go_back
 from modules.training.runs.checkpoint_schema import RESTORING, CheckpointError, does_not_fit
 from modules.training.runs.freed_memory import keep_freed_memory
 from modules.training.runs.interruption import Interruption
+from modules.training.selection import selection_of
 from modules.training.training_step import Optimisation, TrainingModule
 
 
@@ -153,18 +156,23 @@ def _fit(
     task = initial_task(plan)
     if settings.overfit_batches is not None:
         without_regularisation(task)
-    begun = _begin(task, plan, console)
+    begun = begin(task, plan, console)
+    recompute_activations(task.model, settings.activation_checkpointing)
+    if settings.compile:
+        compile_model(task.model)
     fine_tuning = plan.fine_tuning
+    average = None if settings.ema_decay is None else AveragedWeights(task.model, settings.ema_decay)
     module = TrainingModule(
         task,
         Optimisation(
-            build_optimizer=_optimizer_builder(task, plan),
+            build_optimizer=optimizer_builder(task, plan),
             schedule=build(plan.schedule),
             num_steps=num_steps,
             block_steps=settings.block_steps,
             gradient_clip_norm=settings.gradient_clip_norm,
             micro_batches=settings.micro_batches,
         ),
+        average,
     )
     curves = Curves(sink, lambda: module.global_step)
     losses = LossCurve(module, curves, settings.log_every_steps)
@@ -174,6 +182,18 @@ def _fit(
         chosen.append(Freezing(task.model, fine_tuning))
     if settings.log_gradient_norms:
         chosen.append(GradientNorms(task.model, curves, settings.log_every_steps))
+    if average is not None:
+        chosen.append(average)
+    if module.micro_batches.is_auto:
+        chosen.append(module.micro_batches)
+    profile = checkpoint.parent.with_name("profile")
+    selection = selection_of(
+        plan,
+        checkpoint.parent,
+        None if validation is None else curves,
+        average.weights if average is not None else task.model.state_dict,
+        losses.check_weights,
+    )
     strategy, shared = "auto", []
     if world_size() > 1:
         strategy = DataParallelStrategy([step.parameters for step in module.steps], module.turns)
@@ -204,12 +224,15 @@ def _fit(
                     losses,
                     *chosen,
                     *shared,
+                    *selection.callbacks,
                     progress,
                     saver,
                     *callbacks,
+                    *own_callbacks(plan, profile),
                 ],
+                profiler=lightning_profiler(plan.profiler, profile),
                 # Signals and requeueing are handled here, not by Lightning's SLURM support.
-                plugins=[AtomicCheckpointIO(), LightningEnvironment()],
+                plugins=[AtomicCheckpointIO(settings.keep.last), LightningEnvironment()],
                 enable_progress_bar=False,
                 enable_model_summary=False,
             )
@@ -230,43 +253,22 @@ def _fit(
             if checkpoint.exists() and not saver.is_training:
                 raise does_not_fit(checkpoint, error) from error
             raise
+    if average is not None:
+        average.take_over()
     figures = {
         "seconds": progress.seconds,
         "seconds_total": progress.seconds_total,
         "steps": trainer.global_step,
-        "epochs": num_epochs,
+        "epochs": trainer.global_step // training.steps_per_epoch,
         "samples_per_s": progress.samples_per_s(trainer),
         "num_workers": world_size(),
         **({"initial_weights": begun} if begun else {}),
+        **selection.figures(),
+        **({"micro_batches": module.micro_batches.num_parts} if module.micro_batches.is_auto else {}),
     }
     for callback in shared:
         figures |= callback.figures(trainer)
     return task, curves, figures
-
-
-def _begin(task: Task, plan: Plan, console: Console) -> dict[str, Any]:
-    """Fills the model with the weights that the plan begins from; says what of them fits."""
-    file, adapter = plan.pretrained.weights, plan.fine_tuning.adapter
-    if file is None:
-        return {}
-    fit = begin_from(task.model, file, build(adapter) if adapter else None, plan.fine_tuning.reinit)
-    console.print(f"begins from {file}: {fit}", highlight=False, soft_wrap=True, markup=False)
-    return {"file": str(file), **asdict(fit)}
-
-
-def _optimizer_builder(task: Task, plan: Plan) -> Callable[[Step], Optimizer]:
-    steps = task.steps()
-    nodes = dict(zip([step.name for step in steps], optimizer_nodes(steps, plan.optimizer), strict=True))
-    lr_decay = plan.fine_tuning.lr_decay
-
-    def build_optimizer(step: Step) -> Optimizer:
-        node, params = nodes[step.name], step.learned
-        if lr_decay != 1.0:
-            params = parameter_groups(task.model, step, node["lr"], lr_decay)
-        optimizer = build(node, params=params)
-        return optimizer if plan.trainer.overfit_batches is None else without_weight_decay(optimizer)
-
-    return build_optimizer
 
 
 @contextmanager

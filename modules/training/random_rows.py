@@ -7,7 +7,7 @@ the number of processes. It costs each of them the random numbers of all.
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -62,6 +62,13 @@ def random_rows(batch: Mapping[str, Tensor]) -> AbstractContextManager[object]:
     return _RowsOfAll(len(next(iter(batch.values()))), rank(), world_size())
 
 
+def same_random_rows() -> Callable[[], AbstractContextManager[object]]:
+    """What opens the `random_rows` of this moment again: a backward pass, which torch takes outside of them,
+    may compute again what sampled."""
+    rows = _RowsOfAll.active
+    return nullcontext if rows is None else lambda: rows
+
+
 class _RowsOfAll(TorchFunctionMode):
     """Samples for all shares and takes one.
 
@@ -72,13 +79,28 @@ class _RowsOfAll(TorchFunctionMode):
         num_rows: samples of the share.
         number: of the share, from 0.
         num_shares: of the batch.
+
+    Attributes:
+        active: the one within which this process computes.
     """
+
+    active: ClassVar["_RowsOfAll | None"] = None
 
     def __init__(self, num_rows: int, number: int, num_shares: int) -> None:
         super().__init__()
         self._num_rows = num_rows
         self._number = number
         self._num_shares = num_shares
+        self._around: list[_RowsOfAll | None] = []
+
+    def __enter__(self) -> "_RowsOfAll":
+        self._around.append(_RowsOfAll.active)
+        _RowsOfAll.active = self
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        _RowsOfAll.active = self._around.pop()
+        super().__exit__(*error)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

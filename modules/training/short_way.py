@@ -66,38 +66,6 @@ def take_step(optimizer: Optimizer, step: Callable[..., Any], evaluate: Callable
     return losses[0]
 
 
-def in_micro_batches(
-    module: "TrainingModule", turn: int, batch: dict[str, Tensor], backward: Callable[[Tensor], None]
-) -> Mean:
-    """Leaves the gradient of a batch's loss, computed part by part: totals add up, and so do counts.
-
-    Args:
-        module: whose step it is.
-        turn: number of the step.
-        batch: raw fields.
-        backward: adds to the gradients those of a number.
-
-    Returns:
-        The loss of the whole batch, without its graph.
-    """
-    step, num_samples = module.steps[turn], len(next(iter(batch.values())))
-    num_parts = min(module.optimisation.micro_batches, num_samples)
-    parts = {name: values.tensor_split(num_parts) for name, values in batch.items()}
-    whole: Mean | None = None
-    for number in range(num_parts):
-        loss = step.loss({name: some[number] for name, some in parts.items()})
-        backward(loss.total / num_samples)
-        found = Mean(loss.total.detach(), loss.count)
-        whole = found if whole is None else whole + found
-    assert whole is not None
-    whole = with_shared_count(whole)
-    if not isinstance(whole.count, int) or whole.count != num_samples:
-        for parameter in step.learned:
-            if parameter.grad is not None:
-                parameter.grad *= num_samples / whole.count
-    return whole
-
-
 def _backward(scaled: Tensor, inputs: Sequence[nn.Parameter] | None) -> None:
     if inputs != []:  # else all that would learn is frozen
         scaled.backward(inputs=inputs)
@@ -144,7 +112,7 @@ class ShortWay:
         # The task's own step, where it has one and nothing comes between gradient and weights.
         optimisation = self.module.optimisation
         alone = not distributed.is_initialized() and optimisation.gradient_clip_norm is None
-        alone = alone and optimisation.micro_batches == 1
+        alone = alone and not self.module.micro_batches.in_use
         if alone and self._own_step is not None and not needs_closure(optimizer):
             loss = self._own_step.gradient_step(batch, optimizer)
         else:
@@ -155,15 +123,17 @@ class ShortWay:
     def _evaluate(self, turn: int, batch: dict[str, Tensor], optimizer: Optimizer) -> Mean:
         module = self.module
         inputs = gradients_of(module.steps, module.steps[turn])
-        if module.optimisation.micro_batches > 1:
-            optimizer.zero_grad()
-            loss = in_micro_batches(module, turn, batch, lambda scaled: _backward(scaled, inputs))
+        if module.micro_batches.in_use:
+            loss = module.micro_batches.backward(
+                module.steps[turn], batch, lambda scaled: _backward(scaled, inputs), optimizer.zero_grad
+            )
             module.trainer.strategy.post_backward(loss.total)
             module.on_before_optimizer_step(optimizer)
             return loss
         loss = with_shared_count(module.steps[turn].loss(batch))
         optimizer.zero_grad()
         if inputs != []:
+            module.trainer.strategy.pre_backward(loss.total)
             loss.total.backward(self._inverse_count(loss), inputs=inputs)
         module.trainer.strategy.post_backward(loss.total)
         module.on_before_optimizer_step(optimizer)

@@ -13,8 +13,9 @@ losses of all steps in `outputs["loss"]`.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pytorch_lightning import LightningModule
@@ -28,10 +29,12 @@ from modules.metrics.mean import Mean, add_up
 from modules.tasks.optional_methods import OwnParameterGroups, OwnState
 from modules.tasks.step import Step, check_steps, gradients_of, turns
 from modules.tasks.task import Task
+from modules.training.averaged_weights import AveragedWeights
 from modules.training.data_parallel import DataParallelStrategy, figures_of_all_workers, with_shared_count
+from modules.training.micro_batches import MicroBatches
 from modules.training.random_rows import random_rows
 from modules.training.runs.checkpoint_schema import check_model, check_states, settings_of
-from modules.training.short_way import ShortWay, in_micro_batches, needs_closure, take_step
+from modules.training.short_way import ShortWay, needs_closure, take_step
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Optimisation:
         schedule: factor of the learning rate at a progress of 0..1 through the training.
         num_steps: optimiser steps of the whole training.
         block_steps: optimiser steps in one call of `training_step`.
-        micro_batches: parts that a batch is computed in; their gradients add up.
+        micro_batches: parts that a batch is computed in, whose gradients add up; auto finds them out.
         gradient_clip_norm: longest allowed gradient over all parameters (Euclidean norm); None = as it comes.
     """
 
@@ -52,7 +55,7 @@ class Optimisation:
     num_steps: int
     block_steps: int = 1
     gradient_clip_norm: float | None = None
-    micro_batches: int = 1
+    micro_batches: int | Literal["auto"] = 1
 
 
 class TrainingModule(LightningModule):
@@ -63,17 +66,23 @@ class TrainingModule(LightningModule):
     Args:
         task: the learning problem with its model.
         optimisation: how its weights are stepped.
+        average: takes in the weights after every step.
     """
 
-    def __init__(self, task: Task, optimisation: Optimisation) -> None:
+    def __init__(
+        self, task: Task, optimisation: Optimisation, average: AveragedWeights | None = None
+    ) -> None:
         super().__init__()
         self.task = task
         self.optimisation = optimisation
         self.steps = task.steps()
         check_steps(task.model, self.steps)
         self.turns = turns(self.steps)
-        in_parts = optimisation.micro_batches > 1
-        self.automatic_optimization = optimisation.block_steps == 1 and len(self.steps) == 1 and not in_parts
+        self.micro_batches = MicroBatches(optimisation.micro_batches)
+        in_parts = self.micro_batches.in_use
+        self.average = average
+        plain = len(self.steps) == 1 and not in_parts and average is None
+        self.automatic_optimization = optimisation.block_steps == 1 and plain
         if in_parts and isinstance(task, OwnState):
             raise UserError(
                 f"trainer.micro_batches cuts batches, and {type(task).__name__} carries a state between them",
@@ -137,6 +146,8 @@ class TrainingModule(LightningModule):
             self._set_learning_rate(self.trainer.optimizers[turn], number)
             with random_rows(batch):
                 losses.append(step_once(turn, batch))
+            if self.average is not None:
+                self.average.update()
         return {"loss": _quotients(losses), "count": [loss.count for loss in losses]}
 
     def _step_through_lightning(self, turn: int, batch: dict[str, Tensor]) -> Mean:
@@ -151,9 +162,12 @@ class TrainingModule(LightningModule):
                 self.manual_backward(loss, **restricted)
 
         def evaluate() -> Mean:
+            if self.micro_batches.in_use:
+                strategy, step = self.trainer.strategy, self.steps[turn]
+                several = isinstance(strategy, DataParallelStrategy)
+                with strategy.averaging_once() if several else nullcontext():
+                    return self.micro_batches.backward(step, batch, backward, optimizer.zero_grad)
             optimizer.zero_grad()
-            if self.optimisation.micro_batches > 1:
-                return in_micro_batches(self, turn, batch, backward)
             loss = with_shared_count(self.steps[turn].loss(batch))
             backward(loss.quotient)
             return loss

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from modules.configuration.errors import UserError
-from modules.configuration.schema.settings import OrderSettings
+from modules.configuration.schema.trainer_settings import OrderSettings
 from modules.datamodules.blocks import Block
 from modules.datamodules.bucketed_order import BucketedOrder
 from modules.datamodules.epoch_order import EpochOrder

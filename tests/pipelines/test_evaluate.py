@@ -230,3 +230,37 @@ def test_a_dataset_that_is_not_there_is_one_line(yard: Yard) -> None:
         evaluate.main([*COMMAND, "dataset=reuters_r9"])
     with pytest.raises(UserError, match=r"'\.\./out'"):
         evaluate.main([*COMMAND, "dataset=../out"])
+
+
+def keep_best(yard: Yard) -> Path:
+    """Makes the yard's training one that kept its best epoch; returns the weights of its last."""
+    plan = yard.plan
+    plan["trainer"]["keep"] = {"best": 1, "last": 2, "every_epochs": None}
+    yard.write_plan(plan)
+    last = yard.weights.with_name("weights_last.pt")
+    weights = torch.load(yard.weights, weights_only=True)
+    torch.save({name: torch.zeros_like(value) for name, value in weights.items()}, last)
+    return last
+
+
+def test_last_weights_are_measured_beside_the_best(yard: Yard) -> None:
+    last = keep_best(yard)
+    evaluate.main(COMMAND)
+    best = read_outcome(yard.evaluation)
+    assert best.provenance.weights == file_hash(yard.weights)
+    evaluate.main([*COMMAND, "weights=best"])
+    assert read_outcome(yard.evaluation).metrics == best.metrics
+    evaluate.main([*COMMAND, "weights=last"])
+    found = read_outcome(yard.folder / "build" / "evaluate_last" / RECIPE)
+    assert found.provenance.weights == file_hash(last)
+    assert found.metrics["accuracy"] < best.metrics["accuracy"]
+    assert read_outcome(yard.evaluation).metrics == best.metrics, "as it was"
+
+
+def test_without_a_best_there_are_the_last_weights(yard: Yard) -> None:
+    evaluate.main([*COMMAND, "weights=last"])
+    assert read_outcome(yard.evaluation).provenance.weights == file_hash(yard.weights)
+    with pytest.raises(UserError, match=r"kept no best epoch.*trainer\.keep\.best=1"):
+        evaluate.main([*COMMAND, "weights=best"])
+    with pytest.raises(UserError, match="weights"):
+        evaluate.main([*COMMAND, "weights=first"])

@@ -367,3 +367,22 @@ def test_an_expected_metric_that_was_not_measured_is_named(yard: Yard) -> None:
     write_json(metrics, yard.evaluation / "metrics.json")
     with pytest.raises(UserError, match=r"expected\.metric=accuracy is not among"):
         promote.main(COMMAND)
+
+
+def test_last_weights_are_promoted_where_they_are_asked_for(yard: Yard) -> None:
+    plan = yard.plan
+    plan["trainer"]["keep"] = {"best": 1, "last": 2, "every_epochs": None}
+    yard.write_plan(plan)
+    last = yard.weights.with_name("weights_last.pt")
+    weights = torch.load(yard.weights, weights_only=True)
+    torch.save({name: value * 0.99 for name, value in weights.items()}, last)
+    with pytest.raises(UserError, match=r"was not evaluated.*evaluate plan=.* weights=last"):
+        promote.main([*COMMAND, "weights=last"])
+    evaluate.main([*COMMAND, "weights=last"])
+    promote.main([*COMMAND, "weights=last"])
+    version = champion(yard)
+    measured = read_outcome(yard.folder / "build" / "evaluate_last" / RECIPE)
+    assert version.tags["weights"] == measured.provenance.weights
+    promote.main([*COMMAND, "weights=last"])  # nothing to do
+    with pytest.raises(UserError, match="version 1 is this run already, with its other weights"):
+        promote.main([*COMMAND, "weights=best"])

@@ -83,6 +83,31 @@ def test_a_run_arrives_whole(folder: Path, sqlite: Settings, recorded: Recorded)
     assert Tracker.run_id(folder) == run.info.run_id
 
 
+def test_kept_weights_are_logged_models_once(folder: Path, sqlite: Settings, recorded: Recorded):
+    for _ in range(2):  # a run that is trained on tells of them again
+        tracker = Tracker(folder, sqlite, {"name": "lenet", "identity": IDENTITY, "tags": {}})
+        for epoch in (2, 5):
+            metrics = {"validation/loss": 1 / epoch, "validation/accuracy": 0.5}
+            tracker.model(f"epoch_{epoch}", 10 * epoch, metrics, {"weights": f"epoch_{epoch}.pt"})
+        tracker.finish(wait_s=0)
+        assert drain(folder, patience_s=0) == ""
+    # And whatever was acknowledged is sent again.
+    DrainState(sqlite["uri"], "trainyard", is_requested=True).save(folder)
+    assert drain(folder, patience_s=0) == ""
+    run = recorded(sqlite, IDENTITY)
+    client, experiment = open_store(sqlite)
+    models = {model.name: model for model in client.search_logged_models([experiment])}
+    assert sorted(model.name for model in client.search_logged_models([experiment])) == ["epoch_2", "epoch_5"]
+    for epoch in (2, 5):
+        model = models[f"epoch_{epoch}"]
+        assert model.source_run_id == run.info.run_id and model.status.value == "READY"
+        assert model.tags["weights"] == f"epoch_{epoch}.pt"
+        found = sorted((one.key, one.step, one.value) for one in model.metrics or ())
+        steps = 10 * epoch
+        assert found == [("validation/accuracy", steps, 0.5), ("validation/loss", steps, 1 / epoch)]
+    assert {one.model_id for one in run.outputs.model_outputs} == {one.model_id for one in models.values()}
+
+
 def test_sending_all_again_doubles_nothing(folder: Path, sqlite: Settings, recorded: Recorded):
     """Whichever acknowledgement is lost: the tracker ignores the rows that it has."""
     session(folder, sqlite, range(1500))

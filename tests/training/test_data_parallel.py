@@ -1,6 +1,7 @@
 """Several processes that train one model: the same as one alone, and all of them alike."""
 
 import json
+import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,12 @@ import torch
 from torch import distributed, nn
 from torch.nn.functional import cross_entropy
 
-from modules.configuration.errors import UserError
 from modules.metrics.mean import Mean
 from modules.tasks.classification import Classification
-from modules.training import gradient_average
+from modules.training import data_parallel, gradient_average
 from modules.training.runs.checkpoint import read_checkpoint
 from tests.training.small import small_plan
-from tests.training.together import Recorder, recorded, train_together
+from tests.training.together import Recorder, recorded, shown_together, train_together
 
 SGD = ("optimizer=sgd", "optimizer.lr=0.05")
 """Adam makes a whole step of a gradient that is nothing but rounding, such as dropout leaves."""
@@ -28,15 +28,6 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def read(folder: Path, name: str) -> dict[str, Any]:
     return json.loads((folder / name).read_text())
-
-
-def shown(folder: Path, num_workers: int) -> str:
-    """What the processes failed with."""
-    return "".join(
-        path.read_text()
-        for path in [folder / f"error{number}" for number in range(num_workers)]
-        if path.exists()
-    )
 
 
 @pytest.mark.parametrize(
@@ -58,10 +49,10 @@ def test_workers_learn_what_one_alone_learns(
     plan = small_plan(recipe, *overrides)
     alone, together = tmp_path / "alone", tmp_path / "together"
     # Recorders take random numbers themselves: both trainings have one.
-    assert train_together(plan, small_shards, alone, 1, [Recorder(alone)]) == [0], shown(alone, 1)
+    assert train_together(plan, small_shards, alone, 1, [Recorder(alone)]) == [0], shown_together(alone, 1)
     recorder = Recorder(together)
     statuses = train_together(plan, small_shards, together, num_workers, [recorder])
-    assert statuses == [0] * num_workers, shown(together, num_workers)
+    assert statuses == [0] * num_workers, shown_together(together, num_workers)
 
     # One step in bfloat16 has 8 bits, and the sum of four shares is rounded otherwise than that of all.
     relative, absolute = (0.02, 0.01) if "precision" in str(overrides) else (1e-3, 1e-4)
@@ -89,8 +80,8 @@ def test_workers_whose_losses_count_unequally_many_learn_what_one_alone_learns(
     monkeypatch.setattr(Classification, "loss", loss)  # the workers are forks
     plan = small_plan("neuron", *overrides)
     alone, together = tmp_path / "alone", tmp_path / "together"
-    assert train_together(plan, small_shards, alone, 1) == [0], shown(alone, 1)
-    assert train_together(plan, small_shards, together, 4) == [0] * 4, shown(together, 4)
+    assert train_together(plan, small_shards, alone, 1) == [0], shown_together(alone, 1)
+    assert train_together(plan, small_shards, together, 4) == [0] * 4, shown_together(together, 4)
     for name, value in weights(alone).items():
         torch.testing.assert_close(weights(together)[name], value, rtol=1e-3, atol=1e-5)
     points = [read(folder, "history.json")["train/loss"] for folder in (alone, together)]
@@ -107,7 +98,7 @@ def test_a_loss_of_nothing_at_all_is_said(
 
     monkeypatch.setattr(Classification, "loss", loss)
     assert train_together(small_plan("neuron"), small_shards, tmp_path, 2) == [1, 1]
-    assert "UserError: the loss at step 1 is the mean of no values" in shown(tmp_path, 2)
+    assert "UserError: the loss at step 1 is the mean of no values" in shown_together(tmp_path, 2)
     assert not (tmp_path / "checkpoints" / "last.ckpt").exists()
 
 
@@ -151,7 +142,7 @@ def test_a_stop_that_reaches_one_worker_stops_all_at_one_block(small_shards: Pat
 
     for folder in (parts, fewer):
         assert train_together(plan, small_shards, folder, 2, [Recorder(folder, stop=(1, 20))]) == [1, 1]
-        assert "Interrupted: SIGTERM" in shown(folder, 2)
+        assert "Interrupted: SIGTERM" in shown_together(folder, 2)
         assert read(folder, "outcome.json")["status"] == "KILLED"
         checkpoint = read_checkpoint(folder / "checkpoints" / "last.ckpt")
         assert checkpoint["global_step"] == 20
@@ -209,8 +200,9 @@ def process_group(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("bucket_bytes", [1, 100, 10**6])
+@pytest.mark.parametrize("is_open", [True, False])
 def test_buckets_of_any_size_bring_each_gradient_to_its_parameter(
-    process_group: None, bucket_bytes: int, monkeypatch: pytest.MonkeyPatch
+    process_group: None, is_open: bool, bucket_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gradient_average, "BUCKET_BYTES", bucket_bytes)
     module = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3).double(), nn.Linear(3, 2))
@@ -218,17 +210,95 @@ def test_buckets_of_any_size_bring_each_gradient_to_its_parameter(
     average = gradient_average.GradientAverage(module, list(module.parameters()))
     assert average.num_bytes == 4 * 24 + 8 * 15 + 4 * 6
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    for parameter in trained:
-        parameter.grad = torch.randn_like(parameter)
-    expected = [parameter.grad.clone() for parameter in trained if parameter.grad is not None]
-    average()
+    for _ in range(3):
+        factors = [torch.randn_like(parameter) for parameter in trained]
+        module.zero_grad()
+        if is_open:
+            average.open()
+        losses = [(one.double() * factor).sum() for one, factor in zip(trained, factors, strict=True)]
+        torch.stack(losses).sum().backward()
+        average()
+        for parameter, gradient in zip(trained, factors, strict=True):
+            assert torch.equal(parameter.grad, gradient)  # type: ignore[arg-type]
     average()  # what has been averaged may be averaged again
-    for parameter, gradient in zip(trained, expected, strict=True):
+    for parameter, gradient in zip(trained, factors, strict=True):
         assert torch.equal(parameter.grad, gradient)  # type: ignore[arg-type]
     assert average.seconds > 0
     trained[1].grad = None
-    with pytest.raises(UserError, match=r"0.bias gets no gradient"):
+    average()
+    assert trained[1].grad is None
+    module[0].requires_grad_(False)
+    average()
+    assert average.num_bytes == 8 * 15 + 4 * 6
+
+
+def test_a_gradient_that_comes_again_after_it_was_sent_is_an_error(
+    process_group: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gradient_average, "BUCKET_BYTES", 1)
+    module = nn.Linear(2, 1)
+    average = gradient_average.GradientAverage(module, list(module.parameters()))
+    average.open()
+    module(torch.ones(1, 2)).sum().backward()
+    with pytest.raises(RuntimeError, match="came again"):
+        module(torch.ones(1, 2)).sum().backward()
+
+
+def meeting_of(number: int, folder: Path, answers: Any) -> None:
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=number, world_size=2)
+    layers = {name: nn.Linear(3, 1, bias=False) for name in ("both", "second", "none")}
+    module = nn.ModuleDict(layers)
+    average = gradient_average.GradientAverage(module, list(module.parameters()))
+    for _ in range(2):
+        module.zero_grad()
+        average.open()
+        used = ["both"] if number == 0 else ["both", "second"]
+        sum(layers[name](torch.full((1, 3), number + 1.0)).sum() for name in used).backward()  # pyright: ignore
         average()
+    found = {name: layer.weight.grad for name, layer in layers.items()}
+    answers.put({name: None if one is None else one.tolist() for name, one in found.items()})
+    distributed.barrier()
+    distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("bucket_bytes", [1, 10**6])
+def test_a_gradient_may_be_missing_in_some_or_all(
+    bucket_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gradient_average, "BUCKET_BYTES", bucket_bytes)
+    context = multiprocessing.get_context("fork")
+    answers = context.Queue()
+    processes = [context.Process(target=meeting_of, args=(rank, tmp_path, answers)) for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    found = [answers.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+    assert found == [{"both": [[1.5] * 3], "second": [[1.0] * 3], "none": None}] * 2
+
+
+@pytest.mark.parametrize("option", ["trainer.log_gradient_norms=false", "trainer.log_gradient_norms=true"])
+def test_a_worker_alone_may_run_out_of_memory(
+    option: str, small_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole_loss = Classification.loss
+
+    def loss(task: Classification, batch: dict[str, torch.Tensor]) -> Mean:
+        if data_parallel.rank() == 1 and len(batch["label"]) > 2:
+            torch.empty(2**50, dtype=torch.uint8)
+        return whole_loss(task, batch)
+
+    plain = small_plan("neuron", *SGD, option)
+    assert train_together(plain, small_shards, tmp_path / "plain", 2) == [0, 0]
+    monkeypatch.setattr(Classification, "loss", loss)  # the workers are forks
+    plan = small_plan("neuron", *SGD, option, "trainer.micro_batches=auto")
+    assert train_together(plan, small_shards, tmp_path / "auto", 2) == [0, 0], shown_together(
+        tmp_path / "auto", 2
+    )
+    for name, value in weights(tmp_path / "plain").items():
+        torch.testing.assert_close(weights(tmp_path / "auto")[name], value, rtol=1e-3, atol=1e-5)
+    state = read_checkpoint(tmp_path / "auto" / "checkpoints" / "last.ckpt")["callbacks"]["MicroBatches"]
+    assert state == {"num_parts": 4}
 
 
 def test_communication_is_measured(small_shards: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from modules.configuration.plans.run_plan import Plan
-from modules.configuration.schema.settings import OrderSettings
+from modules.configuration.schema.trainer_settings import OrderSettings
 from modules.datamodules.blocks import Block
 from modules.datamodules.shard_loader import EvaluationLoader, TrainingLoader
 from modules.datamodules.shard_set import ShardSet

@@ -57,6 +57,23 @@ class Recorder(Callback):
             saver.interruption.request(Interrupted(signal.SIGTERM))
 
 
+class StopAt(Callback):
+    """Asks to stop, as a signal would, at the end of the block with a step.
+
+    Args:
+        step: counted from 1.
+    """
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        saver = trainer.checkpoint_callback
+        if trainer.global_step >= self.step:
+            assert isinstance(saver, CheckpointSaver)
+            saver.interruption.request(Interrupted(signal.SIGTERM))
+
+
 def recorded(folder: Path, rank: int) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / f"rank{rank}.jsonl").read_text().splitlines()]
 
@@ -86,6 +103,12 @@ def train_together(
     for process in processes:
         process.join()
     return [process.exitcode if process.exitcode is not None else -1 for process in processes]
+
+
+def shown_together(folder: Path, num_workers: int) -> str:
+    """What the processes failed with."""
+    files = [folder / f"error{number}" for number in range(num_workers)]
+    return "".join(file.read_text() for file in files if file.exists())
 
 
 def _work(

@@ -4,17 +4,19 @@ These dataclasses are the schema: a key that is not here is refused, and every f
 A section such as model, which names its class by `_target_`, is checked against that class instead.
 """
 
-import math
 from dataclasses import dataclass, field, fields, is_dataclass
 from types import UnionType
-from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from modules.configuration.errors import ConfigError
+from modules.configuration.names import suggest
 from modules.configuration.schema.data_settings import DataSettings, Node
 from modules.configuration.schema.execution_settings import RuntimeSettings, SweepSettings
 from modules.configuration.schema.expected_settings import ExpectedSettings
 from modules.configuration.schema.optimizer_settings import check_optimizer
 from modules.configuration.schema.ranges import at_least, named
+from modules.configuration.schema.trainer_settings import ProfilerSettings, TrainerSettings
+from modules.configuration.static_analysis.class_attributes import validation_metrics
 from modules.configuration.static_analysis.node_check import check_node
 
 Section = TypeVar("Section")
@@ -22,89 +24,6 @@ Section = TypeVar("Section")
 TRACKERS = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "file")
 GIVEN = {"optimizer": ("params",), "task": ("model",)}
 """Keywords that the program adds when it builds a node, by the node's key."""
-
-
-@dataclass(frozen=True)
-class OrderSettings:
-    """The order in which training takes the samples; each a pure function of seed and epoch.
-
-    Attributes:
-        kind: shuffled; bucketed, where the samples of a batch are about equally long; or stream, where long
-            samples are cut into windows and a state goes on from batch to batch.
-        window: of a stream, the steps that gradients go back through (truncated backpropagation).
-        max_tokens: most tokens of a batch of one process, padding included; null sets no bound.
-    """
-
-    kind: Literal["shuffled", "bucketed", "stream"] = "shuffled"
-    window: int = 100
-    max_tokens: int | None = None
-
-    def __post_init__(self) -> None:
-        at_least(1, "window", self.window)
-        if self.max_tokens is not None:
-            at_least(1, "max_tokens", self.max_tokens)
-
-
-@dataclass(frozen=True)
-class TrainerSettings:
-    """How long to train and how often to look up.
-
-    Attributes:
-        max_epochs: passes over the training split.
-        batch_size: samples in one optimiser step, over all processes.
-        block_steps: optimiser steps in one call from Lightning; 1 is Lightning's own loop.
-        checkpoint_every_steps: optimiser steps between two checkpoints.
-        log_every_steps: optimiser steps between two logged training losses.
-        log_gradient_norms: whether the norm of each layer's gradient is logged as well; costs a little time.
-        gradient_clip_norm: largest norm of the gradient; null leaves it as it is.
-        precision: Lightning's name of the arithmetic.
-        samples_per_class: train on so many samples of each class, sampled by the seed; null on all.
-        without_classes: numbers of classes that training leaves out.
-        min_steps_per_epoch: an epoch goes over the samples as often as so many steps take.
-        max_steps: most optimiser steps to take, in whole epochs or a shorter one; null takes all.
-        max_validation_batches: batches of one validation; null takes the whole split.
-        overfit_batches: learn so many batches by heart, without dropout, augmentation and weight decay; null
-            learns all.
-        order: in which the samples come.
-        micro_batches: parts that a batch is computed in, one after another: less memory for the same step
-            (but for layers that mix the samples of a batch).
-    """
-
-    max_epochs: int
-    batch_size: int
-    block_steps: int
-    checkpoint_every_steps: int
-    log_every_steps: int
-    log_gradient_norms: bool
-    gradient_clip_norm: float | None
-    precision: Literal["32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"]
-    samples_per_class: int | None
-    without_classes: list[int]
-    min_steps_per_epoch: int
-    max_steps: int | None
-    max_validation_batches: int | None
-    overfit_batches: int | None
-    order: OrderSettings = field(default_factory=OrderSettings)
-    micro_batches: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("max_epochs", "batch_size", "block_steps", "checkpoint_every_steps", "log_every_steps"):
-            at_least(1, name, getattr(self, name))
-        for name in ("min_steps_per_epoch", "micro_batches"):
-            at_least(1, name, getattr(self, name))
-        for name in ("samples_per_class", "max_steps", "max_validation_batches", "overfit_batches"):
-            if getattr(self, name) is not None:
-                at_least(1, name, getattr(self, name))
-        for number in self.without_classes:
-            at_least(0, "without_classes", number)
-        if self.gradient_clip_norm is not None and not 0 < self.gradient_clip_norm < math.inf:
-            raise ConfigError(
-                "gradient_clip_norm", f"{self.gradient_clip_norm} is no number above 0", "null does not clip"
-            )
-
-    def num_epochs(self, steps_per_epoch: int) -> int:
-        """The epochs that are trained, where an epoch is no longer than `max_steps`."""
-        return min(self.max_epochs, (self.max_steps or self.max_epochs * steps_per_epoch) // steps_per_epoch)
 
 
 @dataclass(frozen=True)
@@ -181,6 +100,8 @@ class Settings:
         phases: what is trained before, by name: see `modules.configuration.schema.phases`.
         init_from: where the weights begin: a registered model, a folder with weights.pt or a file.
         teacher: trained models whose answers are soft targets.
+        callbacks: Lightning callbacks of one's own by any name.
+        profiler: what is profiled; null is nothing.
         sweep: None in a plan: a recipe's plan is the same however it is searched.
     """
 
@@ -203,6 +124,8 @@ class Settings:
     teacher: list[str]
     sweep: SweepSettings | None = None
     allowed_environment: list[str] = field(default_factory=list)
+    callbacks: dict[str, Node] = field(default_factory=dict)
+    profiler: ProfilerSettings | None = None
 
     def __post_init__(self) -> None:
         named("name", "recipe", self.name)
@@ -213,6 +136,9 @@ class Settings:
         for number, evaluator in enumerate(self.evaluation):
             if "_target_" not in evaluator:
                 raise ConfigError(f"evaluation[{number}]", "has no _target_", "Name the class to build")
+        for name, callback in self.callbacks.items():
+            if "_target_" not in callback:
+                raise ConfigError(f"callbacks.{name}", "has no _target_", "Name the class to build")
         batch_size, num_workers = self.trainer.batch_size, self.runtime.num_workers
         if rest := batch_size % num_workers:
             raise ConfigError(
@@ -229,6 +155,24 @@ class Settings:
             )
         if not 0 <= self.seed < 2**32:
             raise ConfigError("seed", f"{self.seed} is not between 0 and {2**32 - 1}")
+        if self.trainer.monitors or self.trainer.monitor is not None:
+            _ = self.monitored
+
+    @property
+    def monitored(self) -> tuple[str, str]:
+        """The validation curve of `trainer.monitor`, and whether "max" or "min" of it is better.
+
+        Raises:
+            ConfigError: the task does not log it.
+        """
+        task = self.task["_target_"]
+        measured = validation_metrics(task)
+        expected = f"validation/{self.expected.metric}"
+        metric = self.trainer.monitor or (expected if expected in measured else "validation/loss")
+        if metric not in measured:
+            found = f"{task.rpartition('.')[2]} logs no {metric!r}"
+            raise ConfigError("trainer.monitor", found, suggest(metric, measured))
+        return metric, measured[metric]
 
 
 def read(section: type[Section], values: dict[str, Any], key: str = "") -> Section:

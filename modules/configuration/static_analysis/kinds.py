@@ -31,12 +31,14 @@ class Kind:
         packages: where such classes are defined, or named.
         base: a class that all of them are derived from; empty where a method says it.
         methods: one of these is what they are used by.
+        without: classes that none of them is, nor is derived from.
     """
 
     spoken: str
     packages: tuple[str, ...]
     base: str = ""
     methods: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 MODULE = Kind(
@@ -50,17 +52,32 @@ KINDS = {
     "schedule": Kind("a schedule", ("modules.training.schedules.",), methods=("__call__",)),
     "optimizer": Kind("an optimiser", ("torch.optim.",), "torch.optim.optimizer.Optimizer"),
     "evaluation": Kind("an evaluator", ("modules.evaluation.",), methods=("evaluate",)),
+    "callbacks": Kind(
+        "a callback that writes no files of its own",
+        ("modules.training.", "pytorch_lightning.callbacks."),
+        "pytorch_lightning.callbacks.callback.Callback",
+        # What is kept of a training is trainer.keep's; a function is no class to build.
+        without=tuple(
+            f"pytorch_lightning.callbacks.{name}"
+            for name in (
+                "checkpoint.Checkpoint",
+                "prediction_writer.BasePredictionWriter",
+                "lambda_function.LambdaCallback",
+            )
+        ),
+    ),
     "adapter": Kind("an adapter", ("modules.models.", "modules.weights."), methods=("read", "__call__")),
 }
 _SECTION = re.compile(
     r"(?:phases\.[^.]+\.)?(?:(?:data\.)?(?:reader\.)?|fine_tuning\.)"
-    r"(model|task|reader|source|schedule|optimizer|evaluation|adapter)(.*)"
+    r"(model|task|reader|source|schedule|optimizer|evaluation|callbacks|adapter)(.*)"
 )
 # A node itself: an optimiser of each step, an evaluator of several, a part of a source. Whatever lies deeper
 # is a part of one. A reader may hold another, and the adapter of a network's weights.
 _WHOLE = {
     "optimizer": re.compile(r"(\.\w+)?"),
     "evaluation": re.compile(r"\[\d+\]"),
+    "callbacks": re.compile(r"\.\w+"),
     "source": re.compile(r"(\.parts\[\d+\])?"),
 }
 _MAX_BASES = 20
@@ -114,7 +131,8 @@ def _fits(target: str, kind: Kind) -> bool:
 def _is(definition: Definition, kind: Kind) -> bool:
     classes = list(_with_bases(definition))
     if kind.base:
-        return any(f"{one.module.name}.{one.name}" == kind.base for one in classes)
+        named = {f"{one.module.name}.{one.name}" for one in classes}
+        return kind.base in named and named.isdisjoint(kind.without)
     names = {
         statement.name
         for one in classes

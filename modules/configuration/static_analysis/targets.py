@@ -27,7 +27,7 @@ from modules.configuration.static_analysis.definitions import ROOT, Definition, 
 from modules.configuration.static_analysis.node_check import missing_target
 from modules.configuration.static_analysis.value_check import MARKS
 
-OWN_PREFIXES = ("modules.", "pipelines.", "torch.nn.", "torch.optim.")
+OWN_PREFIXES = ("modules.", "pipelines.", "torch.nn.", "torch.optim.", "pytorch_lightning.callbacks.")
 # Elsewhere a function is a verb, which writes files or starts programs; a class only becomes an object.
 WITH_FUNCTIONS = ("modules.bricks.", "modules.models.")
 ROOT_FILE = ROOT / "conf" / "config.yaml"

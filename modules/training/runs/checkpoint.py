@@ -39,10 +39,17 @@ BEFORE = "before_last.ckpt"
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Lightning's way to the disk, atomic and safe."""
+    """Lightning's way to the disk, atomic and safe.
+
+    Args:
+        num_kept: newest checkpoints that stay, at least one.
+    """
+
+    def __init__(self, num_kept: int = 2) -> None:
+        self._num_kept = num_kept
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        _keep_before(Path(path))
+        _keep_before(Path(path), self._num_kept - 1)
         save_tensors(checkpoint, Path(path))
 
     def load_checkpoint(
@@ -78,13 +85,21 @@ def save_tensors(content: dict[str, Any], path: Path) -> None:
         os.close(folder)
 
 
-def _keep_before(path: Path) -> None:
-    """Gives the file a second name, which it keeps when the next one takes its own."""
-    if path.is_file():
+def before(path: Path, number: int) -> Path:
+    """The file of the checkpoint that was written so many saves before the one at `path`, from 1."""
+    return path.with_name(BEFORE if number == 1 else f"{Path(BEFORE).stem}_{number}.ckpt")
+
+
+def _keep_before(path: Path, num_before: int) -> None:
+    """Gives the file a second name, which it keeps when the next one takes its own; those before move on."""
+    for number in range(num_before, 1, -1):
+        if before(path, number - 1).is_file():
+            before(path, number - 1).replace(before(path, number))
+    if num_before and path.is_file():
         linked = path.with_name(f".{BEFORE}.unfinished")
         linked.unlink(missing_ok=True)
         os.link(path, linked)
-        linked.replace(path.with_name(BEFORE))
+        linked.replace(before(path, 1))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -135,11 +150,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def go_back(path: Path) -> bool:
     """Puts the checkpoint before in the place of a damaged one, which is kept; False: there is none."""
-    before = path.with_name(BEFORE)
-    if not before.is_file():
+    if not before(path, 1).is_file():
         return False
     path.replace(path.with_name(f"{path.name}.damaged"))
-    before.replace(path)
+    before(path, 1).replace(path)
+    number = 2
+    while before(path, number).is_file():
+        before(path, number).replace(before(path, number - 1))
+        number += 1
     return True
 
 

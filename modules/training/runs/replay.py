@@ -16,10 +16,19 @@ from rich.console import Console
 from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.training.runs.interruption import Interrupted
-from modules.training.runs.run_folder import FIRST_STEPS, RESULTS, RunFolder
+from modules.training.runs.run_folder import FIRST_STEPS, RESULTS, WEIGHTS_LAST, RunFolder
 from modules.training.runs.start import start
 
-_SET_ASIDE = (*RESULTS, FIRST_STEPS, "outcome.json", "plan.yaml", "checkpoints", "tracking")
+_SET_ASIDE = (
+    *RESULTS,
+    WEIGHTS_LAST,
+    FIRST_STEPS,
+    "outcome.json",
+    "plan.yaml",
+    "checkpoints",
+    "tracking",
+    "profile",
+)
 
 
 @dataclass(frozen=True)

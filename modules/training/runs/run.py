@@ -1,6 +1,7 @@
 """A run from its plan to its results: data, tracker, training, and an honest word on how it ended."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +34,8 @@ from modules.training.runs.first_steps import KeepFirstSteps
 from modules.training.runs.interruption import Interrupted, Interruption
 from modules.training.runs.run_folder import RunFolder
 from modules.training.runs.training_errors import explained
+from modules.training.selection import kept_weights
+from modules.weights.tensor_file import load_tensors
 
 STOPPED_EARLY = "stopped early"
 # Validation keeps no gradients: larger batches fit, and cost less a sample.
@@ -113,6 +116,7 @@ def train(
                 folder, plan, identity, task, curves, {**figures, **facts, **_vocabularies(data)}
             )
         tracker.artifact(folder.path / "summary.json")
+        _tell_of_kept(tracker, folder, curves, summary)
     except BaseException as error:
         if isinstance(error, Interrupted):
             status = error.outcome
@@ -122,6 +126,22 @@ def train(
         raise
     end_run(folder, tracker, "FINISHED", "")
     return summary
+
+
+def _tell_of_kept(tracker: Tracker, folder: RunFolder, curves: Curves, summary: dict[str, Any]) -> None:
+    """Tells the tracker of each epoch whose weights are kept, and what was measured of it."""
+    best = summary.get("best", {}).get("epoch")
+    for one in summary.get("kept", []):
+        epoch, step = one["epoch"], one["step"]
+        measured = {
+            f"kept/{name}": value  # the run's own curve has the point already
+            for name, points in curves.history.items()
+            for at, value in points
+            if at == step and name.startswith("validation/") and math.isfinite(value)
+        }
+        file = kept_weights(folder.checkpoint.parent, epoch).absolute()
+        tags = {"identity": summary["identity"], "weights": str(file), "is_best": str(epoch == best).lower()}
+        tracker.model(f"epoch_{epoch}", step, measured, tags)
 
 
 def _check_shares(batch_size: int, data: ShardSet) -> None:
@@ -157,7 +177,10 @@ def write_results(
     figures: dict[str, Any],
     status: str = "FINISHED",
 ) -> dict[str, Any]:
-    """Writes weights, history and summary of a run that ended well; returns the summary."""
+    """Writes weights, history and summary of a run that ended well; returns the summary.
+
+    Of a run that kept its best epoch, `weights.pt` holds the weights of that, and the task's go beside it.
+    """
     summary = {
         "recipe": plan.name,
         "identity": identity,
@@ -169,7 +192,14 @@ def write_results(
         "multiply_adds": plan.cost.multiply_adds,
         **figures,
     }
-    save_tensors(task.model.state_dict(), folder.weights)
+    best = figures.get("best")
+    if best is None:
+        save_tensors(task.model.state_dict(), folder.weights)
+        folder.weights_last.unlink(missing_ok=True)
+    else:
+        save_tensors(task.model.state_dict(), folder.weights_last)
+        kept = load_tensors(kept_weights(folder.checkpoint.parent, best["epoch"]))
+        save_tensors(kept, folder.weights)
     folder.write("history.json", curves.history)
     folder.write("summary.json", summary)
     return summary

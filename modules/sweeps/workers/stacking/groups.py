@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from modules.configuration.plans.run_plan import Plan, parse_plan
-from modules.configuration.schema.settings import TrainerSettings
+from modules.configuration.schema.trainer_settings import TrainerSettings
 from modules.sweeps.workers.stacking.probe import why_alone
 
 Path = tuple[str | int, ...]
@@ -72,7 +72,8 @@ def stack_size(plan: Plan) -> int:
     What is won is the time that a small network spends outside arithmetic. What is lost is the cache: a lone
     network stays in it from step to step, of a stack all members pass through it at each.
     """
-    if not _is_fresh(plan) or _is_special(plan.trainer):
+    watched = plan.callbacks or plan.profiler is not None
+    if not _is_fresh(plan) or watched or _is_special(plan.trainer):
         return 1
     num_bytes = max(1, plan.cost.num_parameters) * _BYTES_PER_PARAMETER
     return min(_MOST_MEMBERS, _CACHE_BYTES // num_bytes) or 1
@@ -85,7 +86,8 @@ def _is_fresh(plan: Plan) -> bool:
 
 
 def _is_special(trainer: TrainerSettings) -> bool:
-    """Whether a training looks at gradients, or takes other samples or steps than all, once an epoch."""
+    """Whether a training looks at gradients, takes other samples or steps than all once an epoch, keeps more
+    than its last weights, or computes a step otherwise."""
     limits = (
         trainer.samples_per_class,
         trainer.max_steps,
@@ -93,7 +95,10 @@ def _is_special(trainer: TrainerSettings) -> bool:
         trainer.overfit_batches,
     )
     chosen = trainer.without_classes or any(limit is not None for limit in limits)
-    return bool(chosen) or trainer.min_steps_per_epoch > 1 or trainer.log_gradient_norms
+    keeps = trainer.monitors or trainer.keep.every_epochs is not None or trainer.ema_decay is not None
+    otherwise = trainer.compile or trainer.activation_checkpointing or trainer.micro_batches != 1
+    looks = trainer.min_steps_per_epoch > 1 or trainer.log_gradient_norms
+    return bool(chosen or keeps or otherwise or looks)
 
 
 def _leaves_of(plan: Plan) -> dict[Path, Any]:

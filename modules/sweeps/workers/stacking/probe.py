@@ -10,7 +10,8 @@ from torch import Tensor
 
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.schema.data_settings import FieldSettings
-from modules.configuration.schema.settings import RuntimeSettings, TrainerSettings
+from modules.configuration.schema.execution_settings import RuntimeSettings
+from modules.configuration.schema.trainer_settings import TrainerSettings
 from modules.configuration.static_analysis.targets import build
 from modules.sweeps.workers.stacking.dropout import Masks, dropouts
 from modules.sweeps.workers.stacking.optimizer import MemberOptimizer

@@ -22,7 +22,8 @@ from torch import Tensor
 from modules.configuration.errors import UserError
 from modules.configuration.plans.code_rings import carrying_code
 from modules.configuration.plans.run_plan import Plan
-from modules.configuration.schema.settings import RuntimeSettings, TrainerSettings
+from modules.configuration.schema.execution_settings import RuntimeSettings
+from modules.configuration.schema.trainer_settings import TrainerSettings
 from modules.configuration.static_analysis.definitions import ROOT
 from modules.datamodules.shard_loader import EvaluationLoader, TrainingLoader
 from modules.datamodules.shard_set import ShardSet

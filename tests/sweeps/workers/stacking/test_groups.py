@@ -238,6 +238,24 @@ def test_large_networks_make_small_stacks() -> None:
     assert sizes[-1] == 1
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        "trainer.keep.best=1",
+        "trainer.keep.every_epochs=1",
+        "trainer.early_stopping={patience: 1}",
+        "trainer.ema_decay=0.9",
+        "trainer.compile=true",
+        "trainer.activation_checkpointing=[Linear]",
+        "trainer.micro_batches=auto",
+        "callbacks=device_stats",
+        "profiler=simple",
+    ],
+)
+def test_what_a_stack_does_not_do_trains_alone(option: str) -> None:
+    assert stack_size(plan()) > 1 and stack_size(plan(option)) == 1
+
+
 def _why_alone() -> str:
     plans = groups._two_apart([plan(f"optimizer.lr={lr}") for lr in (0.1, 0.2)])
     return probe.why_alone(*plans)
