@@ -15,10 +15,14 @@ from typing import Any
 from modules.configuration.errors import UserError
 from modules.configuration.names import check_name
 from modules.configuration.plans.made_of import difference, how_to_shard, how_to_shard_again, made_otherwise
+from modules.configuration.plans.mirrored_index import bring_index
 from modules.configuration.regular_file import read_regular_text
 from modules.configuration.schema.data_settings import DataSettings, FieldSettings, VocabularySettings
+from modules.configuration.schema.mirror_address import check_address
 from modules.configuration.schema.settings import read
 from modules.datamodules.encodings import check_encoding
+from modules.datamodules.mirror.mirrored_split import MirroredSplit
+from modules.datamodules.mirror.shard_mirror import ShardMirror
 from modules.datamodules.shard_file import INDEX, READABLE_FORMATS, Shard, members_of
 from modules.datamodules.shard_split import ShardSplit
 from modules.datamodules.tar_records import Spans, from_plain
@@ -64,6 +68,8 @@ class ShardSet:
         """
         again = how_to_shard(folder.name)
         path = folder / "shards.json"
+        if data is not None and data.mirror is not None:
+            bring_index(data.mirror, path)
         try:
             found = json.loads(read_regular_text(path, links=True))
             opened = cls._described(folder, found)
@@ -77,7 +83,19 @@ class ShardSet:
             raise UserError(f"{path} has {other} other than the plan's", how_to_shard_again(folder.name))
         if data is not None and (other := difference(found.get("made_of"), data)):
             raise made_otherwise(path, other)
+        if data is not None and data.mirror is not None:
+            return opened._mirrored(ShardMirror.of(data, folder, found.get("mirrors", [])))
         return opened
+
+    def _mirrored(self, mirror: ShardMirror) -> "ShardSet":
+        """The same, with the shards that are not in the folder had from a mirror."""
+        splits = {
+            name: split
+            if all(shard.path.is_file() for shard in split.shards)
+            else MirroredSplit(**vars(split), mirror=mirror)
+            for name, split in self.splits.items()
+        }
+        return replace(self, splits=splits)
 
     def _unlike(self, data: DataSettings) -> str:
         """What differs from the plan; empty if nothing does."""
@@ -96,6 +114,8 @@ class ShardSet:
     def _described(cls, folder: Path, found: dict[str, Any]) -> "ShardSet":
         if found["format"] not in READABLE_FORMATS:
             raise UserError(f"format {found['format']!r} is unknown")
+        for address in found.get("mirrors", []):
+            check_address("mirrors", address)
         fields = {
             check_name("field", name): read(FieldSettings, values, f"fields.{name}")
             for name, values in found["fields"].items()
