@@ -91,6 +91,14 @@ Fault = Callable[[str, int], str]
 """Of a request for a path, the how manieth it is for that path, from 0: "", "503", "cut", "stall", "flip"."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing: a client may go whenever it likes."""
+
+
 class Proxy:
     """Hands requests on to a server, but for faults.
 
@@ -119,9 +127,7 @@ class Proxy:
             def log_message(self, format: str, *args: Any) -> None:
                 """Nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 

@@ -1,6 +1,7 @@
 """Fetches shards.json from a mirror: what `modules.configuration.plans.mirrored_index` runs beside it."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -14,10 +15,10 @@ def main(mirror: str, path: str) -> int:
     try:
         Path(path).write_bytes(asyncio.run(ObjectStore(mirror, PATIENCE).read_all("shards.json")))
     except UserError as error:
-        print(f"{error.problem}\n{error.hint}", file=sys.stderr)
+        print(f"{error.problem}\n{error.hint}", file=sys.stderr, flush=True)
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    os._exit(main(*sys.argv[1:]))  # not waiting for the client's threads, which may fail at the end

@@ -1,4 +1,5 @@
-"""The process that brings shards into the cache for one that reads them: `python -m` this file.
+"""The process that brings shards into the cache for one that reads them: `python -m` this file with
+the descriptor of the tally.
 
 Its input is a line of JSON that says whence and where to, and then a line a request: the shards that are
 needed now, and those that will be. It answers each with a line once all that was needed is there; meanwhile
@@ -20,6 +21,7 @@ from modules.datamodules.mirror.cache_folder import CacheFolder
 from modules.datamodules.mirror.download import RemoteShard, download
 from modules.datamodules.mirror.object_store import ObjectStore
 from modules.datamodules.mirror.patience import Patience
+from modules.datamodules.mirror.tally import Tally
 from modules.sources.cache import sha256_of
 
 _LONGEST_LINE = 2**28
@@ -32,9 +34,12 @@ class Fetching:
         stores: that have them.
         cache: where to.
         patience: with a full cache.
+        tally: counts the bytes.
     """
 
-    def __init__(self, stores: Sequence[ObjectStore], cache: CacheFolder, patience: Patience) -> None:
+    def __init__(
+        self, stores: Sequence[ObjectStore], cache: CacheFolder, patience: Patience, tally: Tally
+    ) -> None:
         self._stores = stores
         self._cache = cache
         self._patience = patience
@@ -42,7 +47,7 @@ class Fetching:
         self._right: dict[str, int] = {}  # the inode of each shard whose hash was seen to be right
         self._coming: dict[str, asyncio.Task[bool]] = {}
         self._ahead: asyncio.Task[None] | None = None
-        self.num_bytes = 0
+        self._tally = tally
 
     async def need(self, shards: Sequence[RemoteShard], later: Sequence[RemoteShard]) -> None:
         """Brings shards, and then goes on with those that are needed later.
@@ -95,7 +100,7 @@ class Fetching:
             finally:
                 partial.unlink(missing_ok=True)
             self._right[shard.sha256] = path.stat().st_ino
-            self.num_bytes += shard.num_bytes
+            self._tally.add(shard.num_bytes)
             return True
 
     async def _is_right(self, path: Path, sha256: str) -> bool:
@@ -109,8 +114,13 @@ class Fetching:
         return self._right.get(sha256) == inode
 
 
-async def serve(reader: asyncio.StreamReader) -> None:
-    """Answers requests until there are no more."""
+async def serve(reader: asyncio.StreamReader, tally: Tally) -> None:
+    """Answers requests until there are no more.
+
+    Args:
+        reader: of the input.
+        tally: counts the bytes that are fetched.
+    """
     begin = json.loads(await reader.readline())
     fetching: Fetching | None = None
     while line := await reader.readline():
@@ -121,13 +131,12 @@ async def serve(reader: asyncio.StreamReader) -> None:
                 patience = Patience(**begin["patience"])
                 cache = CacheFolder(Path(begin["cache"]), begin["max_bytes"])
                 stores = [ObjectStore(address, patience) for address in begin["mirrors"]]
-                fetching = Fetching(stores, cache, patience)
+                fetching = Fetching(stores, cache, patience, tally)
             await fetching.need(*([RemoteShard(*one) for one in request[key]] for key in ("now", "later")))
         except UserError as error:
             answer = {"problem": error.problem, "hint": error.hint}
         except Exception as error:
             answer = {"problem": f"a shard cannot be brought: {error!r}", "hint": ""}
-        answer["num_bytes"] = fetching.num_bytes if fetching is not None else 0
         print(json.dumps(answer), flush=True)
 
 
@@ -149,7 +158,7 @@ async def _main() -> None:
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     with contextlib.suppress(BrokenPipeError):
-        await serve(reader)
+        await serve(reader, Tally(int(sys.argv[1])))
     os._exit(0)  # what is on its way is of no use to anyone
 
 

@@ -5,7 +5,6 @@ for the first time. A process that is forked, such as a loader's worker, has one
 """
 
 import json
-import mmap
 import os
 import subprocess
 import weakref
@@ -13,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from modules.configuration.errors import UserError
 from modules.configuration.own_process import own_python
@@ -24,6 +21,7 @@ from modules.datamodules.mirror.cache_folder import CacheFolder, Lease
 from modules.datamodules.mirror.download import RemoteShard
 from modules.datamodules.mirror.fetch_process import beginning, request
 from modules.datamodules.mirror.patience import Patience
+from modules.datamodules.mirror.tally import Tally
 from modules.datamodules.shard_file import Shard
 
 _inherited: list[Any] = []
@@ -45,8 +43,7 @@ class ShardMirror:
         self.max_bytes = max_bytes
         self.patience = patience
         self._processes: dict[int, _FetchProcess] = {}
-        # Memory that forked processes share: a loader's workers count here too.
-        self._bytes_fetched = np.frombuffer(mmap.mmap(-1, 8), np.int64)
+        self._tally = Tally()
 
     @classmethod
     def of(cls, data: DataSettings, folder: Path, others: Sequence[str]) -> "ShardMirror":
@@ -65,7 +62,7 @@ class ShardMirror:
     @property
     def bytes_fetched(self) -> int:
         """By this process and those that were forked from it."""
-        return int(self._bytes_fetched[0])
+        return self._tally.total()
 
     def bring(self, shard: Shard, later: Sequence[Shard]) -> None:
         """Brings a shard into the cache, and lets those come that are needed later.
@@ -77,14 +74,23 @@ class ShardMirror:
             _inherited.extend(self._processes.values())
             self._processes.clear()
             begin = beginning(self.mirrors, self.cache, self.max_bytes, self.patience)
-            self._processes[os.getpid()] = _FetchProcess(begin)
+            self._processes[os.getpid()] = _FetchProcess(begin, self._tally)
         try:
-            self._bytes_fetched[0] += self._processes[os.getpid()].ask(
-                request(_remote([shard]), _remote(later))
-            )
+            self._processes[os.getpid()].ask(request(_remote([shard]), _remote(later)))
         except BrokenPipeError:
             self._processes.pop(os.getpid()).close()
             raise UserError("the process that fetches shards has died", "The same command goes on") from None
+
+    @property
+    def process_id(self) -> int | None:
+        """Of the process that fetches for this one; None where nothing was missing yet."""
+        process = self._processes.get(os.getpid())
+        return process.pid if process is not None else None
+
+    def close(self) -> None:
+        """Ends the process that fetches for this one; what is missing next starts another."""
+        if process := self._processes.pop(os.getpid(), None):
+            process.close()
 
     @contextmanager
     def leases(self, leases: Sequence[Lease]) -> Iterator[list[bool]]:
@@ -110,24 +116,27 @@ class _FetchProcess:
 
     Args:
         begin: its first line of input.
+        tally: of what it fetches.
     """
 
-    def __init__(self, begin: str) -> None:
-        command, environment = own_python("modules.datamodules.mirror.fetch_process")
+    def __init__(self, begin: str, tally: Tally) -> None:
+        module = "modules.datamodules.mirror.fetch_process"
+        command, environment = own_python(module, str(tally.descriptor))
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
+            pass_fds=[tally.descriptor],
             text=True,
             start_new_session=True,  # Ctrl-C is for this process alone
         )
-        self._num_bytes = 0
+        self.pid = self._process.pid
         self._finalizer = weakref.finalize(self, _end, self._process, os.getpid())
         self._write(begin)
 
-    def ask(self, line: str) -> int:
-        """Waits until a request has been answered; returns the bytes that were fetched since the last one.
+    def ask(self, line: str) -> None:
+        """Waits until a request has been answered.
 
         Raises:
             UserError: it cannot be fulfilled.
@@ -141,8 +150,6 @@ class _FetchProcess:
         found = json.loads(answer)
         if "problem" in found:
             raise UserError(found["problem"], found["hint"])
-        before, self._num_bytes = self._num_bytes, found["num_bytes"]
-        return self._num_bytes - before
 
     def close(self) -> None:
         """Ends it."""
