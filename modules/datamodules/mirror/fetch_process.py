@@ -1,5 +1,5 @@
 """The process that brings shards into the cache for one that reads them: `python -m` this file with
-the descriptor of the tally.
+the path of the tally.
 
 Its input is a line of JSON that says whence and where to, and then a line a request: the shards that are
 needed now, and those that will be. It answers each with a line once all that was needed is there; meanwhile
@@ -158,7 +158,7 @@ async def _main() -> None:
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     with contextlib.suppress(BrokenPipeError):
-        await serve(reader, Tally(int(sys.argv[1])))
+        await serve(reader, Tally(Path(sys.argv[1])))
     os._exit(0)  # what is on its way is of no use to anyone
 
 

@@ -35,15 +35,23 @@ class ShardMirror:
         cache: folder of the shards that were fetched.
         max_bytes: of them.
         patience: with the mirrors.
+        tally: of what is fetched, where another process counts too.
     """
 
-    def __init__(self, mirrors: Sequence[str], cache: Path, max_bytes: int, patience: Patience) -> None:
+    def __init__(
+        self,
+        mirrors: Sequence[str],
+        cache: Path,
+        max_bytes: int,
+        patience: Patience,
+        tally: Tally | None = None,
+    ) -> None:
         self.mirrors = tuple(mirrors)
         self.cache = cache
         self.max_bytes = max_bytes
         self.patience = patience
         self._processes: dict[int, _FetchProcess] = {}
-        self._tally = Tally()
+        self._tally = tally or Tally()
 
     @classmethod
     def of(cls, data: DataSettings, folder: Path, others: Sequence[str]) -> "ShardMirror":
@@ -61,7 +69,7 @@ class ShardMirror:
 
     @property
     def bytes_fetched(self) -> int:
-        """By this process and those that were forked from it."""
+        """By this process and the workers of its loaders."""
         return self._tally.total()
 
     def bring(self, shard: Shard, later: Sequence[Shard]) -> None:
@@ -108,7 +116,7 @@ class ShardMirror:
         return CacheFolder(self.cache, self.max_bytes)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ShardMirror, (self.mirrors, self.cache, self.max_bytes, self.patience)
+        return ShardMirror, (self.mirrors, self.cache, self.max_bytes, self.patience, self._tally)
 
 
 class _FetchProcess:
@@ -121,13 +129,12 @@ class _FetchProcess:
 
     def __init__(self, begin: str, tally: Tally) -> None:
         module = "modules.datamodules.mirror.fetch_process"
-        command, environment = own_python(module, str(tally.descriptor))
+        command, environment = own_python(module, str(tally.path))
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
-            pass_fds=[tally.descriptor],
             text=True,
             start_new_session=True,  # Ctrl-C is for this process alone
         )

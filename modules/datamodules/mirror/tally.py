@@ -4,27 +4,41 @@ import os
 import struct
 import tempfile
 import weakref
+from pathlib import Path
 
 _NUMBER = struct.Struct("<q")
 
 
 class Tally:
-    """A file without a name to which each process appends what it has fetched: what is appended is not torn.
+    """A file to which each process appends what it has fetched: what is appended is not torn.
 
     Args:
-        descriptor: of the file, where another process has made it.
+        path: of the file, where another process has made it.
     """
 
-    def __init__(self, descriptor: int | None = None) -> None:
-        if descriptor is None:
-            with tempfile.NamedTemporaryFile() as file:
-                descriptor = os.open(file.name, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-            weakref.finalize(self, os.close, descriptor)
-        self.descriptor = descriptor
+    def __init__(self, path: Path | None = None) -> None:
+        if path is None:
+            descriptor, name = tempfile.mkstemp(prefix="fetched-")
+            os.close(descriptor)
+            path = Path(name)
+            weakref.finalize(self, _remove, path, os.getpid())
+        self.path = path
 
     def add(self, num_bytes: int) -> None:
-        os.write(self.descriptor, _NUMBER.pack(num_bytes))
+        """Counts these as well; where the file is gone, nobody asks."""
+        if self.path.exists():
+            with self.path.open("ab", buffering=0) as file:
+                file.write(_NUMBER.pack(num_bytes))
 
     def total(self) -> int:
-        content = os.pread(self.descriptor, os.fstat(self.descriptor).st_size, 0)
+        """All bytes so far."""
+        content = self.path.read_bytes() if self.path.exists() else b""
         return sum(number for (number,) in _NUMBER.iter_unpack(content))
+
+    def __reduce__(self) -> tuple[type["Tally"], tuple[Path]]:
+        return Tally, (self.path,)
+
+
+def _remove(path: Path, owner: int) -> None:
+    if os.getpid() == owner:
+        path.unlink(missing_ok=True)
