@@ -137,7 +137,8 @@ async def serve(reader: asyncio.StreamReader, tally: Tally) -> None:
             answer = {"problem": error.problem, "hint": error.hint}
         except Exception as error:
             answer = {"problem": f"a shard cannot be brought: {error!r}", "hint": ""}
-        print(json.dumps(answer), flush=True)
+        if not request["quiet"]:
+            print(json.dumps(answer), flush=True)
 
 
 def beginning(mirrors: Sequence[str], cache: Path, max_bytes: int, patience: Patience) -> str:
@@ -147,10 +148,10 @@ def beginning(mirrors: Sequence[str], cache: Path, max_bytes: int, patience: Pat
     )
 
 
-def request(now: Sequence[RemoteShard], later: Sequence[RemoteShard]) -> str:
-    """A line of input."""
+def request(now: Sequence[RemoteShard], later: Sequence[RemoteShard], quiet: bool = False) -> str:
+    """A line of input; a quiet one has no answer."""
     rows = ([[one.name, one.sha256, one.num_bytes] for one in some] for some in (now, later))
-    return json.dumps(dict(zip(("now", "later"), rows, strict=True)))
+    return json.dumps(dict(zip(("now", "later"), rows, strict=True)) | {"quiet": quiet})
 
 
 async def _main() -> None:

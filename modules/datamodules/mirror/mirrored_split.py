@@ -116,13 +116,19 @@ class MirroredSplit(ShardSplit):
         later = self._later(needed)
         while missing:
             number = missing[0]
-            self.mirror.bring(self.shards[number], [self.shards[one] for one in missing[1:]] + later)
+            coming = [self.shards[one] for one in missing[1:]] + later
             with self.mirror.leases([opened.leases[number]]) as (there,):
+                if there and self.mirror.has_right(self.shards[number]):
+                    self.mirror.tell(self.shards[number], coming)
+                else:
+                    there = False
                 if there:  # once it is mapped it can be read even where it has to make room for the next
                     shard = self.shards[number]
                     shards[number] = replace(shard, path=cache.tar(shard.sha256), hashed=True)
                     shards[number].open()
                     missing.remove(number)
+            if not there:
+                self.mirror.bring(self.shards[number], coming)
         in_order = tuple(shards[number] for number in needed.tolist())
         total = sum(shard.num_samples for shard in in_order)
         opened.part = ShardSplit(self.name, total, self.samples_per_record, self.fields, in_order)

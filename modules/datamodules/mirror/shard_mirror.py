@@ -23,6 +23,7 @@ from modules.datamodules.mirror.fetch_process import beginning, request
 from modules.datamodules.mirror.patience import Patience
 from modules.datamodules.mirror.tally import Tally
 from modules.datamodules.shard_file import Shard
+from modules.sources.cache import sha256_of
 
 _inherited: list[Any] = []
 """What belongs to the process that this one was forked from: neither used nor cleaned up here."""
@@ -78,16 +79,32 @@ class ShardMirror:
         Raises:
             UserError: it cannot be had.
         """
+        try:
+            self._own_process().ask(request(_remote([shard]), _remote(later)))
+        except BrokenPipeError:
+            self.close()
+            raise UserError("the process that fetches shards has died", "The same command goes on") from None
+
+    def has_right(self, shard: Shard) -> bool:
+        """Whether the cache's copy of a shard, which the caller holds there, is right; a wrong one goes."""
+        path = self.folder().tar(shard.sha256)
+        right = sha256_of(path) == shard.sha256
+        if not right:
+            path.unlink(missing_ok=True)  # the disk has changed it
+        return right
+
+    def tell(self, shard: Shard, later: Sequence[Shard]) -> None:
+        """Lets those shards come that are needed after one that is here already; waits for nothing."""
+        with suppress(BrokenPipeError):  # whoever needs a shard next finds out
+            self._own_process().tell(request([], _remote([shard, *later]), quiet=True))
+
+    def _own_process(self) -> "_FetchProcess":
         if os.getpid() not in self._processes:
             _inherited.extend(self._processes.values())
             self._processes.clear()
             begin = beginning(self.mirrors, self.cache, self.max_bytes, self.patience)
             self._processes[os.getpid()] = _FetchProcess(begin, self._tally)
-        try:
-            self._processes[os.getpid()].ask(request(_remote([shard]), _remote(later)))
-        except BrokenPipeError:
-            self._processes.pop(os.getpid()).close()
-            raise UserError("the process that fetches shards has died", "The same command goes on") from None
+        return self._processes[os.getpid()]
 
     @property
     def process_id(self) -> int | None:
@@ -157,6 +174,14 @@ class _FetchProcess:
         found = json.loads(answer)
         if "problem" in found:
             raise UserError(found["problem"], found["hint"])
+
+    def tell(self, line: str) -> None:
+        """Hands a request over that has no answer.
+
+        Raises:
+            BrokenPipeError: the process has died.
+        """
+        self._write(line)
 
     def close(self) -> None:
         """Ends it."""
