@@ -65,7 +65,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        images, labels = _write_raw(folder)
+        images, labels = write_raw(folder)
         write_shards(read(DataSettings, DATA), folder, folder / "shards")
         _write_plain(folder / "plain.tar", images, labels)
         loader = TrainingLoader(
@@ -113,7 +113,7 @@ def _read_plain(path: Path) -> int:
     return num_samples
 
 
-def _write_raw(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+def write_raw(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (NUM_SAMPLES, 1, 28, 28), np.uint8)
     labels = rng.integers(0, 10, NUM_SAMPLES)

@@ -54,6 +54,7 @@ def _show(overrides: list[str]) -> None:
     config = compose(overrides)
     from rich.console import Console
 
+    from modules.configuration.plans.mirrored_index import check_cache_room
     from modules.shapes.cost import measure_multiply_adds_per_s
     from modules.shapes.shape_check import check_phases, check_shapes
     from modules.shapes.shape_table import network_text, shape_table
@@ -61,6 +62,7 @@ def _show(overrides: list[str]) -> None:
     places = key_locations(overrides, CONF)
     phases = check_phases(config, places)
     report = check_shapes(config, places)
+    check_cache_room(config)
     begins = ""
     if config["init_from"] or config["teacher"]:
         from modules.registry.pretrained import check_pretrained

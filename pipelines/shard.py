@@ -1,9 +1,12 @@
 """Packs a dataset into shards: reads data/raw/<source>/ and writes data/shards/<dataset>/ in one step.
 
 python -m pipelines.shard dataset=fashion_mnist
+python -m pipelines.shard dataset=fashion_mnist upload=s3://bucket/fashion_mnist
 
 A source that is not there yet, or a folder that has changed, is fetched first. A dataset is a file of
-conf/data/; see modules/datamodules/README.md for one of your own.
+conf/data/; see modules/datamodules/README.md for one of your own. With `upload` nothing is packed: the shards
+that are there go up into a mirror, from which trainings read them with data.mirror=...; what is there already
+is not sent again.
 """
 
 import sys
@@ -26,6 +29,7 @@ class Arguments:
         raw: folder of the fetched sources.
         cache: folder of the downloaded files.
         data: folder of the datasets' shards.
+        upload: address that takes the shards: s3://bucket/prefix, gs://, az:// or a folder.
     """
 
     dataset: str | None = None
@@ -33,6 +37,7 @@ class Arguments:
     raw: str = "data/raw"
     cache: str = "data/cache"
     data: str = "data/shards"
+    upload: str | None = None
 
 
 def main(argv: list[str]) -> None:
@@ -41,6 +46,9 @@ def main(argv: list[str]) -> None:
     if (chosen.dataset is None) == (chosen.plan is None):
         raise UserError("say what to shard", "Give one of dataset=<name> and plan=<file>")
     values, origin = _from_plan(Path(chosen.plan)) if chosen.plan else _from_conf(chosen.dataset or "")
+    if chosen.upload is not None:
+        _upload(Path(chosen.data) / values["name"], chosen.upload)
+        return
     from modules.configuration.schema.data_settings import DataSettings
     from modules.configuration.schema.settings import read
     from modules.configuration.static_analysis.kinds import check_kinds
@@ -72,6 +80,17 @@ def main(argv: list[str]) -> None:
             f"{num_bytes / 2**20:.1f} MiB, shards: {len(found['shards'])}"
             + "".join(f", {name} {low}..{high}, median {middle}" for name, (low, middle, high) in sizes)
         )
+
+
+def _upload(folder: Path, address: str) -> None:
+    from modules.datamodules.mirror.upload import upload
+
+    with _progress(f"Uploading {folder.name}") as progress:
+        done = upload(folder, address, progress)
+    print(
+        f"{folder.name}: {done.num_shards} shards in {address}, read back and right; "
+        f"{done.num_sent} of them sent now, {done.num_bytes / 2**20:.1f} MiB"
+    )
 
 
 def _from_plan(path: Path) -> tuple[dict[str, Any], str]:

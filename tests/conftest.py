@@ -8,6 +8,7 @@ begun last, a long one would keep one worker busy while the other has nothing le
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 # Tests start many processes: what one has compiled, the next one finds.
@@ -18,6 +19,8 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
+
+from tests.object_server import KEYS, ObjectServer, Proxy
 
 sys.dont_write_bytecode = False
 
@@ -32,8 +35,38 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 install_import_hook(["modules.bricks", "modules.models"], "beartype.beartype")
 
+
+@pytest.fixture(scope="session")
+def object_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """A running S3 server."""
+    server = ObjectServer(tmp_path_factory.mktemp("objects"))
+    try:
+        server.wait()
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def proxy(object_server: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """What this process and those it starts take for the S3 server."""
+    proxy = Proxy(object_server.port)
+    for name, value in zip(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), KEYS, strict=True):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    yield proxy
+    proxy.close()
+
+
 TESTS = Path(__file__).parent
-MARKS_OF_FIXTURES = {"cluster": "ray", "server": "server", "postgres": "server", "slurm": "server"}
+MARKS_OF_FIXTURES = {
+    "cluster": "ray",
+    "server": "server",
+    "postgres": "server",
+    "slurm": "server",
+    "object_server": "server",
+}
 # The last holds what concerns the whole yard.
 SLOW_FOLDERS = {
     "evaluation",

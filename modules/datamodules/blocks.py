@@ -13,7 +13,7 @@ from modules.configuration.schema.data_settings import FieldSettings
 from modules.configuration.schema.trainer_settings import OrderSettings
 from modules.datamodules.bucketed_order import BucketedOrder
 from modules.datamodules.chosen_samples import ChosenSamples
-from modules.datamodules.epoch_order import EpochOrder
+from modules.datamodules.epoch_order import EpochOrder, ShardWindows
 from modules.datamodules.ragged import EndToEnd, begins_of, length_of
 from modules.datamodules.shard_split import ShardSplit
 from modules.datamodules.stream_order import StreamOrder, num_windows
@@ -74,6 +74,7 @@ class SampleBlocks(Dataset):
         self._split = split
         self._share = share
         self._seed = seed
+        self._settings = settings
         self._bucketed = settings.kind == "bucketed"
         self._ragged = [name for name, field in split.fields.items() if field.symbols]
         self.num_steps = split.num_samples // share.of_all
@@ -83,22 +84,31 @@ class SampleBlocks(Dataset):
                 "trainer.order.kind=bucketed sorts by length, and all samples are of one size",
                 "Set it to shuffled",
             )
+        if self._bucketed:
+            self._lengths()  # once for all workers, which are forked from this process
         if settings.max_tokens is not None and self._ragged:
             _check_longest(self._lengths(), share.batch_size, settings.max_tokens)
 
     def __getitem__(self, span: Span) -> Packed:
         epoch, start, stop = span
         share = self._share
-        numbers = self._order_of(epoch).numbers(start * share.of_all, stop * share.of_all)
+        order = self._order_of(epoch)
+        self._split.expect(lambda: self._coming(order, epoch, start * share.of_all))
+        numbers = order.numbers(start * share.of_all, stop * share.of_all)
         return self._split.read_block(share.of(numbers.reshape(stop - start, share.of_all)))
 
     def _order_of(self, epoch: int) -> EpochOrder | BucketedOrder:
         if self._order is None or self._order[0] != epoch:
-            order = EpochOrder(self._split.num_samples, self._split.samples_per_record, self._seed, epoch)
+            order = _epoch_order(self._split, self._seed, epoch, self._settings)
             if self._bucketed:
                 order = BucketedOrder(order, self._lengths(), self._share.of_all, self._seed, epoch)
             self._order = (epoch, order)
         return self._order[1]
+
+    def _coming(self, order: EpochOrder | BucketedOrder, epoch: int, place: int) -> np.ndarray:
+        """The first samples of the records that are read from a place on, to the end of the next epoch."""
+        following = _epoch_order(self._split, self._seed, epoch + 1, self._settings)
+        return np.concatenate([order.first_samples(place), following.first_samples(0)])
 
     def _lengths(self) -> np.ndarray:
         """What a batch is padded by: of the first ragged field the product of its sizes."""
@@ -127,6 +137,7 @@ class StreamBlocks(Dataset):
         self._split = split
         self._share = share
         self._seed = seed
+        self._settings = settings
         self._window = settings.window
         self._field = streamed_field(split.fields)
         lengths = split.sizes(self._field)[:, 0]
@@ -142,7 +153,7 @@ class StreamBlocks(Dataset):
     def __getitem__(self, span: Span) -> Packed:
         epoch, start, stop = span
         if self._order is None or self._order[0] != epoch:
-            order = EpochOrder(self._split.num_samples, self._split.samples_per_record, self._seed, epoch)
+            order = _epoch_order(self._split, self._seed, epoch, self._settings)
             lengths = self._split.sizes(self._field)[:, 0]
             self._order = (epoch, StreamOrder(order, lengths, self._share.of_all, self._window))
         windows = self._order[1].windows(start, stop)
@@ -153,6 +164,16 @@ class StreamBlocks(Dataset):
             length_of(self._field): lengths,
             begins_of(self._field): self._share.of(windows.begins).copy(),
         }
+
+
+def _epoch_order(
+    split: ShardSplit | ChosenSamples, seed: int, epoch: int, settings: OrderSettings
+) -> EpochOrder:
+    windows = None
+    if settings.window_shards is not None:
+        firsts = np.arange(0, split.num_samples, split.samples_per_record)
+        windows = ShardWindows(split.shards_of(firsts), settings.window_shards)
+    return EpochOrder(split.num_samples, split.samples_per_record, seed, epoch, windows)
 
 
 def streamed_field(fields: Mapping[str, FieldSettings]) -> str:

@@ -46,6 +46,10 @@ class BucketedOrder:
             parts.append(self._pool(pool)[max(start - first, 0) : stop - first])
         return np.concatenate(parts)
 
+    def first_samples(self, start: int) -> np.ndarray:
+        """As `EpochOrder.first_samples`."""
+        return self._order.first_samples(start // self._pool_size * self._pool_size)
+
     def _pool(self, pool: int) -> np.ndarray:
         if self._cached[0] != pool:
             first = pool * self._pool_size

@@ -1,6 +1,6 @@
 """The samples of a split that a training takes: some of each class, again and again, with more fields."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,6 +60,19 @@ class ChosenSamples:
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `ShardSplit.read_windows`."""
         return self.split.read_windows(name, self.numbers[numbers % len(self.numbers)], offsets, length)
+
+    def shards_of(self, numbers: np.ndarray) -> np.ndarray:
+        """As `ShardSplit.shards_of`."""
+        return self.split.shards_of(self.numbers[numbers % len(self.numbers)])
+
+    def expect(self, coming: Callable[[], np.ndarray]) -> None:
+        """As `ShardSplit.expect`."""
+        self.split.expect(lambda: self.numbers[coming() % len(self.numbers)])
+
+    @property
+    def bytes_fetched(self) -> int:
+        """As `ShardSplit.bytes_fetched`."""
+        return self.split.bytes_fetched
 
     def sizes(self, name: str) -> np.ndarray:
         """As `ShardSplit.sizes`."""

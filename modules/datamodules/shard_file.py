@@ -4,7 +4,6 @@ import functools
 import hashlib
 import math
 import mmap
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +18,13 @@ from modules.configuration.regular_file import open_regular
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.encodings import decode_image, npy_header, read_npy_header
 from modules.datamodules.ragged import SIZES, FileValues, full_shape, num_values
+from modules.datamodules.tar_records import Spans, walk
 
-FORMAT = 1
-"""Of shards.json and the files it names."""
+FORMAT = 2
+"""Of shards.json: since 2 it says where each record lies in its tar file."""
+READABLE_FORMATS = (1, 2)
 INDEX = "index"
 """The field that every record has: the sample's number in the source's split."""
-_BLOCK = 512
-_MEMBER = re.compile(rb"(\d{8})\.([A-Za-z0-9][A-Za-z0-9_.-]*)\.(npy|png|jpg)", re.ASCII)
-Spans = dict[str, list[tuple[int, int]]]
-"""For each field, where its content starts in the file and how long it is, one span a record."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,8 @@ class Shard:
         num_samples: how many samples it holds.
         samples_per_record: how many lie in one record; the last record may hold fewer.
         fields: what each sample holds.
+        spans: where the records lie; None where shards.json, of format 1, does not say it.
+        hashed: whether its content is known to be right, since a mirror's cache has just looked.
     """
 
     path: Path
@@ -49,6 +48,16 @@ class Shard:
     num_samples: int
     samples_per_record: int
     fields: Mapping[str, FieldSettings]
+    spans: Spans | None = None
+    hashed: bool = False
+
+    def open(self) -> None:
+        """Maps and checks the file, which the first look at a sample would do.
+
+        Raises:
+            UserError: if the file is missing, damaged, or not what shards.json says.
+        """
+        assert self._columns
 
     def gather(self, name: str, numbers: np.ndarray) -> np.ndarray:
         """A field of one size of the samples with these numbers in this shard, copied out in one go.
@@ -101,9 +110,10 @@ class Shard:
     def _columns(self) -> dict[str, "Rows | _Images | FileValues"]:
         content = self._verified()
         num_records = -(-self.num_samples // self.samples_per_record)
-        spans = self._spans(content)
+        members = members_of(self.fields)
+        spans = walk(content, members, self._refuse) if self.spans is None else self.spans
         columns: dict[str, Rows | _Images | FileValues] = {}
-        for name, field in self._members.items():
+        for name, field in members.items():
             if len(spans.get(name, ())) != num_records:
                 self._refuse(
                     f"has {len(spans.get(name, ()))} records of the field {name!r}, not {num_records}"
@@ -121,16 +131,6 @@ class Shard:
                 columns[name] = self._rows(content, name, field, spans[name])
         return columns
 
-    @functools.cached_property
-    def _members(self) -> dict[str, FieldSettings]:
-        """What each record holds: the fields, and before each ragged one the sizes of its samples."""
-        members: dict[str, FieldSettings] = {}
-        for name, field in self.fields.items():
-            if field.symbols:
-                members[f"{name}.{SIZES}"] = FieldSettings("int64", [len(field.symbols)], ["symbol"], "size")
-            members[name] = field
-        return members
-
     def _verified(self) -> mmap.mmap:
         try:
             with open_regular(self.path, links=True) as file:
@@ -139,44 +139,9 @@ class Shard:
                 content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             self._refuse(f"can't be read ({error.strerror})")
-        if (got := hashlib.sha256(content).hexdigest()) != self.sha256:
+        if not self.hashed and (got := hashlib.sha256(content).hexdigest()) != self.sha256:
             self._refuse(f"is damaged: expected sha256 {self.sha256}, got {got}")
         return content
-
-    def _spans(self, content: mmap.mmap) -> Spans:
-        """Walk over the tar headers; only plain files with names of our own making pass."""
-        spans: Spans = {}
-        position = 0
-        first_record = None
-        while position + _BLOCK <= len(content):
-            header = content[position : position + _BLOCK]
-            if header == bytes(_BLOCK):
-                return spans
-            name = header[:100].rstrip(b"\0")
-            number = sum(header[:148]) + 8 * 32 + sum(header[156:])
-            match = _MEMBER.fullmatch(name)
-            if match is None or header[345:500].strip(b"\0") or header[156:157] not in b"0\0":
-                self._refuse(f"holds {name!r}, which is no record's file")
-            try:
-                size, checksum = (
-                    int(header[124:136].rstrip(b"\0 "), 8),
-                    int(header[148:156].rstrip(b"\0 "), 8),
-                )
-            except ValueError:
-                self._refuse(f"has a damaged header at byte {position}")
-            start = position + _BLOCK
-            if checksum != number or not 0 < size <= len(content) - start:
-                self._refuse(f"has a damaged header at byte {position}")
-            field, encoding = match[2].decode(), match[3].decode()
-            record = int(match[1])
-            first_record = record if first_record is None else first_record
-            found = spans.setdefault(field, [])
-            foreign = field not in self._members or self._members[field].encoding != encoding
-            if foreign or record - first_record != len(found):
-                self._refuse(f"holds {name!r}, which has no place there")
-            found.append((start, size))
-            position = start + size + -size % _BLOCK
-        return self._refuse("has no end: it was cut")
 
     def _rows(
         self, content: mmap.mmap, name: str, field: FieldSettings, spans: list[tuple[int, int]]
@@ -243,6 +208,16 @@ class Shard:
 
     def __getstate__(self) -> dict[str, object]:
         return without_opened(self)
+
+
+def members_of(fields: Mapping[str, FieldSettings]) -> dict[str, FieldSettings]:
+    """What each record holds: the fields, and before each ragged one the sizes of its samples."""
+    members: dict[str, FieldSettings] = {}
+    for name, field in fields.items():
+        if field.symbols:
+            members[f"{name}.{SIZES}"] = FieldSettings("int64", [len(field.symbols)], ["symbol"], "size")
+        members[name] = field
+    return members
 
 
 def without_opened(described: object) -> dict[str, object]:

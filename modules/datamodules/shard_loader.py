@@ -8,6 +8,7 @@ blocks changes what comes or when.
 """
 
 import functools
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -44,6 +45,9 @@ class TrainingLoader:
         max_steps: an epoch has no more steps than that.
         order: of the samples; by default shuffled.
 
+    Attributes:
+        seconds_waited: for blocks, so far.
+
     Raises:
         UserError: if the split hasn't enough samples for one batch, or cannot be put into that order.
     """
@@ -67,6 +71,8 @@ class TrainingLoader:
         self.steps_per_epoch = self._blocks.num_steps
         self.epoch = 0
         self.next_step = 0
+        self.seconds_waited = 0.0
+        self._split = split
         if self.steps_per_epoch == 0:
             stream = order.kind == "stream"
             found = "fewer windows" if stream else f"{split.num_samples} samples, fewer"
@@ -87,10 +93,18 @@ class TrainingLoader:
         list of a tensor a step where their sizes differ."""
         spans = self._spans()
         blocks = self._read_ahead(spans) if self.num_workers else map(self._blocks.__getitem__, spans)
-        for (epoch, _, stop), block in zip(spans, blocks, strict=True):
+        for epoch, _, stop in spans:
+            asked_s = time.perf_counter()
+            block = next(blocks)
+            self.seconds_waited += time.perf_counter() - asked_s
             # What the consumer holds is consumed: a state taken while it works goes on after this block.
             self._go_to(epoch, stop)
             yield unpacked(block)
+
+    @property
+    def bytes_fetched(self) -> int:
+        """From a mirror, by this process and the workers."""
+        return self._split.bytes_fetched
 
     def set_epoch(self, epoch: int) -> None:
         """Go to the start of an epoch, unless the loader is somewhere in it already."""

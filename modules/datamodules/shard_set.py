@@ -8,19 +8,24 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from modules.configuration.errors import UserError
 from modules.configuration.names import check_name
 from modules.configuration.plans.made_of import difference, how_to_shard, how_to_shard_again, made_otherwise
+from modules.configuration.plans.mirrored_index import bring_index
 from modules.configuration.regular_file import read_regular_text
 from modules.configuration.schema.data_settings import DataSettings, FieldSettings, VocabularySettings
+from modules.configuration.schema.mirror_address import check_address
 from modules.configuration.schema.settings import read
 from modules.datamodules.encodings import check_encoding
-from modules.datamodules.shard_file import FORMAT, INDEX, Shard
+from modules.datamodules.mirror.mirrored_split import MirroredSplit
+from modules.datamodules.mirror.shard_mirror import ShardMirror
+from modules.datamodules.shard_file import INDEX, READABLE_FORMATS, Shard, members_of
 from modules.datamodules.shard_split import ShardSplit
+from modules.datamodules.tar_records import Spans, from_plain
 from modules.datamodules.vocabulary import Vocabulary
 
 _INDEX_FIELD = FieldSettings(dtype="int64", shape=[], axes=[], units="number in the source")
@@ -63,6 +68,8 @@ class ShardSet:
         """
         again = how_to_shard(folder.name)
         path = folder / "shards.json"
+        if data is not None and data.mirror is not None:
+            bring_index(data.mirror, path)
         try:
             found = json.loads(read_regular_text(path, links=True))
             opened = cls._described(folder, found)
@@ -76,7 +83,19 @@ class ShardSet:
             raise UserError(f"{path} has {other} other than the plan's", how_to_shard_again(folder.name))
         if data is not None and (other := difference(found.get("made_of"), data)):
             raise made_otherwise(path, other)
+        if data is not None and data.mirror is not None:
+            return opened._mirrored(ShardMirror.of(data, folder, found.get("mirrors", [])))
         return opened
+
+    def _mirrored(self, mirror: ShardMirror) -> "ShardSet":
+        """The same, with the shards that are not in the folder had from a mirror."""
+        splits = {
+            name: split
+            if all(shard.path.is_file() for shard in split.shards)
+            else MirroredSplit(**vars(split), mirror=mirror)
+            for name, split in self.splits.items()
+        }
+        return replace(self, splits=splits)
 
     def _unlike(self, data: DataSettings) -> str:
         """What differs from the plan; empty if nothing does."""
@@ -93,8 +112,10 @@ class ShardSet:
 
     @classmethod
     def _described(cls, folder: Path, found: dict[str, Any]) -> "ShardSet":
-        if found["format"] != FORMAT:
+        if found["format"] not in READABLE_FORMATS:
             raise UserError(f"format {found['format']!r} is unknown")
+        for address in found.get("mirrors", []):
+            check_address("mirrors", address)
         fields = {
             check_name("field", name): read(FieldSettings, values, f"fields.{name}")
             for name, values in found["fields"].items()
@@ -107,7 +128,7 @@ class ShardSet:
             source=dict(found["source"]),
             fields=fields,
             splits={
-                check_name("split", name): _split(folder, name, values, fields)
+                check_name("split", name): _split(folder, name, values, fields, found["format"] > 1)
                 for name, values in found["splits"].items()
             },
             vocabularies={
@@ -132,7 +153,9 @@ class ShardSet:
         return {shard.path.name: shard.sha256 for split in self.splits.values() for shard in split.shards}
 
 
-def _split(folder: Path, name: str, values: dict[str, Any], fields: dict[str, FieldSettings]) -> ShardSplit:
+def _split(
+    folder: Path, name: str, values: dict[str, Any], fields: dict[str, FieldSettings], has_spans: bool
+) -> ShardSplit:
     per_record = _count(values, "samples_per_record")
     for field_name, settings in fields.items():
         check_encoding(field_name, settings, per_record)
@@ -147,11 +170,20 @@ def _split(folder: Path, name: str, values: dict[str, Any], fields: dict[str, Fi
         num_samples, num_bytes = _count(entry, "num_samples"), _count(entry, "num_bytes")
         if num_samples % per_record and number < len(values["shards"]) - 1:
             raise UserError(f"{path} ends in the middle of a record")
-        shards.append(Shard(folder / path, sha256, num_bytes, num_samples, per_record, all_fields))
+        shard = Shard(folder / path, sha256, num_bytes, num_samples, per_record, all_fields)
+        shards.append(replace(shard, spans=_spans(entry, shard)) if has_spans else shard)
     total = sum(shard.num_samples for shard in shards)
     if total != _count(values, "num_samples"):
         raise UserError(f"the shards of {name} hold {total} samples, not {values['num_samples']}")
     return ShardSplit(name, total, per_record, all_fields, tuple(shards))
+
+
+def _spans(entry: dict[str, Any], shard: Shard) -> Spans:
+    num_records = -(-shard.num_samples // shard.samples_per_record)
+    try:
+        return from_plain(entry["records"], members_of(shard.fields), num_records, shard.num_bytes)
+    except UserError as error:
+        raise UserError(f"{shard.path.name}: {error.problem}") from None
 
 
 def _vocabulary(found: dict[str, Any], name: str, settings: VocabularySettings) -> Vocabulary:

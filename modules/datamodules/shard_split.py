@@ -4,7 +4,7 @@ The tar files are mapped into memory and never unpacked.
 """
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,6 +113,22 @@ class ShardSplit:
         values = self._rows[name].gather(numbers, lengths, np.full(len(numbers), length), offsets)
         return values.reshape(*numbers.shape, *full_shape(self.fields[name], [length])), lengths
 
+    def shards_of(self, numbers: np.ndarray) -> np.ndarray:
+        """Which shard each sample lies in, by the shards' numbers."""
+        return self._firsts.searchsorted(numbers, side="right") - 1
+
+    def expect(self, coming: Callable[[], np.ndarray]) -> None:
+        """Is told what will be read next; here all shards are there anyway.
+
+        Args:
+            coming: gives numbers of samples in the order in which their shards will be read.
+        """
+
+    @property
+    def bytes_fetched(self) -> int:
+        """From a mirror; see `modules.datamodules.mirror`."""
+        return 0
+
     def sizes(self, name: str) -> np.ndarray:
         """The sizes of a ragged field's samples, int64 [samples, symbols of its shape].
 
@@ -132,14 +148,14 @@ class ShardSplit:
         return {name: RaggedRows([shard.values(name) for shard in self.shards]) for name in names}
 
     def _samples(self, name: str, numbers: np.ndarray) -> Iterator[np.ndarray]:
-        owners = self._firsts.searchsorted(numbers, side="right") - 1
+        owners = self.shards_of(numbers)
         for owner, number in zip(owners.tolist(), numbers - self._firsts[owners], strict=True):
             yield self.shards[owner].sample(name, number)
 
     def _gather(self, name: str, numbers: np.ndarray) -> np.ndarray:
         if len(self.shards) == 1:
             return self.shards[0].gather(name, numbers)
-        owner = self._firsts.searchsorted(numbers, side="right") - 1
+        owner = self.shards_of(numbers)
         if owner.min() < owner.max() and (rows := self._rows_of_all(name)) is not None:
             return rows.gather(numbers)
         field = self.fields[name]

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import re
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from modules.datamodules.records import SeenClasses, Sizes, record
 from modules.datamodules.samples import Samples
 from modules.datamodules.shard_file import FORMAT, INDEX
 from modules.datamodules.statistics_of_fields import field_statistics
+from modules.datamodules.tar_records import BLOCK, Spans, to_plain
 from modules.datamodules.vocabulary import Vocabulary, build_vocabulary
 from modules.sources.cache import sha256_of
 from modules.sources.replacement import replaced_folder
@@ -107,14 +109,22 @@ def write_shards(
             "title": data.title,
             "licence": source["licence"],
             "source": {key: value for key, value in source.items() if key != "files"},
+            "mirrors": [],
             "made_of": made_of(data),
             "fields": {name: dataclasses.asdict(field) for name, field in data.fields.items()},
             **({"vocabularies": _plain(vocabularies)} if vocabularies else {}),
             **({"statistics": statistics} if statistics else {}),
             "splits": splits,
         }
-        (folder / "shards.json").write_text(json.dumps(described, indent=1) + "\n")
+        (folder / "shards.json").write_text(index_text(described))
     return described
+
+
+def index_text(described: dict[str, Any]) -> str:
+    """The text of shards.json, with the numbers of a list side by side: a line for each would be the most of
+    it."""
+    text = json.dumps(described, indent=1) + "\n"
+    return re.sub(r"\[\n([-\s\d,]+)\]", lambda found: f"[{' '.join(found[1].split())}]", text)
 
 
 def _vocabularies(
@@ -203,10 +213,11 @@ class _ShardFiles:
         self._num_records = 0
         self._closed: list[dict[str, Any]] = []
         self._num_samples = 0
+        self._spans: Spans = {}
 
     def add(self, record: Iterator[tuple[str, bytes]], num_samples: int) -> None:
         members = list(record)
-        num_bytes = sum(512 + len(content) + -len(content) % 512 for _, content in members)
+        num_bytes = sum(BLOCK + len(content) + -len(content) % BLOCK for _, content in members)
         if self._tar is not None and self._tar.offset + num_bytes > self._max_bytes:
             self.close()
         if self._tar is None:
@@ -217,6 +228,8 @@ class _ShardFiles:
                 f"{self._num_records:08d}.{ending}"
             )  # no time, no owner: the same bytes always
             member.size = len(content)
+            span = (self._tar.offset + BLOCK, len(content))
+            self._spans.setdefault(ending.rpartition(".")[0], []).append(span)
             self._tar.addfile(member, io.BytesIO(content))
         self._num_records += 1
         self._num_samples += num_samples
@@ -231,9 +244,11 @@ class _ShardFiles:
                 "sha256": sha256_of(path),
                 "num_samples": self._num_samples,
                 "num_bytes": path.stat().st_size,
+                "records": to_plain(self._spans),
             })  # fmt: skip
             self._tar = None
             self._num_samples = 0
+            self._spans = {}
         return self._closed
 
 

@@ -18,6 +18,7 @@ from modules.configuration.composition.recipes import recipe_files
 from modules.configuration.errors import UserError
 from modules.configuration.plans.code_rings import CARRYING_ROOTS, carrying_code
 from modules.configuration.plans.plan_files import plan_text
+from modules.configuration.schema.data_settings import MIRROR_KEYS
 from modules.configuration.static_analysis.class_attributes import changes, serves, validation_metrics
 from modules.configuration.static_analysis.code_fingerprint import code_fingerprint
 from modules.configuration.static_analysis.definitions import ROOT
@@ -135,7 +136,8 @@ def check_shared_data(config: dict[str, Any], file: str) -> None:
     """
     name = config["data"]["name"]
     known = (CONF / "data" / f"{name}.yaml").is_file()
-    if not known or config["data"] != dataset(name):
+    data = {key: value for key, value in config["data"].items() if key not in MIRROR_KEYS}
+    if not known or data != dataset(name):
         hint = "Recipes share its shards: give the changed one a file and name of its own in conf/data"
         raise UserError(f"{file}: data differs from conf/data/{name}.yaml", hint)
 

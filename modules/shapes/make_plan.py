@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from modules.configuration.plans.code_rings import deciding_code
+from modules.configuration.plans.mirrored_index import check_cache_room
 from modules.configuration.plans.run_plan import Code, Plan, make_plan_of
 from modules.configuration.plans.training_cost import Cost
 from modules.configuration.schema.phases import named_phases
@@ -55,6 +56,7 @@ def with_costs(
         phases: of the shapes of each phase, by name.
         code_of: says what `training_code` says, for one that remembers.
     """
+    check_cache_room(config)
     code_of = code_of or training_code
     before = {
         name: make_plan_of(phase, code_of(phase), phases[name].cost)

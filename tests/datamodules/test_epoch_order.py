@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.datamodules import epoch_order
-from modules.datamodules.epoch_order import EpochOrder
+from modules.datamodules.epoch_order import EpochOrder, ShardWindows
 
 
 @given(
@@ -50,3 +50,63 @@ def test_a_batch_is_drawn_from_many_records() -> None:
 def test_the_order_stays_what_it_was() -> None:
     """Runs that were made before must still be resumed exactly: a change here is a break."""
     assert EpochOrder(10, 3, 0, 0).numbers(0, 10).tolist() == [2, 7, 3, 0, 1, 5, 9, 4, 8, 6]
+
+
+@given(
+    counts=st.lists(st.integers(1, 12), min_size=1, max_size=12),
+    samples_per_record=st.integers(1, 5),
+    window_shards=st.integers(1, 13),
+    missing=st.integers(0, 4),
+)
+def test_windows_go_through_the_shards_one_after_the_other(
+    counts: list[int], samples_per_record: int, window_shards: int, missing: int
+) -> None:
+    """Brute force: all samples of so many shards, then all of the next so many."""
+    shards = np.repeat(np.arange(len(counts)), counts)
+    num_samples = len(shards) * samples_per_record - min(missing, samples_per_record - 1)
+    order = EpochOrder(num_samples, samples_per_record, 5, 2, ShardWindows(shards, window_shards))
+    numbers = order.numbers(0, num_samples)
+    assert sorted(numbers.tolist()) == list(range(num_samples))
+    of_sample = np.repeat(shards, samples_per_record)[:num_samples]
+    in_order = of_sample[numbers]
+    shards_in_order = list(dict.fromkeys(in_order.tolist()))
+    place = 0
+    for start in range(0, len(counts), window_shards):
+        window = shards_in_order[start : start + window_shards]
+        size = int(np.isin(of_sample, window).sum())
+        assert set(in_order[place : place + size].tolist()) == set(window)
+        place += size
+
+
+def test_one_window_over_all_is_the_order_without_windows() -> None:
+    shards = np.repeat(np.arange(4), 5)
+    plain = EpochOrder(60, 3, 1, 2).numbers(0, 60)
+    for size in (4, 5, 100):
+        assert (EpochOrder(60, 3, 1, 2, ShardWindows(shards, size)).numbers(0, 60) == plain).all()
+    assert (EpochOrder(60, 3, 1, 2, ShardWindows(shards, 3)).numbers(0, 60) != plain).any()
+
+
+def test_windows_stay_what_they_were() -> None:
+    order = EpochOrder(10, 2, 0, 0, ShardWindows(np.array([0, 0, 1, 1, 2]), 1))
+    assert order.numbers(0, 10).tolist() == [3, 1, 2, 0, 9, 8, 4, 5, 7, 6]
+
+
+def test_windows_differ_from_epoch_to_epoch_and_seed_to_seed() -> None:
+    def order(seed: int, epoch: int) -> tuple[int, ...]:
+        windows = ShardWindows(np.repeat(np.arange(10), 3), 2)
+        return tuple(EpochOrder(60, 2, seed, epoch, windows).numbers(0, 60).tolist())
+
+    assert len({order(seed, epoch) for seed in range(3) for epoch in range(3)}) == 9
+    assert order(1, 1) == order(1, 1)
+
+
+def test_the_records_that_come_are_told_in_their_order() -> None:
+    shards = np.repeat(np.arange(10), 3)
+    order = EpochOrder(60, 2, 0, 0, ShardWindows(shards, 2))
+    for place in range(0, 60, 7):
+        coming = order.first_samples(place) // 2
+        read = order.numbers(place, 60) // 2
+        assert set(read.tolist()) <= set(coming.tolist())
+        window = place // 12 * 12  # two shards of three records of two samples
+        assert set(coming[:6].tolist()) == set((order.numbers(window, window + 12) // 2).tolist())
+        assert len(coming) == 30 - window // 2

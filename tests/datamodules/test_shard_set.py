@@ -41,9 +41,10 @@ def read_all(folder: Path) -> dict[str, np.ndarray]:
 
 
 def vouch(folder: Path) -> None:
-    """Let shards.json say the hash and size that the shard has: an attacker would."""
+    """Let shards.json say the hash and size that the shard has, and not where its records lie: an attacker
+    would."""
     content = (folder / "train-000000.tar").read_bytes()
-    described = json.loads((folder / "shards.json").read_text())
+    described = json.loads((folder / "shards.json").read_text()) | {"format": 1}
     described["splits"]["train"]["shards"][0] |= {
         "sha256": hashlib.sha256(content).hexdigest(),
         "num_bytes": len(content),
@@ -304,7 +305,7 @@ def test_any_shards_json_is_read_or_refused(folder: Path, data: st.DataObject, v
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "null", "{", "[" * 10_000, '{"format": 2}', '{"format": 1}', "\0"]
+    "text", ["", "[]", "null", "{", "[" * 10_000, '{"format": 2}', '{"format": 3}', '{"format": 1}', "\0"]
 )
 def test_a_file_that_is_no_description_is_refused(folder: Path, text: str) -> None:
     (folder / "shards.json").write_text(text)

@@ -17,7 +17,7 @@ from modules.configuration.static_analysis.code_fingerprint import code_files, f
 from modules.datamodules.chosen_samples import choose
 from modules.datamodules.shard_loader import TrainingLoader
 from modules.datamodules.shard_set import ShardSet
-from modules.datamodules.shard_writer import write_shards
+from modules.datamodules.shard_writer import MAX_SHARD_BYTES, write_shards
 from tests.plans import plan_of, recipe_configuration
 
 NUM_TRAINING = 960  # a few less after the validation split is cut off
@@ -72,7 +72,7 @@ def write_idx(path: Path, array: np.ndarray) -> None:
     path.write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes()))
 
 
-def write_small_shards(out: Path) -> None:
+def write_small_shards(out: Path, max_shard_bytes: int = MAX_SHARD_BYTES) -> None:
     """The small dataset as data/shards/fashion_mnist would hold it."""
     plan = small_plan("lenet")
     data = plan.configuration["data"]
@@ -84,7 +84,7 @@ def write_small_shards(out: Path) -> None:
             write_idx(raw / files["label"], fields["label"].numpy())
         source = {"name": "fashion_mnist", "sha256": data["source"]["sha256"], "licence": "none", "files": {}}
         (raw / "source.json").write_text(json.dumps(source))
-        write_shards(plan.data, raw, out)
+        write_shards(plan.data, raw, out, max_shard_bytes=max_shard_bytes)
 
 
 def forget_origin(shards: Path) -> None:

@@ -21,6 +21,7 @@ CARRIERS = (
     "modules/configuration/",
     "modules/tracking/",
     "modules/cluster/",
+    "modules/datamodules/mirror/",
     "modules/training/monitoring/",
     "modules/training/ray_workers/",
     "modules/training/runs/",

@@ -11,12 +11,14 @@ which they were is kept in the run's summary, and said where the run is met agai
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from modules.configuration.errors import UserError
 from modules.configuration.plans.made_of import difference, how_to_shard, made_otherwise
+from modules.configuration.plans.mirrored_index import bring_index
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.regular_file import read_regular_text
-from modules.configuration.schema.data_settings import DataSettings
+from modules.configuration.schema.data_settings import MIRROR_KEYS, DataSettings
 from modules.configuration.static_analysis.definitions import ROOT
 
 WITHOUT_EFFECT = (
@@ -61,7 +63,11 @@ def identities(
     for one in plan.all_runs:
         ignored = (*WITHOUT_EFFECT, *_BY_CONTENT)
         parts = {
-            "configuration": {key: value for key, value in one.configuration.items() if key not in ignored},
+            "configuration": {
+                key: _with_effect(key, value)
+                for key, value in one.configuration.items()
+                if key not in ignored
+            },
             "begins": _beginning(one, found[-1] if found else None),
             "shards": hashes,
             "code": one.code.fingerprint,
@@ -70,6 +76,17 @@ def identities(
         text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         found.append(hashlib.sha256(text.encode()).hexdigest())
     return found
+
+
+def _with_effect(key: str, value: Any) -> Any:
+    """A section without what decides nothing: where shards are had from, and a key that came later and says
+    what was so before."""
+    if key == "data":
+        return {name: inner for name, inner in value.items() if name not in MIRROR_KEYS}
+    if key == "trainer" and value.get("order", {}).get("window_shards", 1) is None:
+        order = {name: inner for name, inner in value["order"].items() if name != "window_shards"}
+        return value | {"order": order}
+    return value
 
 
 def _beginning(plan: Plan, phase: str | None) -> dict[str, str]:
@@ -96,6 +113,8 @@ def shard_hashes(folder: Path, data: DataSettings | None = None) -> dict[str, li
         UserError: there is no readable shards.json, or it is of other settings.
     """
     path = folder / "shards.json"
+    if data is not None and data.mirror is not None:
+        bring_index(data.mirror, path)
     try:
         found = json.loads(read_regular_text(path, links=True))
         if data is not None and (other := difference(found.get("made_of"), data)):

@@ -1,13 +1,18 @@
 """The sections of a configuration that describe data: fields, splits, vocabularies; see `settings`."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from modules.configuration.errors import ConfigError
+from modules.configuration.schema.mirror_address import check_address
 from modules.configuration.schema.ranges import at_least, named
 
 Node = dict[str, Any]
 """A mapping with `_target_`, the class to build, and that class's keywords."""
+
+MIRROR_KEYS = ("mirror", "cache_dir", "cache_gib")
+"""Of a dataset's settings: where its shards are had from, which changes nothing of what they are."""
 
 Dtype = Literal["uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "bool"]
 
@@ -121,6 +126,10 @@ class DataSettings:
         samples_per_record: how many samples one record of a shard packs; 1 for large samples.
         typical_sizes: of each size that differs from sample to sample, about its median: what costs are
             told for.
+        mirror: address under which the shards lie as well: those that are not in data/shards are read from
+            there; null reads the folder alone.
+        cache_dir: folder that keeps shards of a mirror on this machine; null is data/cache/shards.
+        cache_gib: most GiB that it keeps.
     """
 
     name: str
@@ -131,6 +140,9 @@ class DataSettings:
     splits: dict[str, SplitSettings]
     samples_per_record: int
     typical_sizes: dict[str, int] = field(default_factory=dict)
+    mirror: str | None = None
+    cache_dir: str | None = None
+    cache_gib: float = 10.0
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -139,6 +151,12 @@ class DataSettings:
 
     def __post_init__(self) -> None:
         named("name", "dataset", self.name)
+        if self.mirror is not None:
+            check_address("mirror", self.mirror)
+        if self.cache_dir is not None and not (self.cache_dir.strip() and self.cache_dir.isprintable()):
+            raise ConfigError("cache_dir", f"{self.cache_dir!r} names no folder")
+        if not 0 < self.cache_gib < math.inf:
+            raise ConfigError("cache_gib", f"{self.cache_gib} is no number above 0")
         for name, one in self.fields.items():
             named(f"fields.{name}", "field", name)
             if one.symbols and f"{name}_length" in self.fields:

@@ -17,16 +17,27 @@ class OrderSettings:
             samples are cut into windows and a state goes on from batch to batch.
         window: of a stream, the steps that gradients go back through (truncated backpropagation).
         max_tokens: most tokens of a batch of one process, padding included; null sets no bound.
+        window_shards: samples are shuffled within so many shards at a time, which are shuffled too; null
+            shuffles over all. No more of a dataset than two such windows is then read at once.
     """
 
     kind: Literal["shuffled", "bucketed", "stream"] = "shuffled"
     window: int = 100
     max_tokens: int | None = None
+    window_shards: int | None = None
 
     def __post_init__(self) -> None:
         at_least(1, "window", self.window)
         if self.max_tokens is not None:
             at_least(1, "max_tokens", self.max_tokens)
+        if self.window_shards is not None:
+            at_least(1, "window_shards", self.window_shards)
+            if self.kind == "stream":
+                raise ConfigError(
+                    "window_shards",
+                    f"{self.window_shards} with kind=stream, whose strands read all shards at once",
+                    "Set it to null",
+                )
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from rich.console import Console
 from modules.configuration.errors import UserError
 from modules.configuration.plans.code_rings import carrying_code
 from modules.configuration.plans.identity import shard_hashes, split_sizes
+from modules.configuration.plans.mirrored_index import check_cache_room
 from modules.configuration.plans.plan_files import plan_text
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.regular_file import open_regular
@@ -28,6 +29,7 @@ from modules.tracking.tracker import Tracker
 from modules.training.data_parallel import rank, world_size
 from modules.training.fit import fit
 from modules.training.monitoring.curves import Curves
+from modules.training.monitoring.data_waits import DataWaits
 from modules.training.runs.checkpoint import save_tensors
 from modules.training.runs.environment import environment, git_state
 from modules.training.runs.first_steps import KeepFirstSteps
@@ -83,6 +85,7 @@ def train(
     if runtime.num_threads is not None:
         torch.set_num_threads(runtime.num_threads)
     data = data or ShardSet.open(shards, plan.data)
+    check_cache_room(plan.configuration, shards)
     _check_shares(settings.batch_size, data)
     training = TrainingLoader(
         choose(data.split("train"), settings, plan.seed, _soft_targets(plan), plan.task.get("label")),
@@ -103,7 +106,8 @@ def train(
             fit(plan, training, validation, folder.checkpoint, None, console, callbacks, interruption)
         return {}
     facts = {**git_state(ROOT), **environment()}
-    callbacks = [KeepFirstSteps(folder, carrying_code()), *callbacks]
+    waits = [DataWaits(training, settings.log_every_steps)] if plan.data.mirror is not None else []
+    callbacks = [KeepFirstSteps(folder, carrying_code()), *waits, *callbacks]
     with explained(settings.batch_size):
         write_if_changed(folder.plan, plan_text(plan.to_plain()))
         tracker = open_tracker(plan, identity, shards, folder, facts, deliver)
@@ -112,6 +116,8 @@ def train(
             task, curves, figures = fit(
                 plan, training, validation, folder.checkpoint, tracker, console, callbacks, interruption
             )
+            for one in waits:
+                figures |= one.figures()
             summary = write_results(
                 folder, plan, identity, task, curves, {**figures, **facts, **_vocabularies(data)}
             )
