@@ -28,7 +28,8 @@ from torch.nn import functional
 from benchmarks.shards import DATA, write_raw
 from benchmarks.side_by_side import medians_in_turn
 from modules.configuration.schema.data_settings import DataSettings
-from modules.configuration.schema.settings import OrderSettings, read
+from modules.configuration.schema.settings import read
+from modules.configuration.schema.trainer_settings import OrderSettings
 from modules.datamodules.mirror.download import RemoteShard, download, reserve
 from modules.datamodules.mirror.object_store import ObjectStore
 from modules.datamodules.mirror.patience import PATIENCE

@@ -93,7 +93,9 @@ def sweep_of(storage: Path, points: list[dict[str, str]]) -> Sweep:
         identity="0" * 64,
         folder=storage / "sweeps" / "0",
         space=Space(axes=(), fixed=(), points=tuple(points)),
-        settings=SweepSettings("grid", "none", None, None, None, None, "refuse", 0, False, 1, 2, 1, 0.25, 0),
+        settings=SweepSettings(
+            "grid", "none", None, None, None, None, "refuse", 0, False, False, 1, 2, 1, 0.25, 0
+        ),
         runtime=RuntimeSettings("ray", "cpu", 1, 0, None, 1, 1, 0, 0, str(storage), "check"),
         metric="validation/score",
         mode="max",

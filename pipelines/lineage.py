@@ -15,7 +15,7 @@ from modules.configuration.command import arguments, run
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-    from modules.registry.lineage import Dataset, Run, Yard
+    from modules.registry.lineage_records import Dataset, Run, Yard
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def main(argv: list[str]) -> None:
 
     from rich.console import Console
 
-    from modules.registry.lineage import find_dataset, find_run, read_yard
+    from modules.registry.lineage_records import find_dataset, find_run, read_yard
     from modules.registry.references import registry_settings
 
     yard = read_yard(Path(chosen.storage), registry_settings(chosen.tracking))

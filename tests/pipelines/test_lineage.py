@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modules.registry.lineage import find_run, read_yard
+from modules.registry.lineage_records import find_run, read_yard
 from modules.registry.versions import Registry
 from pipelines import promote
 from tests.commands import run

@@ -6,6 +6,8 @@ import tempfile
 import weakref
 from pathlib import Path
 
+from modules.configuration.regular_file import read_regular
+
 _NUMBER = struct.Struct("<q")
 
 
@@ -32,7 +34,7 @@ class Tally:
 
     def total(self) -> int:
         """All bytes so far."""
-        content = self.path.read_bytes() if self.path.exists() else b""
+        content = read_regular(self.path) if self.path.exists() else b""
         return sum(number for (number,) in _NUMBER.iter_unpack(content))
 
     def __reduce__(self) -> tuple[type["Tally"], tuple[Path]]:

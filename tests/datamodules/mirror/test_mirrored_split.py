@@ -15,7 +15,7 @@ import pytest
 
 from modules.configuration.errors import UserError
 from modules.configuration.schema.data_settings import DataSettings
-from modules.configuration.schema.settings import OrderSettings
+from modules.configuration.schema.trainer_settings import OrderSettings
 from modules.datamodules import shard_writer
 from modules.datamodules.mirror import patience
 from modules.datamodules.mirror.mirrored_split import MirroredSplit

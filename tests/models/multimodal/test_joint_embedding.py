@@ -31,6 +31,7 @@ def test_vectors_have_length_one_and_padding_counts_nowhere(reading: str) -> Non
 
 def test_a_text_is_read_as_torch_reads_it() -> None:
     text = embedding("cells").text
+    assert text.layer is not None
     tokens, length = torch.tensor([[2, 5, 4, 3]]), torch.tensor([4])
     lstm = torch.nn.LSTM(4, 3, batch_first=True, bidirectional=True)
     state = {}
