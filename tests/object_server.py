@@ -53,6 +53,8 @@ class ObjectServer:
             "ip": "127.0.0.1",
             "ip.bind": "127.0.0.1",
             "s3.config": folder / "users.json",
+            "s3.port.iceberg": 0,  # further servers, on ports that two test processes would both want
+            "s3.port.lance": 0,
             "volume.max": 8,
             "master.volumeSizeLimitMB": 64,
             "master.telemetry": "false",
