@@ -91,8 +91,12 @@ class ObjectServer:
         )
 
     def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        self._process.terminate()  # so that it leaves no socket in /tmp
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 Fault = Callable[[str, int], str]

@@ -1,5 +1,6 @@
 """What a user can fix, said in one line."""
 
+import errno
 from collections.abc import Sequence
 
 
@@ -17,6 +18,10 @@ class UserError(Exception):
         self.problem = problem
         self.hint = hint
         self.others = others
+
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Of the system's errors those that are the machine's fault."""
 
 
 class MachineError(UserError):

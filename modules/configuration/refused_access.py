@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modules.configuration.errors import MachineError, UserError
+from modules.configuration.errors import DISK_FULL, MachineError, UserError
 
 _RIGHTS = (errno.EACCES, errno.EPERM)
 _DISK = {
@@ -31,7 +31,8 @@ def access_error(error: OSError, path: Path | None = None) -> UserError | None:
     if named is None:
         return None
     if error.errno in _DISK:
-        return MachineError(f"can't write {named}: {error.strerror}", _DISK[error.errno])
+        kind = MachineError if error.errno in DISK_FULL else UserError
+        return kind(f"can't write {named}: {error.strerror}", _DISK[error.errno])
     return _no_right(named, f"{error.strerror}") if error.errno in _RIGHTS else None
 
 

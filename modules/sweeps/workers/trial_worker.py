@@ -15,11 +15,11 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from modules.configuration.errors import MachineError, UserError
+from modules.configuration.errors import DISK_FULL, MachineError, UserError
 from modules.sweeps.workers.process_state import ProcessState
 from modules.training.runs.interruption import Interrupted
 
-_OF_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
+_OF_MACHINE = (*DISK_FULL, errno.EIO, errno.ESTALE)
 TAKEN_OVER = "taken_over.ckpt"
 """Beside last.ckpt: another trial's checkpoint, from which this one is to go on."""
 Assignment = dict[str, Any]
