@@ -72,14 +72,17 @@ class Fetching:
                 return  # who needs it will be told
 
     async def _bring(self, shard: RemoteShard, patience_s: float | None) -> bool:
-        if shard.sha256 not in self._coming:
+        task = self._coming.get(shard.sha256)
+        # Waiting for one that is done lets nothing else run, not even what takes it away.
+        if task is None or task.done():
             task = asyncio.create_task(self._brought(shard, patience_s))
             self._coming[shard.sha256] = task
             task.add_done_callback(lambda done: self._done(shard.sha256, done))
-        return await asyncio.shield(self._coming[shard.sha256])
+        return await asyncio.shield(task)
 
     def _done(self, sha256: str, task: asyncio.Task[bool]) -> None:
-        del self._coming[sha256]
+        if self._coming.get(sha256) is task:
+            del self._coming[sha256]
         if not task.cancelled():
             task.exception()
 
