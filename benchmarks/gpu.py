@@ -189,7 +189,7 @@ def collectives(bench: Bench) -> None:
     from torch.distributed.fsdp import fully_shard
 
     backend = "nccl" if bench.device.type == "cuda" else "gloo"
-    store = distributed.HashStore()
+    store = distributed.HashStore()  # pyright: ignore[reportPrivateImportUsage]
     distributed.init_process_group(backend, store=store, rank=0, world_size=1)
     try:
         width, batch = bench.size(4096, 16), bench.size(4096, 4)
