@@ -22,6 +22,7 @@ CARRIERS = (
     "modules/tracking/",
     "modules/cluster/",
     "modules/datamodules/mirror/",
+    "modules/sources/",
     "modules/training/monitoring/",
     "modules/training/ray_workers/",
     "modules/training/runs/",
