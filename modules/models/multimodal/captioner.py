@@ -3,9 +3,8 @@
 Vinyals, Toshev, Bengio & Erhan (2014), *Show and tell*, arXiv 1411.4555; Xu et al. (2015), *Show, attend and
 tell*, arXiv 1502.03044, section 3.1: the annotation vectors are the cells of a map of the net. The decoder is
 `modules.bricks.caption_decoder`. Deviates: each cell also says where it lies, as a net on small images,
-unlike one of ImageNet's, has no other way to tell left from right; and its maps are normalised (Ba, Kiros &
-Hinton 2016, arXiv 1607.06450), as beside the large activations of a pretrained net the place would not be
-heard. Without attention the image's vector is a linear map of all cells, not their mean, for the same reason.
+unlike one of ImageNet's, has no other way to tell left from right; without attention the image's vector is a
+linear map of all cells, not their mean, for the same reason.
 """
 
 from collections.abc import Sequence
@@ -33,6 +32,8 @@ class Captioner(nn.Module):
         embedding_size: numbers that stand for a token.
         hidden_size: of the decoder's state.
         dropout: share of the decoder's inputs, and of what its logits are made of, set to zero in training.
+        normalise: whether the numbers of each cell are (Ba, Kiros & Hinton 2016, *Layer normalization*, arXiv
+            1607.06450): beside the large activations of a pretrained net its place would not be heard.
 
     Raises:
         ValueError: the backbone has no map of this stride.
@@ -49,6 +50,7 @@ class Captioner(nn.Module):
         embedding_size: int = 128,
         hidden_size: int = 256,
         dropout: float = 0.0,
+        normalise: bool = False,
     ) -> None:
         super().__init__()
         strides = {info.stride: info for info in backbone.feature_info}
@@ -56,7 +58,7 @@ class Captioner(nn.Module):
             raise ValueError(f"stride={stride}: the backbone has maps of strides {sorted(strides)}")
         self.map, place_size = strides[stride].name, strides[stride].num_channels
         self.backbone = backbone
-        self.norm = nn.LayerNorm(place_size)
+        self.norm = nn.LayerNorm(place_size) if normalise else nn.Identity()
         self.summary: nn.Linear | None = None
         if attention == "none":
             cells = -(-input_shape[1] // stride) * -(-input_shape[2] // stride)
