@@ -6,10 +6,10 @@ Sutskever, Vinyals & Le (2014), arXiv 1409.3215, of one direction; Kiros, Salakh
 
 from typing import Literal
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from modules.bricks.padding import kept
 from modules.bricks.recurrent_layer import BidirectionalLayer, last_states
 
 
@@ -52,7 +52,7 @@ class TextEncoder(nn.Module):
         """
         embedded = self.dropout(self.embedding(tokens))
         if self.layer is None:
-            counts = torch.arange(tokens.shape[1], device=tokens.device) < length[:, None]
-            return self.output((embedded * counts[..., None]).sum(dim=1) / length[:, None])
+            keep = kept(length, tokens)
+            return self.output((embedded * keep[..., None]).sum(dim=1) / length[:, None])
         states = self.layer(embedded, length)
         return self.output(last_states(states, length, "both"))

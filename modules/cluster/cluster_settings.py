@@ -16,10 +16,10 @@ from modules.configuration.schema.ranges import at_least
 from modules.configuration.schema.settings import read
 from modules.configuration.yaml_files import parse_yaml
 
-# A word of these settings becomes a line of a script or a name in Kubernetes.
 # Of sbatch, by its long name.
 _OPTION = re.compile(r"[a-z][a-z-]+(=[A-Za-z0-9][\w.,:/@+*%-]*)?", re.ASCII)
 _TOLERATION = ("key", "operator", "value", "effect", "tolerationSeconds")
+# A word of these settings becomes a line of a script or a name in Kubernetes.
 _WORD = re.compile(r"[A-Za-z0-9][\w.,:/@+*-]*", re.ASCII)
 
 

@@ -28,6 +28,17 @@ class MachineError(UserError):
     """A fault of the machine, such as a full disk: once that is put right, the same again succeeds."""
 
 
+def disk_error(number: int | None, problem: str, hint: str) -> UserError:
+    """What the system refused to write, as the machine's fault where it is.
+
+    Args:
+        number: the system's, of `errno`.
+        problem: what is wrong.
+        hint: what to do about it.
+    """
+    return (MachineError if number in DISK_FULL else UserError)(problem, hint)
+
+
 class ConfigError(UserError):
     """A fault of one configuration key, found where it is not known which file set the key.
 

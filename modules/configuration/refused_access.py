@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modules.configuration.errors import DISK_FULL, MachineError, UserError
+from modules.configuration.errors import UserError, disk_error
 
 _RIGHTS = (errno.EACCES, errno.EPERM)
 _DISK = {
@@ -31,8 +31,7 @@ def access_error(error: OSError, path: Path | None = None) -> UserError | None:
     if named is None:
         return None
     if error.errno in _DISK:
-        kind = MachineError if error.errno in DISK_FULL else UserError
-        return kind(f"can't write {named}: {error.strerror}", _DISK[error.errno])
+        return disk_error(error.errno, f"can't write {named}: {error.strerror}", _DISK[error.errno])
     return _no_right(named, f"{error.strerror}") if error.errno in _RIGHTS else None
 
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -89,12 +90,16 @@ class Yard:
 
     def begun_from(self, run: Run) -> list[tuple[str, Run]]:
         """The runs that begin from a run, learn from it or ask it, with the key by which they do."""
-        return [
-            (key, other)
-            for other in self.runs
-            for key, reference in other.begins.items()
-            if other is not run and self.named(reference) == run.identity
-        ]
+        return [(key, other) for key, other in self._begun.get(run.identity, []) if other is not run]
+
+    @cached_property
+    def _begun(self) -> dict[str, list[tuple[str, Run]]]:
+        """The same of all runs, by their identity."""
+        begun: dict[str, list[tuple[str, Run]]] = {}
+        for other in self.runs:
+            for key, reference in other.begins.items():
+                begun.setdefault(self.named(reference), []).append((key, other))
+        return begun
 
     def named(self, reference: str) -> str:
         """The identity of the run that a reference names; empty where it names none that is here."""

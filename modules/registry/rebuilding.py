@@ -99,12 +99,12 @@ def bring_code(recorded: Recorded, folder: Path, root: Path = ROOT) -> str:
         UserError: neither the working tree nor its commit holds it.
     """
     wanted = dict(recorded.plan["code"]["files"])
-    if not changed_files(wanted, root):
+    differing = changed_files(wanted, root)
+    if not differing:
         collect(root=root).write_folder(folder)
         return "the working tree's, which is what it was"
     commit = str(recorded.facts.get("git_commit", ""))
     if not commit:
-        differing = changed_files(wanted, root)
         raise UserError(
             f"{_named(differing)} differ from the code that trained {recorded.name}, and no commit was"
             " recorded",

@@ -9,6 +9,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from modules.configuration.errors import UserError
+from modules.configuration.plans.run_plan import Plan
 from modules.datamodules.shard_set import ShardSet
 from modules.training.activation_checkpointing import recompute_activations
 from modules.training.fit import fit
@@ -85,17 +86,21 @@ def test_a_part_that_is_not_there_is_one_line() -> None:
         recompute_activations(Net(), ["Linear", "Dropuot"])
 
 
+def lenet_plan(parts: str, block_steps: int) -> Plan:
+    return small_plan(
+        "lenet",
+        "model.dropout=0.4",
+        "trainer.max_epochs=1",
+        f"trainer.block_steps={block_steps}",
+        f"trainer.activation_checkpointing={parts}",
+    )
+
+
 @pytest.mark.parametrize("block_steps", [1, 4])
 def test_a_training_has_the_same_bits(block_steps: int, small_shards: Path, tmp_path: Path) -> None:
     weights = []
     for parts in ("[]", "[Sequential]"):
-        plan = small_plan(
-            "lenet",
-            "model.dropout=0.4",
-            "trainer.max_epochs=1",
-            f"trainer.block_steps={block_steps}",
-            f"trainer.activation_checkpointing={parts}",
-        )
+        plan = lenet_plan(parts, block_steps)
         loader = small_loader(plan, ShardSet.open(small_shards))
         task, _, _ = fit(plan, loader, None, tmp_path / parts / "last.ckpt", console=Console(quiet=True))
         weights.append(task.model.state_dict())
@@ -108,13 +113,7 @@ def test_workers_sample_alike_when_they_compute_again(
 ) -> None:
     weights = []
     for parts in ("[]", "[Sequential,Dropout]"):
-        plan = small_plan(
-            "lenet",
-            "model.dropout=0.4",
-            "trainer.max_epochs=1",
-            f"trainer.block_steps={block_steps}",
-            f"trainer.activation_checkpointing={parts}",
-        )
+        plan = lenet_plan(parts, block_steps)
         folder = tmp_path / parts
         assert train_together(plan, small_shards, folder, 2) == [0, 0], shown_together(folder, 2)
         weights.append(torch.load(folder / "weights.pt", weights_only=True))

@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from modules.configuration.errors import DISK_FULL, MachineError, UserError
+from modules.configuration.errors import UserError, disk_error
 from modules.training.micro_batches import is_out_of_memory
 
 _DISK = {
@@ -41,8 +41,7 @@ def _explain(error: BaseException, batch_size: int) -> UserError | None:
         if isinstance(cause, OSError) and cause.errno in _DISK:
             where = f" while writing {cause.filename}" if cause.filename else ""
             hint = "The last good checkpoint is kept; make room and run the same command again to go on"
-            kind = MachineError if cause.errno in DISK_FULL else UserError
-            return kind(f"{_DISK[cause.errno]}{where}", hint)
+            return disk_error(cause.errno, f"{_DISK[cause.errno]}{where}", hint)
         if is_out_of_memory(cause):
             return UserError(
                 f"out of memory with batches of {batch_size} samples",
