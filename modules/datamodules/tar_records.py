@@ -49,7 +49,7 @@ def from_plain(plain: Any, members: Mapping[str, FieldSettings], num_records: in
         both = [of_field["start"], of_field["num_bytes"]]
         if any(len(numbers) != num_records or set(map(type, numbers)) != {int} for numbers in both):
             raise UserError(f"there are not {num_records} places of records of {name!r}")
-        if max(map(max, both)) > num_bytes:
+        if max(map(max, both)) > num_bytes or min(map(min, both)) < 0:
             raise UserError(f"a record of {name!r} lies outside its file")
         starts, sizes = (np.array(numbers, np.int64) for numbers in both)
         if (starts % BLOCK).any() or (starts < BLOCK).any() or (sizes < 1).any():

@@ -90,6 +90,8 @@ def _records(described: dict[str, Any]) -> dict[str, Any]:
         (lambda all_: _records(all_)["image"]["start"].pop(), "not 2 places of records of 'image'"),
         (lambda all_: _records(all_)["image"].update(num_bytes=[1, True]), "not 2 places"),
         (lambda all_: _records(all_)["image"].update(start=[512, 2**70]), "lies outside its file"),
+        (lambda all_: _records(all_)["image"].update(start=[512, -(2**70)]), "lies outside its file"),
+        (lambda all_: _records(all_)["image"].update(num_bytes=[-1, 146]), "lies outside its file"),
         (lambda all_: _records(all_)["image"].update(start=[512, 0]), "lies where none can lie"),
         (lambda all_: _records(all_)["image"].update(num_bytes=[146, 0]), "lies where none can lie"),
         (lambda all_: _records(all_)["image"].update(start=[513, 5120]), "lies where none can lie"),
