@@ -48,7 +48,8 @@ class ConfigError(UserError):
     """
 
     def __init__(self, key: str, found: str, hint: str = "") -> None:
-        super().__init__(f"{key}: {found}" if key else found, hint)
+        shown = key if key.isprintable() else repr(key)[1:-1]
+        super().__init__(f"{shown}: {found}" if key else found, hint)
         self.key = key
         self.found = found
 
