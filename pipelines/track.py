@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from modules.configuration.command import arguments, run
 from modules.configuration.errors import UserError
+from modules.configuration.static_analysis.definitions import ROOT
 from modules.tracking.backlog import Backlog, backlogs
 
 
@@ -141,6 +142,10 @@ def open_dashboard(tracking: str, port: int) -> None:
     page = page_of(f"http://127.0.0.1:{port}", experiment)
     print(f"MLflow opens at {page} in a few seconds; Ctrl-C ends it.", flush=True)
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # its queue serves no page of ours
+    # Whatever ends this process ends the server that MLflow starts from it, which would keep the port.
+    os.environ["MLFLOW_FIRST_PROCESS"] = str(os.getpid())
+    paths = [str(ROOT / "cluster" / "mlflow" / "ends_with_parent"), os.environ.get("PYTHONPATH")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", uri]
     if settings["artifact_root"] is not None:

@@ -24,6 +24,9 @@ export MLFLOW_HOST MLFLOW_PORT MLFLOW_BACKEND_STORE_URI MLFLOW_ARTIFACTS_DESTINA
 # MLflow's queue of background jobs serves nothing of ours, and listens on ports of its own.
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION="${MLFLOW_SERVER_ENABLE_JOB_EXECUTION:-false}"
 export MLFLOW_DISABLE_TELEMETRY="${MLFLOW_DISABLE_TELEMETRY:-true}"
+# Whatever ends the first process ends its workers, which would otherwise keep the port.
+here="$(dirname "$(realpath "$0")")"
+export MLFLOW_FIRST_PROCESS=$$ PYTHONPATH="$here/ends_with_parent${PYTHONPATH:+:$PYTHONPATH}"
 
 case "$MLFLOW_HOST" in
 127.* | localhost | ::1) ;;
@@ -34,7 +37,7 @@ case "$MLFLOW_HOST" in
         "MLFLOW_AUTH_ADMIN_PASSWORD has fewer than 12 characters, which is all that MLflow takes"
     [ -n "${MLFLOW_FLASK_SERVER_SECRET_KEY:-}" ] || refuse \
         "MLFLOW_FLASK_SERVER_SECRET_KEY is not set. python3 -c 'import secrets; print(secrets.token_hex())'"
-    export MLFLOW_AUTH_CONFIG_PATH="${MLFLOW_AUTH_CONFIG_PATH:-$(dirname "$(realpath "$0")")/basic_auth.ini}"
+    export MLFLOW_AUTH_CONFIG_PATH="${MLFLOW_AUTH_CONFIG_PATH:-$here/basic_auth.ini}"
     set -- --app-name basic-auth
     exec python3 -m mlflow server "$@"
     ;;

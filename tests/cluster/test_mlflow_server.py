@@ -163,11 +163,16 @@ class Server:
             time.sleep(0.1)
 
     def kill(self) -> None:
-        """Server and workers, at once."""
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
+        """The process that was started, by which its workers end as well."""
+        if self._process is None:
+            return
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+        deadline = time.monotonic() + 30
+        while self.status("/health") is not None:
+            assert time.monotonic() < deadline, "a worker goes on"
+            time.sleep(0.1)
 
     def status(self, path: str, **headers: str) -> int | None:
         """The status of its answer; None if it does not answer."""

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,16 @@ def test_dashboard_serves_mlflows_pages_on_loopback(tmp_path: Path):
                 time.sleep(0.2)
         assert b"MLflow" in page
         assert (tmp_path / "mlflow.db").is_file()
+        process.kill()  # what it has started ends with it
+        process.wait(30)
+        while True:
+            assert time.monotonic() < deadline
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
+            except OSError:
+                break
+            time.sleep(0.2)
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait(30)
