@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from modules.configuration.errors import UserError
-from modules.tracking.remote_run import RemoteRun
+from modules.tracking.remote_run import REMOVED_REASON, RemoteRun
 from modules.tracking.spool import EVENTS, ROWS_PER_EVENT, SYSTEM, ReplayFilter, read_events
 from modules.tracking.store import Stores
 from modules.tracking.tracking_folder import STATE, DrainState
@@ -76,6 +76,14 @@ class Delivery:
             self.state.status = "KILLED"
             self._save()
 
+    def finish_removed(self) -> None:
+        """The folder is gone, and with it whatever the run would still have said."""
+        if self.state.run_id and self.state.status == "RUNNING":
+            store = self._stores.open(self.run["settings"])
+            remote = self._remote or RemoteRun(store, self.run, self.state.run_id, False, 0, "")
+            now_ms = time.time_ns() // 1_000_000
+            remote.terminate("KILLED", REMOVED_REASON, now_ms, self.state.may_be_doubled)
+
     def pause(self, error: Exception) -> None:
         """Notes why the tracker does not take the rest, and lets go of it."""
         self._remote = None
@@ -105,7 +113,7 @@ class Delivery:
             if not may_be_there:
                 self.state.is_requested = True
                 self.state.save(self._folder, durably=True)
-            named = self.run | ({"name": self._name} if self._name else {})
+            named = self.run | {"folder": str(self._folder)} | ({"name": self._name} if self._name else {})
             remote = RemoteRun(store, named, run_id, may_be_there, started_ms, self.parent_id)
             if run_id not in ("", remote.run_id):
                 logger.warning("the tracker has lost run %s: it is told everything again", run_id)

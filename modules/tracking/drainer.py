@@ -45,6 +45,7 @@ def drain(folder: Path, patience_s: float) -> str:
     while True:
         run = read_run(folder)
         if run is None or run["settings"]["uri"] is None:
+            family.end_removed()
             return ""
         alive = is_held(writer_lock(folder))
         if alive and monitor is None:

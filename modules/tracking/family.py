@@ -9,6 +9,7 @@ way nothing is lost: what came too late goes, its true end included, when the sw
 """
 
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +108,13 @@ class Family:
             if _size(member.folder) != member.settled_size:
                 sent |= self._send(member, head_is_over, away)
         return sent
+
+    def end_removed(self) -> None:
+        """The head's folder is gone: nothing more will come of the runs that were under way in it."""
+        for member in (self._head, *self._children):
+            if member.delivery is not None and not member.folder.exists():
+                with suppress(Exception):  # the tracker is away, and nothing is left to try again from
+                    member.delivery.finish_removed()
 
     def _look_for_children(self) -> None:
         for folder, name, offset in read_followed(self._head.folder, self._offset):

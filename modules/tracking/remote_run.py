@@ -7,6 +7,7 @@ the same value and a tag are what they were, and a run is looked for before it i
 
 import getpass
 import logging
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from modules.configuration.errors import UserError
 from modules.tracking.spool import ROWS_PER_EVENT
-from modules.tracking.store import IDENTITY_TAG, SPOOL_TAG, runs_with_tag
+from modules.tracking.store import FOLDER_TAG, HOST_TAG, IDENTITY_TAG, SPOOL_TAG, runs_with_tag
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,6 +26,7 @@ MLFLOW_TAGS = {"git_commit": "mlflow.source.git.commit"}  # ours, and those that
 DATASET_CONTEXT = "mlflow.data.context"
 PARENT_TAG = "mlflow.parentRunId"
 REASON_TAG = "reason"
+REMOVED_REASON = "its folder was removed"
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ class RemoteRun:
 
     Args:
         store: client and experiment, as `open_store` gives them.
-        run: the run as its Tracker described it.
+        run: the run as its Tracker described it, and its tracking folder.
         run_id: MLflow's id, if it is known. A store that has lost it gets a new run.
         may_be_there: whether a run whose id is unknown may have been created all the same.
         started_ms: when the run began.
@@ -73,12 +75,18 @@ class RemoteRun:
             runs_with_tag(self._client, self._experiment_id, SPOOL_TAG, self._spool) if may_be_there else []
         )
         self.is_new = not known
-        self.run_id = known[0] if known else self._create(run, started_ms, parent_id)
+        if known:
+            self.run_id = known[0]
+        else:
+            self._end_removed(run)
+            self.run_id = self._create(run, started_ms, parent_id)
 
     def _create(self, run: dict[str, Any], started_ms: int, parent_id: str) -> str:
         tags = {
             IDENTITY_TAG: run["identity"],
             SPOOL_TAG: self._spool,
+            FOLDER_TAG: run["folder"],
+            HOST_TAG: socket.gethostname(),
             "mlflow.user": _user(),
             "mlflow.source.name": "trainyard",
             "mlflow.source.type": "LOCAL",
@@ -88,6 +96,15 @@ class RemoteRun:
             self._experiment_id, start_time=started_ms, tags=tags, run_name=run["name"]
         )
         return created.info.run_id
+
+    def _end_removed(self, run: dict[str, Any]) -> None:
+        """Ends what was under way in the same folder: one process trains there, and that spool is gone."""
+        for run_id in runs_with_tag(self._client, self._experiment_id, IDENTITY_TAG, run["identity"]):
+            other = self._client.get_run(run_id)
+            place = (other.data.tags.get(FOLDER_TAG), other.data.tags.get(HOST_TAG))
+            if other.info.status == "RUNNING" and place == (run["folder"], socket.gethostname()):
+                self._client.set_tag(run_id, REASON_TAG, REMOVED_REASON)
+                self._client.set_terminated(run_id, "KILLED")
 
     def begin(self, tags: dict[str, str], status_before: str) -> None:
         """A training session begins: the run is under way, whatever it was before."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SQLITE = "sqlite:///"
 IDENTITY_TAG = "identity"
 SPOOL_TAG = "spool"
+FOLDER_TAG, HOST_TAG = "tracking_folder", "host"
 VIEW = "trainyard"
 COLUMNS = [
     "attributes.`Dataset`",

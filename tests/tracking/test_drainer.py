@@ -1,6 +1,7 @@
 """Processes that are killed, frozen and locked out: training goes on, and each thing arrives once."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from modules.tracking.sending_again import has_run, has_version, lacks
 from modules.tracking.spool import EVENTS
+from modules.tracking.store import open_store
 from modules.tracking.tracking_folder import DrainState, drainer_lock, is_held
 
 from .conftest import Server, Settings
@@ -132,6 +134,42 @@ def test_killed_trainer_says_killed_and_resumes_in_the_same_run(
     run = recorded(sqlite, identity(folder))
     assert (run.info.run_id, run.info.status) == (killed.info.run_id, "FINISHED")
     assert run.curves["training/loss"] == curve(checkpoint + 500)
+
+
+def test_a_run_whose_folder_is_removed_is_killed_to_its_tracker(
+    tmp_path: Path, sqlite: Settings, trainer: Trainer, recorded: Recorded
+):
+    folder = tmp_path / "tracking"
+    process = trainer(folder, sqlite, range(10_000), 0.002, "finish")
+    wait_until(lambda: num_sent_bytes(folder))
+    drainer = drainer_of(process)
+    assert drainer is not None
+    shutil.rmtree(folder, ignore_errors=True)
+    wait_until(lambda: recorded(sqlite, identity(folder)).info.status == "KILLED")
+    run = recorded(sqlite, identity(folder))
+    assert run.data.tags["reason"] == "its folder was removed"
+
+
+def test_a_run_that_nobody_is_left_to_end_is_ended_by_the_next_in_its_folder(
+    tmp_path: Path, sqlite: Settings, trainer: Trainer
+):
+    folder = tmp_path / "tracking"
+    process = trainer(folder, sqlite, range(50), 0.0, "hang")
+    drainer = wait_until(lambda: drainer_of(process))
+    wait_until(lambda: num_sent_bytes(folder))
+    process.kill()
+    drainer.kill()
+    process.wait()
+    wait_until(lambda: not is_held(drainer_lock(folder)))
+    shutil.rmtree(folder)
+    elsewhere = trainer(tmp_path / "other" / "tracking", sqlite, range(50), 0.0, "hang")
+    wait_until(lambda: num_sent_bytes(tmp_path / "other" / "tracking"))
+    assert "True" in output(trainer(folder, sqlite, range(50), 0.0, "finish"))
+    client, experiment_id = open_store(sqlite)
+    runs = client.search_runs([experiment_id], order_by=["attributes.start_time ASC"])
+    assert [run.info.status for run in runs] == ["KILLED", "RUNNING", "FINISHED"]
+    assert runs[0].data.tags["reason"] == "its folder was removed"
+    elsewhere.kill()
 
 
 def test_two_drainers_never_share_a_folder(
