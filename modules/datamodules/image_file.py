@@ -8,8 +8,8 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from modules.configuration.errors import UserError
-from modules.configuration.regular_file import open_regular
 from modules.datamodules.encodings import MODES
+from modules.datamodules.tar_member import TarMember, open_file
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -38,7 +38,9 @@ _BITS, _PHOTOMETRIC = 258, 262
 """Tags of a TIFF: bits a sample, and what its levels mean."""
 
 
-def read_image(path: Path, channels: int, height: int, width: int, margin: float = 0.0) -> np.ndarray:
+def read_image(
+    path: Path | TarMember, channels: int, height: int, width: int, margin: float = 0.0
+) -> np.ndarray:
     """An image as uint8 [channel, height, width].
 
     Turned upright by its EXIF mark; laid on white where it is transparent and the model takes no alpha; made
@@ -59,7 +61,7 @@ def read_image(path: Path, channels: int, height: int, width: int, margin: float
     return np.asarray(fitted).reshape(height, width, channels).transpose(2, 0, 1)
 
 
-def read_whole_image(path: Path, channels: int) -> np.ndarray:
+def read_whole_image(path: Path | TarMember, channels: int) -> np.ndarray:
     """The same in its own size.
 
     Raises:
@@ -126,10 +128,10 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _opened(path: Path, channels: int) -> Image.Image:
+def _opened(path: Path | TarMember, channels: int) -> Image.Image:
     try:
         # By its name Pillow would map a TIFF into memory, and tear one that EXIF turns.
-        with open_regular(path, links=True) as file, Image.open(file) as opened:
+        with open_file(path) as file, Image.open(file) as opened:
             return eight_bits(opened, channels)
     except UNREADABLE as error:
         raise UserError(

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from modules.configuration.errors import UserError
-from modules.configuration.regular_file import open_regular
 from modules.configuration.schema.data_settings import FieldSettings
 from modules.datamodules.class_folders import class_folders
 from modules.datamodules.own_files import OnBadFile
 from modules.datamodules.samples import Samples, raw_path
+from modules.datamodules.tar_member import TarMember, open_file
 
 ENDINGS = {".wav", ".flac", ".ogg"}
 
@@ -44,7 +44,7 @@ class SoundFolderReader:
         return {self.split: samples}
 
 
-def read_sound(path: Path, sample_rate_hz: int) -> np.ndarray:
+def read_sound(path: Path | TarMember, sample_rate_hz: int) -> np.ndarray:
     """A sound as float32 [time] in -1..1.
 
     Raises:
@@ -53,7 +53,7 @@ def read_sound(path: Path, sample_rate_hz: int) -> np.ndarray:
     import soundfile
 
     try:
-        with open_regular(path, links=True) as file:
+        with open_file(path) as file:
             samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError, ValueError) as error:
         raise UserError(f"{path} is no sound that can be read ({error})", "Repair or remove it") from error
