@@ -4,6 +4,7 @@
 SHELL := /bin/bash
 
 PYTHON ?= python3.11
+JOBS ?= 1
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
@@ -12,12 +13,13 @@ PIP := python -m pip install --quiet --disable-pip-version-check --constraint co
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-run: $(VENV)/.run ## fetch, shard, train, evaluate, promote and report, then show the table
+run: $(VENV)/.run ## fetch, shard, train, evaluate, promote and report, then show the table (JOBS=2: two at once)
+	@[ $(JOBS) = 1 ] || python -m pipelines.catalogue stage=report jobs=$(JOBS)
 	@dvc repro report
 	@python -m pipelines.report show=table
 
 catalogue: $(VENV)/.run ## train every recipe that is not trained yet, the short ones first: many hours
-	@python -m pipelines.catalogue
+	@python -m pipelines.catalogue jobs=$(JOBS)
 
 test: $(VENV)/.test ## all tests
 	@python -m pytest

@@ -14,6 +14,7 @@ from modules.configuration.composition.conf_contents import HINT
 from modules.configuration.composition.key_locations import CONF, shown
 from modules.configuration.composition.recipes import recipe_files
 from modules.configuration.errors import ConfigError, UserError
+from modules.configuration.names import suggest
 from modules.configuration.schema.expected_settings import ExpectedSettings
 from modules.configuration.schema.settings import read
 from modules.configuration.yaml_files import read_yaml
@@ -32,6 +33,7 @@ class Entry:
         needs: recipes whose trained weights its training begins from or learns from, or its evaluation asks.
         minutes: that its training takes, about, of one core; None where nobody knows.
         serves: whether it can be registered.
+        dataset: on whose shards it is trained.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Entry:
     needs: frozenset[str] = frozenset()
     minutes: float | None = None
     serves: bool = False
+    dataset: str = ""
 
     @property
     def target(self) -> str:
@@ -80,9 +83,30 @@ def read_entries(conf: Path = CONF) -> dict[str, Entry]:
             needs=frozenset(_trained_by(recipes[name][key]) for key in ("upstream", "asks")) - {""},
             minutes=_minutes(file),
             serves=name in catalogue["served"],
+            dataset=recipes[name]["dataset"],
         )
         for name, file in files.items()
     }
+
+
+def recipes_of(stage: str, entries: Collection[str], pipeline: Path = Path("dvc.yaml")) -> set[str]:
+    """The recipes whose results a stage of the pipeline takes.
+
+    Args:
+        stage: of it.
+        entries: the names of all recipes.
+        pipeline: DVC's file.
+
+    Raises:
+        UserError: it has no such stage, or that takes the results of none.
+    """
+    stages = read_yaml(pipeline)["stages"]
+    if stage not in stages:
+        raise UserError(f"{pipeline} has no stage {stage!r}", suggest(stage, sorted(stages)))
+    paths = [Path(path).with_suffix("") for path in stages[stage].get("deps", [])]
+    if not (found := {path.name for path in paths if path.parent.parent.name == "build"} & set(entries)):
+        raise UserError(f"the stage {stage!r} takes the results of no recipe", "Name another, such as report")
+    return found
 
 
 def choose(
@@ -90,6 +114,7 @@ def choose(
     trained: Collection[str],
     family: str | None = None,
     max_minutes: float | None = None,
+    recipes: Collection[str] | None = None,
 ) -> Choice:
     """What is trained, in the order of dependence, and where that leaves a choice the shortest first.
 
@@ -98,17 +123,22 @@ def choose(
         trained: recipes that are: they may be needed, whatever their training took.
         family: whose recipes are wanted, with what they need of other families; None for all.
         max_minutes: recipes that take longer, or nobody knows how long, are left out; None for none.
+        recipes: that are wanted, of those of the family; None for all.
 
     Raises:
         UserError: recipes need each other in a circle.
     """
-    wanted = {name for name, entry in entries.items() if family in (None, entry.family)}
+    wanted = {
+        name
+        for name, entry in entries.items()
+        if family in (None, entry.family) and (recipes is None or name in recipes)
+    }
     pending = list(wanted)
     while pending:
         needed = entries[pending.pop()].needs & entries.keys() - wanted
         wanted |= needed
         pending += needed
-    recipes, too_long, wanting = [], [], []
+    chosen, too_long, wanting = [], [], []
     gone: set[str] = set()
     for entry in in_order([entries[name] for name in wanted]):
         if max_minutes is not None and not (entry.minutes or math.inf) <= max_minutes:
@@ -116,11 +146,11 @@ def choose(
         elif entry.needs & gone:
             wanting.append(entry.name)
         else:
-            recipes.append(entry)
+            chosen.append(entry)
             continue
         if entry.name not in trained:
             gone.add(entry.name)
-    return Choice(recipes, too_long, wanting)
+    return Choice(chosen, too_long, wanting)
 
 
 def in_order(entries: Collection[Entry]) -> list[Entry]:

@@ -30,6 +30,66 @@ class Stopped(Exception):
         self.signal = received
 
 
+class Repros:
+    """Several of them at once, each with a session of its own. As a context it passes signals on.
+
+    Attributes:
+        received: the signals so far.
+    """
+
+    def __init__(self) -> None:
+        self.received: list[signal.Signals] = []
+        self._running: dict[str, subprocess.Popen[str]] = {}
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> "Repros":
+        self._previous = {number: signal.getsignal(number) for number in SIGNALS}
+        for number in SIGNALS:
+            signal.signal(number, self._pass_on)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        if self._previous.get(number) is signal.SIG_IGN:
+            return  # as under nohup
+        self.received.append(signal.Signals(number))
+        for process in self._running.values():
+            _interrupt(process)
+
+    def start(self, name: str, arguments: Sequence[str], pipe: bool = False) -> "subprocess.Popen[str]":
+        """Begins one.
+
+        Args:
+            name: of it, among those that run.
+            arguments: of `dvc repro`.
+            pipe: whether its output comes here, as lines, in place of going where this process's goes.
+        """
+        sys.stdout.flush()
+        # Another `dvc` that looks at the repository for a moment is waited for.
+        command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *arguments]
+        process = subprocess.Popen(
+            command,
+            env=_environment(),
+            start_new_session=True,
+            text=True,
+            stdout=subprocess.PIPE if pipe else None,
+            stderr=subprocess.STDOUT if pipe else None,
+        )
+        self._running[name] = process
+        if self.received:  # between the last two lines
+            _interrupt(process)
+        return process
+
+    def ended(self, name: str) -> bool:
+        """Waits for one; whether it has made all."""
+        made = self._running[name].wait() == 0
+        del self._running[name]
+        return made
+
+
 def repro(targets: Sequence[str]) -> bool:
     """Makes stages and what they need; their output goes where this process's goes.
 
@@ -42,35 +102,17 @@ def repro(targets: Sequence[str]) -> bool:
     Raises:
         Stopped: a signal was received, and all that ran has ended.
     """
-    received: list[signal.Signals] = []
-    process: subprocess.Popen[bytes] | None = None
+    with Repros() as repros:
+        repros.start("all", targets)
+        made = repros.ended("all")
+    if repros.received:
+        raise Stopped(repros.received[0])
+    return made
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        if previous.get(number) is signal.SIG_IGN:
-            return  # as under nohup
-        received.append(signal.Signals(number))
-        if process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGINT)
 
-    previous: dict[int, Any] = {number: signal.getsignal(number) for number in SIGNALS}
-    for number in SIGNALS:
-        signal.signal(number, pass_on)
-    try:
-        sys.stdout.flush()
-        # Another `dvc` that looks at the repository for a moment is waited for.
-        command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", *targets]
-        if not received:
-            process = subprocess.Popen(command, env=_environment(), start_new_session=True)
-            if received:  # between the last two lines
-                os.killpg(process.pid, signal.SIGINT)
-            process.wait()
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    if received:
-        raise Stopped(received[0])
-    return process is not None and process.returncode == 0
+def _interrupt(process: "subprocess.Popen[str]") -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
 
 
 def _environment() -> dict[str, str]:

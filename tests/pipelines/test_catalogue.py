@@ -11,6 +11,8 @@ import psutil
 import pytest
 
 from modules.configuration.errors import UserError
+from modules.configuration.static_analysis.definitions import ROOT
+from modules.planning.catalogue_order import choose, read_entries, recipes_of
 from pipelines.catalogue import main
 from tests.dvc_yard import MODELS, command, environment, make_dvc_yard, recipe
 
@@ -33,6 +35,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("max_minutes=nan", "max_minutes=nan is no number above 0"),
         ("max_minutes=inf", "max_minutes=inf is no number above 0"),
         ("max_minutes=ten", "max_minutes=ten is no float"),
+        ("jobs=0", "jobs=0 is no number of recipes"),
         ("dry_run=perhaps", "dry_run=perhaps is neither true nor false"),
         ("famly=recurrent", "there is no argument 'famly'. Did you mean family?"),
     ],
@@ -103,12 +106,15 @@ def states(yard: Path) -> dict[str, str]:
 
 @pytest.mark.timeout(900)
 def test_one_that_fails_stops_none_but_those_that_need_it(yard: Path) -> None:
-    status, out, err = run(yard, "max_minutes=10")
+    """Two at once."""
+    status, out, err = run(yard, "max_minutes=10", "jobs=2")
     assert status == 1, out + err
     assert "left out, longer than max_minutes, or nobody knows: lasting" in out
     assert "left to train: 3 of 3 recipes, 0.1 hours of one core for 3" in out
     order = re.findall(r"^(\w+): (?:\d of 3, minutes|needs)", out, re.MULTILINE)
-    assert order == ["diverging", "taught", "small_lenet"]
+    assert order == ["diverging", "small_lenet", "taught"]
+    for name in ("diverging", "small_lenet"):
+        assert f"{name} | Running stage 'train@{name}'" in out
     assert "taught: needs diverging, and is not tried" in out
     assert err.splitlines()[-1] == "failed: diverging; not tried, for they need these: taught"
     assert (yard / "build/promote/small_lenet.json").is_file()
@@ -116,6 +122,19 @@ def test_one_that_fails_stops_none_but_those_that_need_it(yard: Path) -> None:
     found = states(yard)
     assert found["small_lenet"] == "trained" and found["lasting"] == "not trained"
     assert "trained" not in (found["diverging"], found["taught"])
+
+
+def test_a_stage_is_of_the_recipes_whose_results_it_takes(tmp_path: Path) -> None:
+    entries = read_entries()
+    found = recipes_of("report", entries, ROOT / "dvc.yaml")
+    assert found == {"neuron", "perceptron", "lenet", "lenet_digits", "dbn_digits"}
+    assert choose(entries, [], recipes=found).recipes[0].name == "neuron"
+    for stage, message in (
+        ("reprot", "has no stage 'reprot'. Did you mean report?"),
+        ("plan", "takes the results of no recipe"),
+    ):
+        with pytest.raises(UserError, match=message):
+            recipes_of(stage, entries, ROOT / "dvc.yaml")
 
 
 @pytest.mark.timeout(900)
@@ -139,6 +158,7 @@ def test_stopped_it_goes_on_where_it_was(sent: signal.Signals, yard: Path) -> No
             for process in left:
                 process.kill()
     shown = log.read_text()
+    assert "diverging failed; going on" in shown
     assert ("lasting: going on with" if before else "lasting: training") in shown
     assert f"interrupted by {sent.name}: the same command goes on where it was" in shown
     assert "Running stage 'evaluate@lasting'" not in shown
