@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from modules.configuration.command import arguments, run
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from modules.training.runs.run_folder import RunFolder
     from modules.training.runs.train_phases import TrainOne
 from modules.configuration.plans.run_plan import Plan
+
+_BEGAN_S: list[float] = []
+"""When this process began, until a training has taken it as its own start."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ def _checked(whole: "Plan", shapes_checked: bool) -> "TrainOne":
         verb = "going on with" if folder.checkpoint.exists() else "training"
         print(f"{plan.name}: {verb} {folder.path}", flush=True)
         try:
-            start(plan, number, folder, Console(stderr=True))
+            start(plan, number, folder, Console(stderr=True), began_s=_BEGAN_S.pop() if _BEGAN_S else None)
         except Interrupted as interrupted:
             print(
                 f"interrupted by {interrupted}: the same command goes on from {folder.checkpoint}",
@@ -144,4 +149,5 @@ def _checked(whole: "Plan", shapes_checked: bool) -> "TrainOne":
 
 
 if __name__ == "__main__":
+    _BEGAN_S.append(psutil.Process().create_time())
     run(main)

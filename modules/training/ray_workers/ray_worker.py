@@ -65,6 +65,7 @@ def work(job: dict[str, Any]) -> int | None:
                 console,
                 job["callbacks"],
                 interruption=interruption,
+                began=job["began"],
             )
     except Interrupted as interrupted:
         return int(interrupted.signal)
