@@ -1,5 +1,6 @@
 """`hydra/sweeper=ray` and `hydra/launcher=ray` as a user gives them: processes of their own, a real Ray."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ def test_a_multirun_is_one_sweep_whose_best_trains_as_it_is(yard: Path) -> None:
     last = err.strip().splitlines()[-1]
     assert last.startswith("error: 1 of 3 trials failed: ") and "diverged" in last
     assert "neuron: best of 3 trials is number" in out and "Traceback" not in err
+    assert re.search(r"; (0\.\d+|< 0\.001) CPU-hours in all$", out.strip()), out
     (folder,) = (yard / "sweeps").iterdir()
     assert {"best.yaml", "index.html", "ledger.jsonl"} <= {path.name for path in folder.iterdir()}
     assert not (yard / "multirun").exists()
@@ -56,7 +58,7 @@ def test_a_launcher_trains_what_hydra_lists_and_no_command_trains_it_again(yard:
     given = ["-m", *SMALL, "seed=3,4"]
     status, out, err = python(yard, "train", "hydra/launcher=ray", *given)
     assert status == 0, err
-    assert "neuron: best of 2 trials is number" in out
+    assert "neuron: best of 2 trials is number" in out and "CPU-hours in all" in out  # of a stack
     status, out, err = python(yard, "train", *given)
     assert status == 0, err
     assert out.count("neuron: already trained, nothing to do") == 2

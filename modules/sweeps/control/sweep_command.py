@@ -3,6 +3,7 @@
 from collections import Counter
 
 from modules.configuration.errors import UserError
+from modules.report import numbers
 from modules.sweeps.control.best_trial import best_trial, point_of
 from modules.sweeps.control.ledger import read_events
 from modules.sweeps.control.sweep_setup import Sweep
@@ -47,7 +48,18 @@ def summary(swept: Sweep) -> str:
     return (
         f"{name}: best of {num_trials(events)} trials is number {best['trial']},"
         f" {swept.metric} {best['value']:.4f} {point}; recipe {swept.folder / 'best.yaml'}, page {page}"
+        f"{_hours(events)}"
     )
+
+
+def _hours(events: list[dict]) -> str:
+    """What all trials have taken together; nothing of those that were trained before."""
+    last = {event["trial"]: event for event in events if event["event"] == "ended"}
+    told = ""
+    for kind in ("cpu", "gpu"):
+        hours = sum(event.get(f"{kind}_hours", 0.0) for event in last.values())
+        told += f"; {numbers.hours(hours)} {kind.upper()}-hours in all" if hours else ""
+    return told
 
 
 def num_trials(events: list[dict]) -> int:

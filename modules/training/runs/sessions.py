@@ -194,6 +194,22 @@ def read_times(path: Path) -> SessionTimes | None:
     )
 
 
+def hours_of(folder: Path) -> tuple[float, float] | None:
+    """The core and GPU hours of a run; None where nothing tells.
+
+    Args:
+        folder: of the run; one that was trained in a stack has its share of them in its summary alone.
+    """
+    times = read_times(folder / SESSIONS)
+    if times is not None:
+        return times.cpu_hours, times.gpu_hours
+    try:
+        summary = json.loads(read_regular_text(folder / "summary.json"))
+        return float(summary["cpu_hours"]), float(summary["gpu_hours"])
+    except (OSError, UserError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
 def _events(path: Path) -> list[dict[str, Any]]:
     try:
         lines = read_regular_text(path).splitlines()
