@@ -23,6 +23,8 @@ from torch import distributed
 from torch._C._distributed_c10d import TCPStore
 
 from modules.configuration.errors import UserError
+from modules.configuration.plans.run_plan import Plan
+from modules.tracking.system_metrics import SystemMonitor
 from modules.training.runs.interruption import Interrupted, Interruption
 from modules.training.runs.run import train
 from modules.training.runs.run_folder import RunFolder
@@ -56,7 +58,7 @@ def work(job: dict[str, Any]) -> int | None:
         console = Console(file=_Relay(mailbox), **job["console"])  # pyright: ignore[reportArgumentType]
     interruption = Interruption()
     try:
-        with _listening(mailbox, interruption):
+        with _listening(mailbox, interruption), _watched_node(folder, job["plan"]):
             train(
                 job["plan"],
                 job["identity"],
@@ -120,6 +122,25 @@ class _Relay:
 
     def flush(self) -> None:
         """Nothing waits here."""
+
+
+@contextmanager
+def _watched_node(folder: RunFolder, plan: Plan) -> Iterator[None]:
+    """System metrics of a node that has workers; those of the first worker's node its tracker takes."""
+    context = get_context()
+    tracking = plan.tracking
+    is_first_there = context.get_local_rank() == 0 and context.get_world_rank() > 0
+    if not is_first_there or tracking.uri is None or not tracking.system_metrics_every_s:
+        yield
+        return
+    folder.tracking.mkdir(parents=True, exist_ok=True)
+    node = f"node_{context.get_node_rank()}"
+    monitor = SystemMonitor(folder.tracking, os.getpid(), tracking.system_metrics_every_s, node)
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.stop()
 
 
 @contextmanager
