@@ -1,6 +1,8 @@
 """`hydra/sweeper=ray` and `hydra/launcher=ray` as a user gives them: processes of their own, a real Ray."""
 
+import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,7 +37,9 @@ def python(yard: Path, module: str, *arguments: str) -> tuple[int, str, str]:
 
 
 def test_a_multirun_is_one_sweep_whose_best_trains_as_it_is(yard: Path) -> None:
-    given = ["-m", "hydra/sweeper=ray", *SMALL, "optimizer=sgd", "optimizer.lr=0.01,1e30,0.02"]
+    (yard / "tell.py").write_text("import sys; open('told.json', 'w').write(sys.stdin.read())")
+    telling = f"runtime.on_failure='{sys.executable} tell.py'"
+    given = ["-m", "hydra/sweeper=ray", *SMALL, "optimizer=sgd", "optimizer.lr=0.01,1e30,0.02", telling]
     status, out, err = python(yard, "train", *given)
     assert status == 2, err
     last = err.strip().splitlines()[-1]
@@ -43,6 +47,9 @@ def test_a_multirun_is_one_sweep_whose_best_trains_as_it_is(yard: Path) -> None:
     assert "neuron: best of 3 trials is number" in out and "Traceback" not in err
     assert re.search(r"; (0\.\d+|< 0\.001) CPU-hours in all$", out.strip()), out
     (folder,) = (yard / "sweeps").iterdir()
+    told = json.loads((yard / "told.json").read_text())  # once, of the sweep and not of each trial
+    assert told["kind"] == "sweep" and told["reason"].startswith("1 of 3 trials failed: ")
+    assert Path(told["run_folder"]).resolve() == folder.resolve()
     assert {"best.yaml", "index.html", "ledger.jsonl"} <= {path.name for path in folder.iterdir()}
     assert not (yard / "multirun").exists()
     ended = {e["trial"]: e["status"] for e in read_events(folder / "ledger.jsonl") if e["event"] == "ended"}

@@ -8,14 +8,23 @@ from modules.sweeps.control.best_trial import best_trial, point_of
 from modules.sweeps.control.ledger import read_events
 from modules.sweeps.control.sweep_setup import Sweep
 from modules.sweeps.search.search_space import overrides_of
+from modules.training.runs.failure_notice import tell_of_failure
 
 
 def sweep(swept: Sweep) -> None:
-    """Runs a sweep, or goes on with it, and says how it ended.
+    """Runs a sweep, or goes on with it, and says how it ended; a failure is told to `runtime.on_failure`.
 
     Raises:
         UserError: a trial failed; the others were trained all the same.
     """
+    try:
+        _sweep(swept)
+    except Exception as error:
+        tell_of_failure(swept.runtime.on_failure, "sweep", swept.folder, swept.base.name, error)
+        raise
+
+
+def _sweep(swept: Sweep) -> None:
     from rich.console import Console
 
     from modules.sweeps.control.controller import run_sweep
