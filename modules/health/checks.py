@@ -9,6 +9,9 @@ from pathlib import Path
 
 import psutil
 
+from modules.configuration.errors import UserError
+from modules.configuration.regular_file import read_regular_text
+
 GIGABYTE = 1e9
 
 
@@ -100,9 +103,9 @@ def _left_in_container() -> float:
     """Bytes below the limit of this control group (version 2); infinity where there is none."""
     group = Path("/sys/fs/cgroup")
     try:
-        limit, used = ((group / f"memory.{name}").read_text().strip() for name in ("max", "current"))
+        limit, used = (read_regular_text(group / f"memory.{name}").strip() for name in ("max", "current"))
         return float("inf") if limit == "max" else float(limit) - float(used)
-    except (OSError, ValueError):
+    except (OSError, ValueError, UserError):
         return float("inf")
 
 

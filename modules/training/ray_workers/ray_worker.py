@@ -25,6 +25,7 @@ from torch._C._distributed_c10d import TCPStore
 from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.tracking.system_metrics import SystemMonitor
+from modules.training.data_parallel import all_workers, rank
 from modules.training.runs.interruption import Interrupted, Interruption
 from modules.training.runs.run import train
 from modules.training.runs.run_folder import RunFolder
@@ -127,14 +128,15 @@ class _Relay:
 @contextmanager
 def _watched_node(folder: RunFolder, plan: Plan) -> Iterator[None]:
     """System metrics of a node that has workers; those of the first worker's node its tracker takes."""
-    context = get_context()
     tracking = plan.tracking
-    is_first_there = context.get_local_rank() == 0 and context.get_world_rank() > 0
+    nodes = all_workers(ray.get_runtime_context().get_node_id())
+    here = nodes[rank()]
+    is_first_there = nodes.index(here) == rank() > 0
     if not is_first_there or tracking.uri is None or not tracking.system_metrics_every_s:
         yield
         return
     folder.tracking.mkdir(parents=True, exist_ok=True)
-    node = f"node_{context.get_node_rank()}"
+    node = f"node_{list(dict.fromkeys(nodes)).index(here)}"
     monitor = SystemMonitor(folder.tracking, os.getpid(), tracking.system_metrics_every_s, node)
     monitor.start()
     try:
