@@ -50,13 +50,18 @@ def peak_flops(device: torch.device, dtype: torch.dtype) -> float | None:
         None where the device cannot multiply such matrices, has no memory left for them, or is neither a CPU
         nor a GPU of CUDA.
     """
-    if device.type not in _SIZES:
-        return None
     return _peak_flops(device, dtype, torch.get_num_threads())
 
 
 @cache
 def _peak_flops(device: torch.device, dtype: torch.dtype, num_threads: int) -> float | None:
+    return measured_flops(device, dtype)
+
+
+def measured_flops(device: torch.device, dtype: torch.dtype) -> float | None:
+    """As `peak_flops`, but measured at each call."""
+    if device.type not in _SIZES:
+        return None
     fastest = 0.0
     try:
         for size in _SIZES[device.type]:
