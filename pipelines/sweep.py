@@ -7,6 +7,7 @@ A space of one's own needs no file: python -m pipelines.train -m hydra/sweeper=r
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from modules.configuration.command import run
@@ -50,6 +51,7 @@ def _sweep_plan(path: Path, others: list[str]) -> None:
     if not isinstance(plan.get("overrides"), list) or "search" not in plan:
         raise UserError(f"{path} is no plan of a space", "Write it: python -m pipelines.plan --all")
     from modules.configuration.names import check_name
+    from modules.configuration.plans.plan_files import heard_here
     from modules.sweeps.control.sweep_command import sweep
     from modules.sweeps.control.sweep_setup import as_plain, complete, draft
 
@@ -60,6 +62,8 @@ def _sweep_plan(path: Path, others: list[str]) -> None:
             f"{path} is not what conf/ and the code say now", "Write it: python -m pipelines.plan --all"
         )
     ready = complete(drafted)
+    if not any(override.startswith("runtime.on_failure=") for override in others):
+        ready = replace(ready, runtime=heard_here(ready.runtime))
     try:
         sweep(ready)
     finally:

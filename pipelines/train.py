@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from modules.configuration.command import arguments, run
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from modules.training.runs.run_folder import RunFolder
     from modules.training.runs.train_phases import TrainOne
 from modules.configuration.plans.run_plan import Plan
+
+_BEGAN_S: list[float] = []
+"""When this process began, until a training has taken it as its own start."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +45,12 @@ def main(argv: list[str]) -> None:
     if not argv:
         argv = ["--help"]
     if any(argument.startswith("plan=") for argument in argv):
-        from modules.configuration.plans.plan_files import read_plan
+        from modules.configuration.plans.plan_files import heard_here, read_plan
 
         given = arguments(argv, Arguments, __doc__ or "")
         plan = read_plan(given.plan)
-        _train(plan, given.out / plan.name, shapes_checked=False)
+        told = heard_here(plan.runtime).on_failure
+        _train(plan, given.out / plan.name, shapes_checked=False, on_failure=told)
     else:
         _train_overrides(argv)
 
@@ -60,7 +66,8 @@ def _train_overrides(argv: list[str]) -> None:
         if _is_trained(plan):
             _train(plan, shapes_checked=False)
         else:
-            _train(make_plan(config, job_key_locations()))
+            plan = make_plan(config, job_key_locations())
+            _train(plan, on_failure=plan.runtime.on_failure)
 
     def check(config: dict[str, Any], overrides: list[str]) -> None:
         from modules.configuration.composition.hydra_loader import key_locations
@@ -85,7 +92,9 @@ def _is_trained(plan: "Plan") -> bool:
     return folder.finished() and is_current(folder, carrying_code())
 
 
-def _train(plan: "Plan", publish: Path | None = None, shapes_checked: bool = True) -> None:
+def _train(
+    plan: "Plan", publish: Path | None = None, shapes_checked: bool = True, on_failure: str | None = None
+) -> None:
     from modules.configuration.plans.code_rings import carrying_code
     from modules.configuration.plans.identity import identities
     from modules.training.runs.replay import is_current
@@ -102,7 +111,7 @@ def _train(plan: "Plan", publish: Path | None = None, shapes_checked: bool = Tru
     # Who reads what is there need not be able to write to it.
     trained = last.finished() and is_current(last, carrying_code())
     with nullcontext() if trained else last.held():
-        train_runs(plan, numbers, folders, _checked(plan, shapes_checked))
+        train_runs(plan, numbers, folders, _checked(plan, shapes_checked, on_failure))
         if publish is not None:
             last.publish(publish, dict(zip(plan.before, folders, strict=False)))
     summary = last.read("summary.json") or {}
@@ -112,14 +121,15 @@ def _train(plan: "Plan", publish: Path | None = None, shapes_checked: bool = Tru
         print(f"test score: python -m pipelines.evaluate run={where}")
 
 
-def _checked(whole: "Plan", shapes_checked: bool) -> "TrainOne":
+def _checked(whole: "Plan", shapes_checked: bool, on_failure: str | None) -> "TrainOne":
     """Trains a run of a plan; before the first one the shapes of all of them are checked, unless they
-    were."""
+    were. A failure is told."""
     checked = shapes_checked
 
     def train_one(plan: "Plan", number: str, folder: "RunFolder") -> None:
         from rich.console import Console
 
+        from modules.training.runs.failure_notice import tell_of_failure
         from modules.training.runs.interruption import Interrupted
         from modules.training.runs.start import start
 
@@ -132,16 +142,20 @@ def _checked(whole: "Plan", shapes_checked: bool) -> "TrainOne":
         verb = "going on with" if folder.checkpoint.exists() else "training"
         print(f"{plan.name}: {verb} {folder.path}", flush=True)
         try:
-            start(plan, number, folder, Console(stderr=True))
+            start(plan, number, folder, Console(stderr=True), began_s=_BEGAN_S.pop() if _BEGAN_S else None)
         except Interrupted as interrupted:
             print(
                 f"interrupted by {interrupted}: the same command goes on from {folder.checkpoint}",
                 file=sys.stderr,
             )
             sys.exit(interrupted.exit_status)
+        except Exception as error:
+            tell_of_failure(on_failure, "training", folder.path, plan.name, error)
+            raise
 
     return train_one
 
 
 if __name__ == "__main__":
+    _BEGAN_S.append(psutil.Process().create_time())
     run(main)

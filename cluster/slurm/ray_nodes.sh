@@ -11,7 +11,8 @@
 # too, does not start beside one, and passes no signal on.
 #
 # TRAINYARD_CONTAINER holds the words before a command that run it in a container (apptainer exec IMAGE),
-# TRAINYARD_SRUN_OPTIONS those of srun that do (pyxis: --container-image=IMAGE).
+# TRAINYARD_SRUN_OPTIONS those of srun that do (pyxis: --container-image=IMAGE). TRAINYARD_HEALTH_IN, a folder that all
+# nodes see, has each of them checked first; where one fails, the job ends before it has begun.
 set -euo pipefail
 
 python=${TRAINYARD_PYTHON:-python}
@@ -19,6 +20,14 @@ read -ra inside <<< "${TRAINYARD_CONTAINER:-}"
 read -ra options <<< "${TRAINYARD_SRUN_OPTIONS:-}"
 here=("${inside[@]}")
 if (( ${#options[@]} )); then here=(srun --overlap --nodes=1 --ntasks=1 "${options[@]}"); fi
+ray_step_number=0
+if [[ -n ${TRAINYARD_HEALTH_IN:-} ]]; then
+    together=$TRAINYARD_HEALTH_IN/health-${SLURM_RESTART_COUNT:-0}
+    srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" \
+        --kill-on-bad-exit=0 "${options[@]}" "${inside[@]}" "$python" -m pipelines.health \
+        storage="$(dirname "$(dirname "$TRAINYARD_HEALTH_IN")")" together="$together" num_nodes="$SLURM_JOB_NUM_NODES"
+    ray_step_number=1
+fi
 if (( SLURM_JOB_NUM_NODES > 1 )); then
     export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
     if [[ -z ${RAY_AUTH_TOKEN:-} && -z ${RAY_AUTH_TOKEN_PATH:-} && ! -s ~/.ray/auth_token ]]; then
@@ -61,7 +70,7 @@ while kill -0 "$command_pid" 2> /dev/null; do wait "$command_pid" && status=0 ||
 if [[ -n ${ray_step:-} ]]; then
     # What still runs at the script's end keeps the nodes, as COMPLETING, for the cluster's KillWait; Ray itself takes
     # half a minute to say good-bye.
-    scancel --signal=KILL "$SLURM_JOB_ID.0" 2> /dev/null || true
+    scancel --signal=KILL "$SLURM_JOB_ID.$ray_step_number" 2> /dev/null || true
     wait "$ray_step" || true
     srun --quiet --nodes="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 rm -rf "$FOLDER" || true
 fi

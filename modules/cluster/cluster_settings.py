@@ -103,6 +103,7 @@ class SlurmCluster:
         python: the interpreter on the nodes; null is this one, in a container or at a login node `python`.
         setup: shell lines that come first, such as `module load cuda`.
         price_per_hour: of a node, in whatever money; null is not known.
+        health_check: whether each node is checked first (`pipelines.health`); where one fails no job starts.
     """
 
     num_nodes: int
@@ -125,6 +126,7 @@ class SlurmCluster:
     python: str | None
     setup: list[str]
     price_per_hour: float | None
+    health_check: bool
 
     def __post_init__(self) -> None:
         _check_nodes(self)
@@ -174,6 +176,7 @@ class KubeRayCluster:
         max_restarts: times that a job that failed begins again, on new pods, from its checkpoints.
         keep_s: seconds that the finished job's pods stay.
         price_per_hour: of a worker, in whatever money; null is not known.
+        health_check: whether each node is checked first (`pipelines.health`); where one fails no job starts.
     """
 
     num_nodes: int
@@ -200,6 +203,7 @@ class KubeRayCluster:
     max_restarts: int
     keep_s: int
     price_per_hour: float | None
+    health_check: bool
 
     def __post_init__(self) -> None:
         _check_nodes(self)

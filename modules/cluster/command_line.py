@@ -65,6 +65,8 @@ def cluster_overrides(line: CommandLine, cluster: Cluster, tracking: dict[str, A
         added["runtime.address"] = "auto"
     if line.multirun and not chosen & {"hydra/sweeper", "hydra/launcher"}:
         added["hydra/sweeper"] = "ray"
+    if isinstance(cluster, SlurmCluster | KubeRayCluster) and cluster.price_per_hour is not None:
+        added["runtime.price_per_hour"] = f"{cluster.num_nodes * cluster.price_per_hour:g}"
     storage = storage_of(cluster)
     if storage is not None:
         added["runtime.storage"] = hydra_value(storage)

@@ -178,6 +178,8 @@ def _ray_job(job: Job, settings: KubeRayCluster, names: dict[str, Any]) -> dict[
             settings.gpus_per_node,
         ),
     }
+    if settings.health_check:
+        _check_first(worker["template"]["spec"], settings)
     # The head trains nothing: it must outlive every worker.
     head = {
         "rayStartParams": {"num-cpus": "0"},
@@ -199,6 +201,20 @@ def _ray_job(job: Job, settings: KubeRayCluster, names: dict[str, Any]) -> dict[
     if settings.time_limit_s is not None:
         spec["activeDeadlineSeconds"] = settings.time_limit_s
     return {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": names, "spec": spec}
+
+
+def _check_first(pod: dict[str, Any], settings: KubeRayCluster) -> None:
+    """Has a worker's pod checked, with its processors and volumes, before Ray starts in it."""
+    trains = pod["containers"][0]
+    asked = shlex.quote(f"storage={settings.storage}")
+    unpacked = f"cd /tmp && python -m zipfile -e {_CODE}/code.zip health && cd health"
+    same = {key: trains[key] for key in ("image", "resources", "volumeMounts", "envFrom") if key in trains}
+    checking = {
+        "name": "health-check",
+        "command": ["sh", "-c", f"{unpacked} && python -m pipelines.health {asked}"],
+        "env": [{"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
+    }
+    pod["initContainers"].append(checking | same)
 
 
 def _pod(

@@ -76,6 +76,7 @@ def script(job: Job, settings: SlurmCluster) -> str:
             f"export TRAINYARD_PYTHON={shlex.quote(python)}",
             *([f"export PATH={shlex.quote(str(Path(python).parent))}:$PATH"] if "/" in python else []),
             *(f"export {name}={shlex.quote(words)}" for name, words in _container(settings).items()),
+            *([f"export TRAINYARD_HEALTH_IN={shlex.quote(str(folder))}"] if settings.health_check else []),
             f"export RAY_AUTH_TOKEN_PATH={shlex.quote(str(folder / 'token'))}",
             f"exec bash {command}",
             "",

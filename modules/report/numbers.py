@@ -45,6 +45,20 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def hours(value: float | None) -> str:
+    """Hours of cores or GPUs: 0.0123, 1.5, 1,234."""
+    if value is None:
+        return "–"
+    if 0 < value < 0.0005:
+        return "< 0.001"
+    return f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"
+
+
+def money(value: float | None) -> str:
+    """A sum in whatever money: 0.0123, 12.50, 1,234.00."""
+    return "–" if value is None else f"{value:.3g}" if 0 < value < 0.1 else f"{value:,.2f}"
+
+
 def tick_labels(values: list[float]) -> list[str]:
     """The labels of an axis: as short as they are exact, with equally many decimals if of one magnitude."""
     sizes = [abs(value) for value in values if value]

@@ -11,8 +11,14 @@ from modules.report import charts, confusion, embedded_images, learning_curves, 
 from modules.report.comparisons import NO_COMPARISONS, Comparisons
 from modules.report.exhibit_figures import exhibit_figure
 from modules.report.gradient_norm_chart import gradient_norms
-from modules.report.results import Evaluation, Recipe
-from modules.report.results_table import one_metric, predict_command, score_heading, train_one
+from modules.report.results import Evaluation, Recipe, Training
+from modules.report.results_table import (
+    one_metric,
+    predict_command,
+    score_heading,
+    train_one,
+    worth_columns,
+)
 from modules.report.sequence_forms import sequence_forms
 from modules.report.studies import NO_STUDIES, Studies
 from modules.report.templates import HERE, template
@@ -49,6 +55,10 @@ def render(
         others=others,
         command_of_others=train_one(others[0]) if others else "",
         datasets=datasets,
+        worth=[
+            (heading, dict(zip([one.name for one in trained], cells, strict=True)))
+            for heading, cells in worth_columns(trained)
+        ],
         headline=headline(trained or recipes),
         score_heading=score_heading(trained),
         one_metric=one_metric(trained),
@@ -149,11 +159,27 @@ def _facts(recipe: Recipe) -> list[tuple[str, str]]:
         ]
         if training.samples_per_s is not None:
             facts.append(("Speed", f"{numbers.count(training.samples_per_s)} samples/s"))
+        facts += worth_facts(training)
         facts += [
             (name, text) for name, text in (("CPU", training.cpu), ("Finished", training.finished)) if text
         ]
     if recipe.evaluation:
         facts.append(("Test", f"{numbers.count(recipe.evaluation.metrics['num_samples'])} samples"))
+    return facts
+
+
+def worth_facts(training: Training) -> list[tuple[str, str]]:
+    """Of its own sessions, without its phases: how well time and device were used, and what that cost."""
+    facts = []
+    if training.goodput is not None:
+        facts.append(("Goodput", f"{numbers.percent(training.goodput)} of the wall time in steps that count"))
+    if training.mfu is not None:
+        facts.append(("MFU", f"{numbers.percent(training.mfu)} of the device's measured peak"))
+    for name, value in (("CPU-hours", training.cpu_hours), ("GPU-hours", training.gpu_hours)):
+        if value:
+            facts.append((name, numbers.hours(value)))
+    if training.money is not None:
+        facts.append(("Money", numbers.money(training.money)))
     return facts
 
 

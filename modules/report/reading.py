@@ -13,6 +13,8 @@ from modules.report.results import Curve, Gate, Promotion, Recipe, Training
 from modules.tracking.tracker import Tracker
 
 FIGURES = ("identity", "steps", "epochs", "seconds")
+WORTH = ("goodput", "mfu", "cpu_hours", "gpu_hours", "money")
+"""What summaries of earlier versions lack."""
 
 
 def read_recipes(build: Path) -> list[Recipe]:
@@ -105,9 +107,14 @@ def _training(
             phases=phases,
             run_folder=folder,
             run_id=Tracker.run_id(Path(folder) / "tracking") or "" if folder else "",
+            **{name: _known(summary.get(name)) for name in WORTH},
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise broken(path, "holds something else where a number must be") from error
+
+
+def _known(value: Any) -> float | None:
+    return None if value is None else finite(value)
 
 
 def _read_promotion(path: Path) -> Promotion | None:

@@ -32,6 +32,12 @@ class Training:
         phases: what was trained before, by name.
         run_folder: where it lies; empty where that isn't known.
         run_id: MLflow's; empty where there is none, or the run is no longer here.
+        goodput: share of its wall time in steps that count; None, like the following, where an earlier
+            version trained it.
+        mfu: model FLOPs utilisation; None also where it cannot be told.
+        cpu_hours: wall hours times cores.
+        gpu_hours: wall hours times GPUs.
+        money: by the price of an hour; None also where that is not known.
     """
 
     identity: str
@@ -47,6 +53,16 @@ class Training:
     phases: "dict[str, Training]"
     run_folder: str = ""
     run_id: str = ""
+    goodput: float | None = None
+    mfu: float | None = None
+    cpu_hours: float | None = None
+    gpu_hours: float | None = None
+    money: float | None = None
+
+    def in_all(self, what: str) -> float | None:
+        """Its own cpu_hours, gpu_hours or money and that of its phases; None where one is not known."""
+        values = [getattr(one, what) for one in (self, *self.phases.values())]
+        return None if None in values else sum(values)
 
     @property
     def seconds_in_all(self) -> float:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+_FIGURES = ("parameters", "multiply-adds", "seconds")
 _EXAMPLES = {
     "image": "image.png",
     "text": "'what a day'",
@@ -63,8 +64,30 @@ def predict_command(recipe: Recipe) -> str:
     return f"python -m pipelines.predict model={shlex.quote(model)} input={given}"
 
 
-def closing_table(recipes: list[Recipe]) -> "Table":
-    """The table of what was trained for the terminal; 80 columns wide for short names and one metric."""
+WORTH = (("CPU-hours", "cpu_hours"), ("GPU-hours", "gpu_hours"), ("money", "money"))
+"""Headings of what training has cost, and its names."""
+_WIDE = 96
+
+
+def worth_columns(recipes: list[Recipe]) -> list[tuple[str, list[str]]]:
+    """What training has cost with its phases: a heading and a cell for each recipe; a dash where it is not
+    known. What no recipe has is left out."""
+    columns = []
+    for heading, name in WORTH:
+        values = [one.training.in_all(name) if one.training else None for one in recipes]
+        if any(values):
+            write = numbers.money if name == "money" else numbers.hours
+            columns.append((heading, [write(value) for value in values]))
+    return columns
+
+
+def closing_table(recipes: list[Recipe], width: int = 80) -> "Table":
+    """The table of what was trained for the terminal; 80 columns wide for short names and one metric.
+
+    Args:
+        recipes: trained or not.
+        width: of the terminal; a narrow one has no room for multiply-adds beside what training has cost.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -74,10 +97,12 @@ def closing_table(recipes: list[Recipe]) -> "Table":
     # Folded when it must be, never squeezed to nothing by longer scores.
     longest = max((len(recipe.name) for recipe in trained), default=0)
     table.add_column("recipe", overflow="fold", min_width=min(longest, 16))
-    for heading in (score_heading(trained), "parameters", "multiply-adds", "seconds"):
+    worth = worth_columns(trained)
+    figures = _FIGURES if width >= _WIDE or not worth else _FIGURES[-1:]
+    for heading in (score_heading(trained), *figures, *(heading for heading, _ in worth)):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("version", no_wrap=True)
-    for recipe in trained:
+    for row, recipe in enumerate(trained):
         score, style = recipe.missing, "dim"
         if recipe.score is not None:
             mark, style = ("✓", "green") if recipe.reached else ("✗", "red")
@@ -87,9 +112,8 @@ def closing_table(recipes: list[Recipe]) -> "Table":
         table.add_row(
             Text(recipe.name, style="bold"),
             Text(score, style=style),
-            numbers.count(recipe.num_parameters),
-            numbers.count(recipe.multiply_adds),
-            _seconds(recipe),
+            *(_figure(recipe, heading) for heading in figures),
+            *(cells[row] for _, cells in worth),
             Text(_version(recipe), style="cyan" if recipe.promotion and recipe.promotion.champion else ""),
         )
     return table
@@ -98,12 +122,13 @@ def closing_table(recipes: list[Recipe]) -> "Table":
 def markdown(recipes: list[Recipe]) -> str:
     """The table of what was trained as Markdown, and the names of the other recipes."""
     trained = [recipe for recipe in recipes if recipe.training]
-    headings = ("expected", "parameters", "multiply-adds", "seconds")
+    worth = worth_columns(trained)
+    headings = ("expected", *_FIGURES, *(heading for heading, _ in worth))
     lines = [
         f"| recipe | data | {_plain(score_heading(trained))} | {' | '.join(headings)} | version |",
         f"| :--- | :--- | {' | '.join(['---:'] * (1 + len(headings)))} | :--- |",
     ]
-    for recipe in trained:
+    for row, recipe in enumerate(trained):
         mark = "" if recipe.reached is None else " ✓" if recipe.reached else " ✗"
         metric = "" if one_metric(trained) else f"{numbers.spoken(recipe.metric)} "
         cells = [
@@ -111,9 +136,8 @@ def markdown(recipes: list[Recipe]) -> str:
             recipe.dataset,
             recipe.missing if recipe.score is None else metric + numbers.score(recipe.score) + mark,
             f"{'≤ ' if recipe.smaller_is_better else ''}{recipe.expected:g}",
-            numbers.count(recipe.num_parameters),
-            numbers.count(recipe.multiply_adds),
-            _seconds(recipe),
+            *(_figure(recipe, heading) for heading in _FIGURES),
+            *(cells[row] for _, cells in worth),
             _version(recipe),
         ]
         lines.append(f"| {' | '.join(_plain(cell) for cell in cells)} |")
@@ -142,7 +166,7 @@ def closing(recipes: list[Recipe], page: Path, console: "Console") -> None:
     """Prints the last thing on the terminal: the table, what to try next, and where the page is."""
     from rich.text import Text
 
-    console.print(closing_table(recipes))
+    console.print(closing_table(recipes, console.width))
     if others := untrained(recipes):
         console.print(Text(f"{others[0]}; train one: {others[1]}\n", style="dim"))
     console.print(Text("Next, for example"))
@@ -151,7 +175,11 @@ def closing(recipes: list[Recipe], page: Path, console: "Console") -> None:
         console.print(Text(f"  {meaning:<11}", style="dim") + Text(command, style="default"), soft_wrap=True)
 
 
-def _seconds(recipe: Recipe) -> str:
+def _figure(recipe: Recipe, heading: str) -> str:
+    if heading == "parameters":
+        return numbers.count(recipe.num_parameters)
+    if heading == "multiply-adds":
+        return numbers.count(recipe.multiply_adds)
     return f"{recipe.training.seconds_in_all:.1f}" if recipe.training else "–"
 
 

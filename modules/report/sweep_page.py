@@ -41,7 +41,7 @@ def render(sweep: SweepResults) -> str:
     found = importances(sweep)
     ranked = sweep.ranked()
     style = "".join((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "sweep.css"))
-    page = template("sweep.html.jinja", duration=numbers.duration, moment=numbers.moment)
+    page = template("sweep.html.jinja", duration=numbers.duration, hours=numbers.hours, moment=numbers.moment)
     return page.render(
         style=Markup(style),
         sweep=sweep,

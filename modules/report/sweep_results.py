@@ -34,6 +34,8 @@ class Trial:
         seconds: of training; None if it was not trained here.
         ended_s: when it ended, in seconds since 1970; 0 if it has not.
         num_lost: how often its worker died and it was tried again.
+        cpu_hours: that its run held; None if it was not trained here, or that was not kept yet.
+        gpu_hours: likewise.
         curve: the metric after each epoch that was validated.
         metrics: all that was measured after the last of them.
     """
@@ -47,6 +49,8 @@ class Trial:
     seconds: float | None = None
     ended_s: float = 0.0
     num_lost: int = 0
+    cpu_hours: float | None = None
+    gpu_hours: float | None = None
     curve: dict[int, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
 
@@ -123,6 +127,16 @@ class SweepResults:
             for key, text in trial.point.items():
                 values.setdefault(key, {})[text] = None
         return [f"{key}={','.join(texts)}" for key, texts in values.items()]
+
+    @property
+    def cpu_hours(self) -> float:
+        """Of all trials that were trained here."""
+        return sum(trial.cpu_hours or 0.0 for trial in self.trials)
+
+    @property
+    def gpu_hours(self) -> float:
+        """Of all trials that were trained here."""
+        return sum(trial.gpu_hours or 0.0 for trial in self.trials)
 
     @property
     def sign(self) -> int:
@@ -247,6 +261,7 @@ def _take_in(trial: Trial, event: dict[str, Any], metric: str) -> None:
         case "ended":
             trial.status, trial.reason = event["status"], event["reason"] or ""
             trial.value, trial.seconds = event["value"], event["seconds"]
+            trial.cpu_hours, trial.gpu_hours = event.get("cpu_hours"), event.get("gpu_hours")
             trial.ended_s = event["time_s"]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from modules.tracking.spool import EVENTS, SYSTEM, read_events, read_followed
+from modules.tracking.spool import EVENTS, read_events, read_followed, spool_files
 from modules.tracking.tracking_folder import RUN, DrainState, is_held, read_run, writer_lock
 
 
@@ -76,7 +76,7 @@ def read_backlog(folder: Path) -> Backlog | None:
         state = DrainState(uri or "", run["settings"]["experiment"])
     num_sent = num_left = 0
     status = ""
-    for name in (EVENTS, SYSTEM):
+    for name in spool_files(folder):
         for event, end in read_events(folder / name):
             count = 0 if event is None else len(event["rows"]) if event["event"] == "metrics" else 1
             if end <= state.offsets.get(name, 0):

@@ -15,7 +15,7 @@ from typing import Any
 
 from modules.configuration.errors import UserError
 from modules.tracking.remote_run import REMOVED_REASON, RemoteRun
-from modules.tracking.spool import EVENTS, ROWS_PER_EVENT, SYSTEM, ReplayFilter, read_events
+from modules.tracking.spool import EVENTS, ROWS_PER_EVENT, ReplayFilter, read_events, spool_files
 from modules.tracking.store import Stores
 from modules.tracking.tracking_folder import STATE, DrainState
 
@@ -65,7 +65,7 @@ class Delivery:
         Raises:
             Exception: whatever MLflow's client raises while the tracker is away. Call again later.
         """
-        sent = [self._send_file(name) for name in (EVENTS, SYSTEM)]
+        sent = [self._send_file(name) for name in spool_files(self._folder)]
         return self._send_artifacts() or any(sent)
 
     def finish_unspoken(self) -> None:
@@ -153,7 +153,7 @@ class Delivery:
                 if num_rows + len(event["rows"]) > ROWS_PER_EVENT:
                     acknowledge(offset)
                     num_rows = 0
-                rows = [row for row in event["rows"] if name == SYSTEM or replays.is_new(*row[:3])]
+                rows = [row for row in event["rows"] if name != EVENTS or replays.is_new(*row[:3])]
                 remote.values(rows)
                 num_rows += len(rows)
             else:

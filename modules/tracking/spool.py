@@ -16,6 +16,7 @@ from modules.configuration.regular_file import open_regular
 
 EVENTS = "spool.jsonl"  # written by the training process
 SYSTEM = "system.jsonl"  # written by the drainer, which watches the training process
+NODE_SYSTEM = "system-{}.jsonl"  # written by a worker on another node, which watches itself and that
 FOLLOWED = "followed.jsonl"  # of a sweep: the tracking folders of its trials
 ROWS_PER_EVENT = 1000  # MLflow takes at most 1000 metrics in one request
 
@@ -77,6 +78,13 @@ def read_events(path: Path, offset: int = 0) -> Iterator[tuple[dict[str, Any] | 
             except ValueError:
                 event = None
             yield (event if isinstance(event, dict) and "event" in event else None), offset
+
+
+def spool_files(folder: Path) -> list[str]:
+    """The names of all that a run's tracking folder has to tell: its events first, then each node's system
+    metrics."""
+    nodes = sorted(path.name for path in folder.glob(NODE_SYSTEM.format("*")))
+    return [EVENTS, SYSTEM, *nodes]
 
 
 def read_followed(folder: Path, offset: int = 0) -> Iterator[tuple[Path, str, int]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from modules.tracking.spool import SYSTEM, SpoolWriter, read_events
+from modules.tracking.spool import NODE_SYSTEM, SYSTEM, SpoolWriter, read_events
 
 MEGABYTE = 1e6
 # What nvidia-smi calls it: what MLflow calls it, and the factor between their units (MiB and MB).
@@ -27,19 +27,22 @@ class SystemMonitor(threading.Thread):
         folder: the run's tracking folder.
         pid: the training process.
         every_s: seconds between two samples.
+        node: of a worker on another node than the first one's: its samples are `system/<node>/...`.
     """
 
-    def __init__(self, folder: Path, pid: int, every_s: float) -> None:
+    def __init__(self, folder: Path, pid: int, every_s: float, node: str = "") -> None:
         super().__init__(name="system metrics", daemon=True)
         self._folder = folder
         self._every_s = every_s
+        self._spool = NODE_SYSTEM.format(node) if node else SYSTEM
+        self._prefix = f"system/{node}/" if node else "system/"
         self._process = psutil.Process(pid)
         self._stopped = threading.Event()
 
     def run(self) -> None:
         """Samples until told to stop: the first after a second, so that a short run has one too."""
-        step = _next_step(self._folder)
-        writer = SpoolWriter(self._folder / SYSTEM)
+        step = _next_step(self._folder / self._spool)
+        writer = SpoolWriter(self._folder / self._spool)
         network_at_start = psutil.net_io_counters()
         psutil.cpu_percent()
         try:
@@ -48,7 +51,9 @@ class SystemMonitor(threading.Thread):
             while not self._stopped.wait(wait_s):
                 sample = self._sample(network_at_start)
                 now_ms = time.time_ns() // 1_000_000
-                rows = [[f"system/{name}", round(value, 2), step, now_ms] for name, value in sample.items()]
+                rows = [
+                    [f"{self._prefix}{name}", round(value, 2), step, now_ms] for name, value in sample.items()
+                ]
                 writer.write({"event": "metrics", "rows": rows})
                 step += 1
                 wait_s = self._every_s
@@ -102,10 +107,10 @@ def sample_gpus() -> dict[str, float]:
     return sample
 
 
-def _next_step(folder: Path) -> int:
+def _next_step(spool: Path) -> int:
     """The number after the last sample's: a restarted drainer goes on counting."""
     last = -1
-    for event, _ in read_events(folder / SYSTEM):
+    for event, _ in read_events(spool):
         if event is not None:
             last = event["rows"][-1][2]
     return last + 1

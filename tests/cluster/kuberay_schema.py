@@ -39,7 +39,10 @@ ENVIRONMENT = fields(
     "name",
     name=STRING,
     value=STRING,
-    valueFrom=fields(secretKeyRef=fields("key", name=STRING, key=STRING, optional=BOOLEAN)),
+    valueFrom=fields(
+        secretKeyRef=fields("key", name=STRING, key=STRING, optional=BOOLEAN),
+        fieldRef=fields("fieldPath", apiVersion=STRING, fieldPath=STRING),
+    ),
 )
 CONTAINER = fields(
     "name",

@@ -63,6 +63,25 @@ def test_it_fits_the_schema_and_names_what_it_was_asked_for() -> None:
     assert ray_job["spec"]["entrypoint"] == "python -m pipelines.train recipe=lenet"
 
 
+def test_workers_are_checked_first_where_that_is_asked_for(tmp_path: Path) -> None:
+    sent = job("-c", "pass")
+    found = documents(sent, "cluster.health_check=true", "cluster.gpus_per_node=2", "cluster.env_secret=keys")
+    check(list(found.values()))
+    spec = found["RayJob"]["spec"]["rayClusterSpec"]
+    (workers,) = spec["workerGroupSpecs"]
+    pod = workers["template"]["spec"]
+    assert [one["name"] for one in pod["initContainers"]] == ["unpack-code", "health-check"]
+    checking, trains = pod["initContainers"][1], pod["containers"][0]
+    for key in ("image", "resources", "volumeMounts", "envFrom"):
+        assert checking[key] == trains[key]
+    words = checking["command"][2]
+    assert words.endswith("python -m pipelines.health storage=/trainyard")
+    head = spec["headGroupSpec"]["template"]["spec"]
+    assert [one["name"] for one in head["initContainers"]] == ["unpack-code"], "the head trains nothing"
+    for one in documents(sent)["RayJob"]["spec"]["rayClusterSpec"]["workerGroupSpecs"]:
+        assert len(one["template"]["spec"]["initContainers"]) == 1
+
+
 def test_the_schema_is_one_that_refuses(tmp_path: Path) -> None:
     found = documents(job("-c", "pass"))
     for path in (("spec", "entryPoint"), ("spec", "rayClusterSpec", "rayversion")):

@@ -111,14 +111,20 @@ def test_a_job_out_of_time_queues_itself_again(slurm: Slurm, yard: Path) -> None
     assert log_of(record).count("interrupted by SIGTERM") == 2  # cancelled, it saved once more
 
 
-def test_two_nodes_train_one_model(slurm: Slurm, yard: Path) -> None:
-    command = ["cluster=slurm", "cluster.num_nodes=2", "--", "recipe=neuron", *SMALL, "runtime.num_workers=2"]
+def test_two_nodes_that_are_well_train_one_model(slurm: Slurm, yard: Path) -> None:
+    asked = ["cluster=slurm", "cluster.num_nodes=2", "cluster.health_check=true"]
+    command = [*asked, "--", "recipe=neuron", *SMALL, "runtime.num_workers=2"]
     status, out, err = submit(
         yard, *command, "trainer.max_epochs=1", "tracking=none", SLURM_CONF=str(slurm.configuration)
     )
     assert status == 0, out + err
     folder = Path(records(yard)[-1]["where"]["folder"])
     assert len(list((folder / "code").glob("ray-*-[01].log"))) == 2
+    speeds = [json.loads(path.read_text()) for path in folder.glob("health-0/*.json")]
+    assert len({speed["node"] for speed in speeds}) == 2
+    for speed in speeds:
+        assert f"{speed['node']}: ok: a collective of 2 processes by gloo: right" in out
+        assert f"{speed['node']}: ok: speed beside other nodes: " in out
     assert (folder / "token").stat().st_mode & 0o777 == 0o600
     token = (folder / "token").read_text()
     assert token not in (folder / "job.sbatch").read_text() + out
@@ -127,6 +133,16 @@ def test_two_nodes_train_one_model(slurm: Slurm, yard: Path) -> None:
     temporary = os.environ.get("TMPDIR", "/tmp")
     assert not Path(temporary, f"ray-{records(yard)[-1]['where']['number']}").exists()
     assert "exit code" not in out and "srun" not in out
+
+
+def test_a_node_that_is_not_well_ends_the_job_before_it_begins(slurm: Slurm, yard: Path) -> None:
+    unwell = ["cluster.health_check=true", "cluster.setup=[export GLOO_SOCKET_IFNAME=none9]"]
+    command = ["cluster=slurm", *unwell, "--", "recipe=neuron", *SMALL, "tracking=none", "seed=77"]
+    status, out, err = submit(yard, *command, SLURM_CONF=str(slurm.configuration))
+    assert status == 1, out + err
+    (failed,) = [line for line in out.splitlines() if ": FAILED: " in line]
+    assert "a collective of 2 processes by gloo" in failed and "GLOO_SOCKET_IFNAME" in failed
+    assert "failed 1 of 8 checks" in out and "neuron: training" not in out
 
 
 @pytest.mark.skipif(bool(no_ssh()), reason=f"not installed: {', '.join(no_ssh())} (openssh-server)")

@@ -1,5 +1,8 @@
 """`hydra/sweeper=ray` and `hydra/launcher=ray` as a user gives them: processes of their own, a real Ray."""
 
+import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,13 +37,19 @@ def python(yard: Path, module: str, *arguments: str) -> tuple[int, str, str]:
 
 
 def test_a_multirun_is_one_sweep_whose_best_trains_as_it_is(yard: Path) -> None:
-    given = ["-m", "hydra/sweeper=ray", *SMALL, "optimizer=sgd", "optimizer.lr=0.01,1e30,0.02"]
+    (yard / "tell.py").write_text("import sys; open('told.json', 'w').write(sys.stdin.read())")
+    telling = f"runtime.on_failure='{sys.executable} tell.py'"
+    given = ["-m", "hydra/sweeper=ray", *SMALL, "optimizer=sgd", "optimizer.lr=0.01,1e30,0.02", telling]
     status, out, err = python(yard, "train", *given)
     assert status == 2, err
     last = err.strip().splitlines()[-1]
     assert last.startswith("error: 1 of 3 trials failed: ") and "diverged" in last
     assert "neuron: best of 3 trials is number" in out and "Traceback" not in err
+    assert re.search(r"; (0\.\d+|< 0\.001) CPU-hours in all$", out.strip()), out
     (folder,) = (yard / "sweeps").iterdir()
+    told = json.loads((yard / "told.json").read_text())  # once, of the sweep and not of each trial
+    assert told["kind"] == "sweep" and told["reason"].startswith("1 of 3 trials failed: ")
+    assert Path(told["run_folder"]).resolve() == folder.resolve()
     assert {"best.yaml", "index.html", "ledger.jsonl"} <= {path.name for path in folder.iterdir()}
     assert not (yard / "multirun").exists()
     ended = {e["trial"]: e["status"] for e in read_events(folder / "ledger.jsonl") if e["event"] == "ended"}
@@ -56,7 +65,7 @@ def test_a_launcher_trains_what_hydra_lists_and_no_command_trains_it_again(yard:
     given = ["-m", *SMALL, "seed=3,4"]
     status, out, err = python(yard, "train", "hydra/launcher=ray", *given)
     assert status == 0, err
-    assert "neuron: best of 2 trials is number" in out
+    assert "neuron: best of 2 trials is number" in out and "CPU-hours in all" in out  # of a stack
     status, out, err = python(yard, "train", *given)
     assert status == 0, err
     assert out.count("neuron: already trained, nothing to do") == 2

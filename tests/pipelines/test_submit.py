@@ -14,6 +14,7 @@ from modules.cluster.cluster_settings import read_cluster
 from modules.cluster.code_package import collect
 from modules.cluster.command_line import CommandLine, cluster_overrides, read_command_line
 from modules.cluster.job import Job
+from modules.configuration.composition.compose import compose
 from modules.configuration.errors import UserError
 from pipelines.submit import rendered
 from tests.commands import environment, run
@@ -210,11 +211,27 @@ def test_a_path_that_hydra_would_read_is_quoted_or_refused(
         )
 
     assert storage("a b,c") == f"runtime.storage='{tmp_path}/a b,c'"
-    from modules.configuration.composition.compose import compose
-
     assert compose([storage("a b,c")])["runtime"]["storage"] == f"{tmp_path}/a b,c"
     with pytest.raises(UserError, match="cannot be written as an override"):
         storage("${oc.env:HOME}")
+
+
+def test_a_job_is_told_what_an_hour_of_its_nodes_costs() -> None:
+    price = ["cluster.num_nodes=3", "cluster.price_per_hour=2.5"]
+    line = CommandLine(["recipe=lenet"], False)
+    for kind in ("slurm", "kuberay"):
+        assert "runtime.price_per_hour=7.5" in cluster_overrides(line, read_cluster(kind, price), SQLITE)
+        unknown = cluster_overrides(line, read_cluster(kind, price[:1]), SQLITE)
+        assert not [override for override in unknown if "price" in override]
+    own = CommandLine(["recipe=lenet", "runtime.price_per_hour=1"], False)
+    assert not [o for o in cluster_overrides(own, read_cluster("slurm", price), SQLITE) if "price" in o]
+    assert compose(["recipe=lenet", "runtime.price_per_hour=7.5"])["runtime"]["price_per_hour"] == 7.5
+
+
+@pytest.mark.parametrize("price", ["-1", "inf", "nan"])
+def test_a_price_that_is_none_is_refused(price: str) -> None:
+    with pytest.raises(UserError, match=r"runtime.price_per_hour: .* is no price. Give 0 or more, or null"):
+        compose(["recipe=lenet", f"runtime.price_per_hour={price}"])
 
 
 def test_one_node_of_slurm_trains_as_at_home() -> None:

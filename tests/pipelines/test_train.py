@@ -103,7 +103,12 @@ def test_plan_is_trained_once_and_published(yard: Path) -> None:
         "epochs",
         "samples_per_s",
         "python",
+        "goodput",
+        "mfu",
+        "cpu_hours",
     } <= summary.keys()
+    # What came before the training, imports for the most part, is in the wall as well.
+    assert summary["seconds_by_part"]["start_up"] > summary["wall_seconds"] - summary["seconds"] - 0.2
     weights = torch.load(published / "weights.pt", weights_only=True)
     assert all(isinstance(tensor, torch.Tensor) for tensor in weights.values())
     history = json.loads((published / "history.json").read_text())
@@ -134,7 +139,7 @@ def test_what_is_trained_already_is_told_without_torch(yard: Path) -> None:
 
 
 def test_signals_end_it_saved_and_the_same_command_goes_on(yard: Path, tmp_path: Path) -> None:
-    arguments = ["recipe=perceptron", "trainer.max_epochs=16", *LONG]
+    arguments = ["recipe=perceptron", "trainer.max_epochs=16", "runtime.on_failure='touch told'", *LONG]
     for number, expected in ((signal.SIGTERM, 143), (signal.SIGKILL, -9)):
         status, _, err = signalled(yard, number, *arguments)
         assert status == expected, err
@@ -142,6 +147,7 @@ def test_signals_end_it_saved_and_the_same_command_goes_on(yard: Path, tmp_path:
             assert "the same command goes on" in last_line(err)
             outcome = json.loads((run_folder(yard) / "outcome.json").read_text())
             assert (outcome["status"], outcome["reason"]) == ("KILLED", signal.Signals(number).name)
+    assert not (yard / "told").exists(), "an interruption is no failure"
     status, out, err = train(yard, *arguments)
     assert status == 0, err
     assert "going on with runs/" in out
@@ -194,9 +200,16 @@ def test_out_of_memory_is_one_line(yard: Path) -> None:
     assert "Traceback" not in err
 
 
-def test_divergence_is_one_line(yard: Path) -> None:
-    status, _, err = train(yard, "recipe=neuron", "optimizer=sgd", "optimizer.lr=1e30", *SMALL)
+def test_divergence_is_one_line_and_is_told(yard: Path) -> None:
+    (yard / "tell.py").write_text("import sys; open('told.json', 'w').write(sys.stdin.read())")
+    telling = f"runtime.on_failure='{sys.executable} tell.py'"
+    diverging = ["recipe=neuron", "optimizer=sgd", "optimizer.lr=1e30", *SMALL]
+    status, _, err = train(yard, *diverging, telling)
     assert status == 2, err
+    told = json.loads((yard / "told.json").read_text())
+    assert (told["kind"], told["recipe"], told["status"]) == ("training", "neuron", "FAILED")
+    assert "diverged" in told["reason"]
+    assert Path(told["run_folder"]).resolve() == run_folder(yard).resolve()
     assert "diverged" in last_line(err)
     assert "learning rate" in last_line(err)
     assert "Traceback" not in err

@@ -1,6 +1,7 @@
 """The closing table, on the terminal and as Markdown."""
 
 import io
+import json
 import re
 import shlex
 import shutil
@@ -10,7 +11,9 @@ import pytest
 import yaml
 from rich.console import Console
 
+from modules.configuration.errors import UserError
 from modules.report import numbers
+from modules.report.page import render
 from modules.report.reading import read_recipes
 from modules.report.results_table import closing, markdown, next_commands
 
@@ -35,6 +38,59 @@ def test_terminal(trained: Path) -> None:
         assert line.rstrip().endswith("2 champion" if recipe.name == "net" else " 2")
     assert "make dashboard" in text and "index.html" in text
     assert "model=net@champion" in text, "a prediction by a champion that exists"
+
+
+def with_worth(build: Path, phase: bool = True) -> None:
+    """What a run was worth in the summary of `net` alone, as another version trained the rest."""
+    worth = {"goodput": 0.75, "mfu": 0.0312, "cpu_hours": 1.5, "gpu_hours": 0.0, "money": 20.0}
+    path = build / "train/net/summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | worth))
+    if phase:
+        path = build / "train/net/phases.json"
+        phases = json.loads(path.read_text())
+        phases["layer0"]["summary"] |= worth | {"cpu_hours": 0.25, "money": 1.25}
+        path.write_text(json.dumps(phases))
+
+
+def test_what_training_has_cost_stands_beside_the_score(build: Path) -> None:
+    with_worth(build)
+    for width in (80, 120):
+        lines = shown(build, width).splitlines()
+        head = next(line for line in lines if "CPU-hours" in line)
+        assert "money" in head and "GPU-hours" not in head
+        assert ("multiply-adds" in head) == (width > 100)
+        net = next(line for line in lines if line.strip().startswith("net"))
+        assert {"1.75", "21.25"} <= set(net.split()), "with its phase"
+        other = next(line for line in lines if line.strip().startswith("line"))
+        assert other.split().count("–") == 2
+    table = markdown(read_recipes(build)).splitlines()
+    assert "| seconds | CPU-hours | money | version |" in table[0]
+    assert any("| 1.75 | 21.25 | 2 champion |" in line for line in table)
+    assert any("| – | – | 2 |" in line for line in table)
+
+
+def test_the_page_shows_what_a_run_was_worth(build: Path) -> None:
+    with_worth(build)
+    page = render(read_recipes(build))
+    assert '<th scope="col" class="right minor">CPU-hours</th>' in page
+    assert '<td class="right minor">1.75</td>' in page and '<td class="right minor">–</td>' in page
+    assert "75.0 % of the wall time in steps that count" in page
+    assert "3.1 % of the device" in page
+
+
+def test_hours_of_a_phase_that_are_not_known_make_the_whole_unknown(build: Path) -> None:
+    with_worth(build, phase=False)
+    net = next(one for one in read_recipes(build) if one.name == "net")
+    assert net.training is not None
+    assert net.training.cpu_hours == 1.5 and net.training.in_all("cpu_hours") is None
+    assert "CPU-hours" not in shown(build)
+
+
+def test_a_summary_whose_hours_are_none_is_refused(build: Path) -> None:
+    path = build / "train/net/summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"cpu_hours": "many"}))
+    with pytest.raises(UserError, match="something else where a number must be"):
+        read_recipes(build)
 
 
 def test_commands_stay_whole_on_a_narrow_terminal(trained: Path) -> None:
@@ -85,6 +141,13 @@ def test_markdown_of_hostile_titles(build: Path) -> None:
         (numbers.rounded, 4.1e9, "4.1 G"),
         (numbers.rounded, 12, "12"),
         (numbers.percent, 0.183, "18.3 %"),
+        (numbers.hours, None, "–"),
+        (numbers.hours, 0.0, "0"),
+        (numbers.hours, 0.0001, "< 0.001"),
+        (numbers.hours, 1234.5, "1,234"),
+        (numbers.money, None, "–"),
+        (numbers.money, 0.01234, "0.0123"),
+        (numbers.money, 1234.5, "1,234.50"),
         (numbers.percent, 0.99999, "> 99.9 %"),
         (numbers.percent, 1, "100.0 %"),
         (numbers.duration, 8.44, "8.4 s"),

@@ -159,6 +159,20 @@ def test_the_best_ended_well_and_a_population_shows_its_last_point(tmp_path: Pat
     write_sweep_page(ledger.folder)
 
 
+def test_the_hours_of_all_trials_add_up(tmp_path: Path):
+    ledger = Ledger(tmp_path / "sweep")
+    for number, hours in enumerate(({"cpu_hours": 1.5, "gpu_hours": 0.0}, {"cpu_hours": 0.25}, {})):
+        ledger.write("asked", trial=number, point={"seed": f"{number}"}, identity=f"{number:064x}")
+        ended = {"status": "FINISHED", "value": 0.5, "reason": "", "seconds": 1.0}
+        ledger.write("ended", trial=number, **ended, **hours)
+    sweep = read_sweep(ledger.folder)
+    assert (sweep.cpu_hours, sweep.gpu_hours) == (1.75, 0.0)
+    page = write_sweep_page(ledger.folder).read_text()
+    Structure(page)
+    assert "1.75 CPU-hours" in page and "GPU-hours" not in page
+    assert '<td class="right minor">1.5</td>' in page and '<td class="right minor">–</td>' in page
+
+
 def test_of_equally_good_trials_the_first_to_end_is_the_best(tmp_path: Path):
     ledger = Ledger(tmp_path / "s")
     for number in (0, 1):

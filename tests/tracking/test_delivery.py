@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,12 @@ from typing import Any
 import pytest
 
 from modules.configuration.errors import UserError
+from modules.tracking.backlog import read_backlog
 from modules.tracking.delivery import Delivery
 from modules.tracking.drainer import drain
 from modules.tracking.drainer_process import DrainerProcess
 from modules.tracking.store import open_store
+from modules.tracking.system_metrics import SystemMonitor
 from modules.tracking.tracker import Tracker
 from modules.tracking.tracking_folder import DrainState, read_run
 
@@ -308,3 +312,20 @@ def test_unreachable_tracker_gives_one_line_why(folder: Path):
 def test_settings_are_refused_before_anything_is_written(tmp_path: Path):
     with pytest.raises(UserError, match="without transactions"):
         Tracker(tmp_path / "new", settings_for("mlruns"), {"name": "x", "identity": "x", "tags": {}})
+
+
+def test_each_node_has_system_metrics_of_its_own(folder: Path, sqlite: Settings, recorded: Recorded):
+    session(folder, sqlite, range(3))
+    for node in ("", "node_1"):
+        monitor = SystemMonitor(folder, os.getpid(), every_s=0.05, node=node)
+        monitor.start()
+        time.sleep(0.4)
+        monitor.stop()
+    before = read_backlog(folder)
+    assert before is not None and before.num_left > 20
+    assert drain(folder, patience_s=5) == ""
+    metrics = recorded(sqlite, IDENTITY).data.metrics
+    for prefix in ("system/", "system/node_1/"):
+        assert metrics[f"{prefix}process_memory_usage_megabytes"] > 10
+    after = read_backlog(folder)
+    assert after is not None and (after.num_left, after.is_settled) == (0, True)

@@ -4,6 +4,7 @@ A plan's last line is the digest of what is above it: its facts (code, cost) are
 which would not hold of one that was edited by hand.
 """
 
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from modules.configuration.errors import ConfigError, UserError
 from modules.configuration.plans.run_plan import ADDED, Plan, parse_plan
 from modules.configuration.regular_file import read_regular_text
 from modules.configuration.schema.config_check import check
+from modules.configuration.schema.execution_settings import RuntimeSettings
+from modules.configuration.static_analysis.definitions import ROOT
 from modules.configuration.yaml_files import read_yaml, to_yaml
 
 _DIGEST = "# sha256 of the lines above: "
@@ -53,6 +56,19 @@ def read_plan(path: Path) -> Plan:
         return parse_plan(plain)
     except UserError as error:
         raise UserError(f"{path}: {error.problem}", error.hint) from None
+
+
+def heard_here(runtime: RuntimeSettings, own: Path = ROOT / "conf/runtime/local.yaml") -> RuntimeSettings:
+    """Settings of a file that may come from someone else, which has no command run and nothing posted: its
+    `on_failure` stays only where this yard asks for the same.
+
+    Args:
+        runtime: of the file.
+        own: the file of this yard's settings.
+    """
+    if runtime.on_failure in (None, read_yaml(own).get("on_failure")):
+        return runtime
+    return replace(runtime, on_failure=None)
 
 
 def _check_digest(path: Path) -> None:

@@ -1,10 +1,12 @@
 """The sections that say where training runs and how a sweep searches; no result depends on where."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from modules.configuration.errors import ConfigError
 from modules.configuration.names import suggest
+from modules.configuration.schema.on_failure import check_on_failure
 from modules.configuration.schema.ranges import at_least
 
 
@@ -29,6 +31,10 @@ class RuntimeSettings:
         replay: what becomes of a run that is there when code which carries trainings, but should change no
             bit, has changed since: check computes its first steps again and compares the weights, skip keeps
             it unseen, retrain trains it again.
+        price_per_hour: of all that a run holds (this machine, or its job's nodes together), in whatever
+            money; null is not known. A submitted job gets it from its cluster's.
+        on_failure: a command that gets a JSON on its standard input, or an address of http(s):// to which it
+            is posted, when a training or a sweep fails; null is none.
     """
 
     backend: Literal["local", "ray"]
@@ -42,6 +48,8 @@ class RuntimeSettings:
     max_restarts: int
     storage: str
     replay: Literal["check", "skip", "retrain"]
+    price_per_hour: float | None = None
+    on_failure: str | None = None
 
     def __post_init__(self) -> None:
         if self.num_threads is not None:
@@ -49,6 +57,11 @@ class RuntimeSettings:
         at_least(1, "num_workers", self.num_workers)
         for name in ("num_loader_workers", "cpus_per_worker", "gpus_per_worker", "max_restarts"):
             at_least(0, name, getattr(self, name))
+        price = self.price_per_hour
+        if price is not None and not 0 <= price < math.inf:
+            raise ConfigError("price_per_hour", f"{price} is no price", "Give 0 or more, or null")
+        if self.on_failure is not None:
+            check_on_failure(self.on_failure)
         if not self.storage.strip() or not self.storage.isprintable():
             raise ConfigError("storage", f"{self.storage!r} names no folder", "Write . for this one")
         if self.backend == "local" and self.num_workers > 1:

@@ -74,6 +74,8 @@ def run_sweep(sweep: Sweep, console: Console, trial: str = TRAINING) -> SweepRes
             )
             sys.exit(interrupted.exit_status)
         finally:
+            for name, hours in zip(("cpu_hours", "gpu_hours"), trials.hours, strict=True):
+                tracker.metric(f"worth/{name}", hours, trials.num_ended)
             try:
                 write_sweep_page(sweep.folder)  # of one that was interrupted as well
             finally:

@@ -3,18 +3,28 @@
 from collections import Counter
 
 from modules.configuration.errors import UserError
+from modules.report import numbers
 from modules.sweeps.control.best_trial import best_trial, point_of
 from modules.sweeps.control.ledger import read_events
 from modules.sweeps.control.sweep_setup import Sweep
 from modules.sweeps.search.search_space import overrides_of
+from modules.training.runs.failure_notice import tell_of_failure
 
 
 def sweep(swept: Sweep) -> None:
-    """Runs a sweep, or goes on with it, and says how it ended.
+    """Runs a sweep, or goes on with it, and says how it ended; a failure is told to `runtime.on_failure`.
 
     Raises:
         UserError: a trial failed; the others were trained all the same.
     """
+    try:
+        _sweep(swept)
+    except Exception as error:
+        tell_of_failure(swept.runtime.on_failure, "sweep", swept.folder, swept.base.name, error)
+        raise
+
+
+def _sweep(swept: Sweep) -> None:
     from rich.console import Console
 
     from modules.sweeps.control.controller import run_sweep
@@ -47,7 +57,18 @@ def summary(swept: Sweep) -> str:
     return (
         f"{name}: best of {num_trials(events)} trials is number {best['trial']},"
         f" {swept.metric} {best['value']:.4f} {point}; recipe {swept.folder / 'best.yaml'}, page {page}"
+        f"{_hours(events)}"
     )
+
+
+def _hours(events: list[dict]) -> str:
+    """What all trials have taken together; nothing of those that were trained before."""
+    last = {event["trial"]: event for event in events if event["event"] == "ended"}
+    told = ""
+    for kind in ("cpu", "gpu"):
+        hours = sum(event.get(f"{kind}_hours", 0.0) for event in last.values())
+        told += f"; {numbers.hours(hours)} {kind.upper()}-hours in all" if hours else ""
+    return told
 
 
 def num_trials(events: list[dict]) -> int:

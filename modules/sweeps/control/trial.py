@@ -26,6 +26,8 @@ class Trial:
         reason: why it ended so; empty if it was simply trained.
         of_machine: whether it failed by no fault of its own, such as a full disk.
         seconds: that it was trained for.
+        cpu_hours: that its run held, without its phases; 0 where it was trained before.
+        gpu_hours: likewise.
         started_s: when it was last started.
         plan: once it is composed.
     """
@@ -43,6 +45,8 @@ class Trial:
     reason: str = ""
     of_machine: bool = False
     seconds: float = 0.0
+    cpu_hours: float = 0.0
+    gpu_hours: float = 0.0
     started_s: float = 0.0
     plan: Plan | None = None
 

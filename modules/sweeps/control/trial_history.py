@@ -21,6 +21,7 @@ from modules.sweeps.schedulers.decisions import Decision, Exploit
 from modules.sweeps.schedulers.scheduler import make_scheduler
 from modules.sweeps.search.search_algorithms import make_search
 from modules.sweeps.search.search_space import Point
+from modules.training.runs.sessions import hours_of
 
 
 class Trials:
@@ -71,6 +72,11 @@ class Trials:
     def num_ended(self) -> int:
         """How many trials have ended."""
         return sum(trial.has_ended for trial in self._trials)
+
+    @property
+    def hours(self) -> tuple[float, float]:
+        """The core and GPU hours of all that have ended."""
+        return sum(one.cpu_hours for one in self._trials), sum(one.gpu_hours for one in self._trials)
 
     def counts(self) -> Counter[str]:
         """How many trials have each status."""
@@ -163,6 +169,10 @@ class Trials:
         if trial.status == "RUNNING":
             trial.seconds += time.time() - trial.started_s
         event = {"event": "ended", "trial": trial.number, "status": status, "value": value}
+        hours = hours_of(self.folder(trial)) if status not in ("REUSED", "REFUSED") else None
+        if hours is not None:
+            trial.cpu_hours, trial.gpu_hours = hours
+            event |= {"cpu_hours": round(hours[0], 6), "gpu_hours": round(hours[1], 6)}
         why = {"reason": reason, "of_machine": True} if of_machine else {"reason": reason}
         self.ledger.append({**event, **why, "seconds": round(trial.seconds, 3)})
         return self._end(trial, status, value, reason, of_machine)
@@ -254,6 +264,7 @@ class Trials:
                 self._lose(trial, event["excused"])
             case "ended":
                 trial.seconds = event["seconds"]
+                trial.cpu_hours, trial.gpu_hours = event.get("cpu_hours", 0.0), event.get("gpu_hours", 0.0)
                 of_machine = event.get("of_machine", False)
                 self._end(trial, event["status"], event["value"], event["reason"], of_machine)
             case "again":

@@ -12,6 +12,7 @@ import os
 import shutil
 import threading
 import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from signal import Signals
@@ -28,6 +29,7 @@ from modules.configuration.schema.settings import RuntimeSettings
 from modules.tracking.store import absolute_settings
 from modules.training.runs.interruption import Interrupted, Interruption
 from modules.training.runs.run_folder import RunFolder
+from modules.training.runs.sessions import Began
 
 if TYPE_CHECKING:
     from pytorch_lightning import Callback
@@ -45,6 +47,7 @@ def train_on_workers(
     folder: RunFolder,
     console: Console,
     callbacks: Sequence["Callback"] = (),
+    began_s: float | None = None,
 ) -> None:
     """Trains a plan in its folder as `modules.training.runs.run.train` does, by workers of a Ray cluster.
 
@@ -55,6 +58,7 @@ def train_on_workers(
         folder: held by this process; every node sees it.
         console: where progress is shown.
         callbacks: Lightning callbacks of one's own, of which every worker gets a copy.
+        began_s: when the command began, in seconds since 1970; by default now.
 
     Raises:
         UserError: the training failed, or workers died too often; the last good checkpoint is kept.
@@ -78,6 +82,7 @@ def train_on_workers(
             "quiet": console.quiet,
         },
         "callbacks": list(callbacks),
+        "began": Began(time.time() if began_s is None else began_s, driver=uuid.uuid4().hex[:8]),
     }
     died = None
     with Interruption() as interruption:

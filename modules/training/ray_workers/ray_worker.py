@@ -23,6 +23,9 @@ from torch import distributed
 from torch._C._distributed_c10d import TCPStore
 
 from modules.configuration.errors import UserError
+from modules.configuration.plans.run_plan import Plan
+from modules.tracking.system_metrics import SystemMonitor
+from modules.training.data_parallel import all_workers, rank
 from modules.training.runs.interruption import Interrupted, Interruption
 from modules.training.runs.run import train
 from modules.training.runs.run_folder import RunFolder
@@ -56,7 +59,7 @@ def work(job: dict[str, Any]) -> int | None:
         console = Console(file=_Relay(mailbox), **job["console"])  # pyright: ignore[reportArgumentType]
     interruption = Interruption()
     try:
-        with _listening(mailbox, interruption):
+        with _listening(mailbox, interruption), _watched_node(folder, job["plan"]):
             train(
                 job["plan"],
                 job["identity"],
@@ -65,6 +68,7 @@ def work(job: dict[str, Any]) -> int | None:
                 console,
                 job["callbacks"],
                 interruption=interruption,
+                began=job["began"],
             )
     except Interrupted as interrupted:
         return int(interrupted.signal)
@@ -119,6 +123,26 @@ class _Relay:
 
     def flush(self) -> None:
         """Nothing waits here."""
+
+
+@contextmanager
+def _watched_node(folder: RunFolder, plan: Plan) -> Iterator[None]:
+    """System metrics of a node that has workers; those of the first worker's node its tracker takes."""
+    tracking = plan.tracking
+    nodes = all_workers(ray.get_runtime_context().get_node_id())
+    here = nodes[rank()]
+    is_first_there = nodes.index(here) == rank() > 0
+    if not is_first_there or tracking.uri is None or not tracking.system_metrics_every_s:
+        yield
+        return
+    folder.tracking.mkdir(parents=True, exist_ok=True)
+    node = f"node_{list(dict.fromkeys(nodes)).index(here)}"
+    monitor = SystemMonitor(folder.tracking, os.getpid(), tracking.system_metrics_every_s, node)
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.stop()
 
 
 @contextmanager

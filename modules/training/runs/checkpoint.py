@@ -10,6 +10,7 @@ hyper-parameters) is refused.
 
 import os
 import pickle
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -174,6 +175,9 @@ class CheckpointSaver(Checkpoint):
         every_steps: a checkpoint at the first end of a block at or after each multiple of this.
         before_save: called first; raises where the state is not worth keeping.
         interruption: asks to save and stop at the end of the running block.
+
+    Attributes:
+        seconds: spent on saving so far.
     """
 
     def __init__(
@@ -189,6 +193,7 @@ class CheckpointSaver(Checkpoint):
         self.interruption = interruption
         self.saved_step = 0
         self.is_training = False
+        self.seconds = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Lightning has just set a handler that would end the run in mid-validation, with nothing saved.
@@ -222,8 +227,12 @@ class CheckpointSaver(Checkpoint):
         return next(filter(None, all_workers(self.interruption.asked)))
 
     def _save(self, trainer: Trainer) -> None:
-        self.before_save(trainer)
-        trainer.save_checkpoint(self.path)
+        self.before_save(trainer)  # waits for the device: its steps are not counted as saving
+        began_s = time.perf_counter()
+        try:
+            trainer.save_checkpoint(self.path)
+        finally:
+            self.seconds += time.perf_counter() - began_s
         self.saved_step = trainer.global_step
         if asked := self._asked():  # also while the file was written
             raise asked

@@ -11,6 +11,7 @@ from modules.configuration.yaml_files import write_if_changed
 from modules.training.runs.environment import FACTS
 from modules.training.runs.run import open_tracker
 from modules.training.runs.run_folder import RunFolder
+from modules.training.runs.worth import tracked
 
 
 def record_results(
@@ -39,6 +40,7 @@ def record_results(
             for step, value in points:
                 tracker.metric(name, value, step)
         tracker.metrics({f"test/{name}": value for name, value in metrics.items()}, summary["steps"])
+        tracker.metrics(tracked(summary), summary["steps"])
         tracker.artifact(results / "summary.json")
         tracker.artifact(evaluation, "evaluate")
         tracker.finish()

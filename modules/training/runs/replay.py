@@ -17,6 +17,7 @@ from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.training.runs.interruption import Interrupted
 from modules.training.runs.run_folder import FIRST_STEPS, RESULTS, WEIGHTS_LAST, RunFolder
+from modules.training.runs.sessions import SESSIONS
 from modules.training.runs.start import start
 
 _SET_ASIDE = (
@@ -24,6 +25,7 @@ _SET_ASIDE = (
     WEIGHTS_LAST,
     FIRST_STEPS,
     "outcome.json",
+    SESSIONS,
     "plan.yaml",
     "checkpoints",
     "tracking",

@@ -1,7 +1,7 @@
 """A run from its plan to its results: data, tracker, training, and an honest word on how it ended."""
 
 import hashlib
-import math
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,12 +30,16 @@ from modules.training.data_parallel import rank, world_size
 from modules.training.fit import fit
 from modules.training.monitoring.curves import Curves
 from modules.training.monitoring.data_waits import DataWaits
+from modules.training.monitoring.wall_time import WallTime
 from modules.training.runs.checkpoint import save_tensors
 from modules.training.runs.environment import environment, git_state
 from modules.training.runs.first_steps import KeepFirstSteps
 from modules.training.runs.interruption import Interrupted, Interruption
+from modules.training.runs.kept_models import tell_of_kept
 from modules.training.runs.run_folder import RunFolder
+from modules.training.runs.sessions import SESSIONS, Began, Session, read_times
 from modules.training.runs.training_errors import explained
+from modules.training.runs.worth import held, tracked, utilisation, worth_of
 from modules.training.selection import kept_weights
 from modules.weights.tensor_file import load_tensors
 
@@ -56,6 +60,7 @@ def train(
     data: ShardSet | None = None,
     deliver: bool = True,
     interruption: Interruption | None = None,
+    began: Began | None = None,
 ) -> dict[str, Any]:
     """Trains a plan in its folder, from its checkpoint on if there is one.
 
@@ -72,6 +77,7 @@ def train(
         data: the shards, where they are open already.
         deliver: whether a process of this run's own brings its metrics to the tracker.
         interruption: asks to save and stop; by default what signals ask of this process.
+        began: when the command did that trains; by default now.
 
     Returns:
         The summary, as it lies in summary.json; empty but in the first process.
@@ -80,6 +86,7 @@ def train(
         UserError: the training failed; the last good checkpoint is kept.
         Interrupted: a signal asked to stop; the state is in the checkpoint.
     """
+    began = began or Began(time.time())
     settings = plan.trainer
     runtime = plan.runtime
     if runtime.num_threads is not None:
@@ -107,23 +114,28 @@ def train(
         return {}
     facts = {**git_state(ROOT), **environment()}
     waits = [DataWaits(training, settings.log_every_steps)] if plan.data.mirror is not None else []
-    callbacks = [KeepFirstSteps(folder, carrying_code()), *waits, *callbacks]
     with explained(settings.batch_size):
         write_if_changed(folder.plan, plan_text(plan.to_plain()))
         tracker = open_tracker(plan, identity, shards, folder, facts, deliver)
+    wall = WallTime(Session(folder.path / SESSIONS, began, *held(runtime)), training)
+    callbacks = [wall, KeepFirstSteps(folder, carrying_code()), *waits, *callbacks]
     try:
         with explained(settings.batch_size):
             task, curves, figures = fit(
                 plan, training, validation, folder.checkpoint, tracker, console, callbacks, interruption
             )
+            wall.end()
             for one in waits:
                 figures |= one.figures()
+            figures |= _worth(plan, folder, wall, deliver)
             summary = write_results(
                 folder, plan, identity, task, curves, {**figures, **facts, **_vocabularies(data)}
             )
+        tracker.metrics(tracked(summary), summary["steps"])
         tracker.artifact(folder.path / "summary.json")
-        _tell_of_kept(tracker, folder, curves, summary)
+        tell_of_kept(tracker, folder, curves.history, summary)
     except BaseException as error:
+        wall.end()
         if isinstance(error, Interrupted):
             status = error.outcome
         else:
@@ -134,20 +146,13 @@ def train(
     return summary
 
 
-def _tell_of_kept(tracker: Tracker, folder: RunFolder, curves: Curves, summary: dict[str, Any]) -> None:
-    """Tells the tracker of each epoch whose weights are kept, and what was measured of it."""
-    best = summary.get("best", {}).get("epoch")
-    for one in summary.get("kept", []):
-        epoch, step = one["epoch"], one["step"]
-        measured = {
-            f"kept/{name}": value  # the run's own curve has the point already
-            for name, points in curves.history.items()
-            for at, value in points
-            if at == step and name.startswith("validation/") and math.isfinite(value)
-        }
-        file = kept_weights(folder.checkpoint.parent, epoch).absolute()
-        tags = {"identity": summary["identity"], "weights": str(file), "is_best": str(epoch == best).lower()}
-        tracker.model(f"epoch_{epoch}", step, measured, tags)
+def _worth(plan: Plan, folder: RunFolder, wall: WallTime, alone: bool) -> dict[str, Any]:
+    """What the run was worth, over all its sessions."""
+    times = read_times(folder.path / SESSIONS)
+    if times is None:
+        return {}
+    used = utilisation(plan, times, wall.one_pass_a_step, wall.device, world_size())
+    return worth_of(plan, times, alone) | used
 
 
 def _check_shares(batch_size: int, data: ShardSet) -> None:

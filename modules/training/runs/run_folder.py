@@ -11,6 +11,7 @@ there.
     weights_last.pt         where weights.pt is that of the best epoch, that of the last
     history.json            {name of a curve: [[step, value], ...]}
     summary.json            figures of the training
+    sessions.jsonl          where its time went; see `modules.training.runs.sessions`
     outcome.json            {status: FINISHED, KILLED or FAILED, reason, and sha256 of history and summary};
                             written last
 

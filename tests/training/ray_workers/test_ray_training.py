@@ -154,6 +154,15 @@ def test_deaths_and_signals_cost_few_steps_and_change_no_bit(small_shards: Path,
     for name, value in torch.load(undisturbed / "weights.pt", weights_only=True).items():
         assert torch.equal(weights[name], value), name
 
+    # The restart under one driver was lost, the time between commands was not; the parts add up.
+    summary = json.loads((folder / "summary.json").read_text())
+    parts = summary["seconds_by_part"]
+    assert sum(parts.values()) == pytest.approx(summary["wall_seconds"], abs=0.01)
+    assert parts["lost"] > 0.5 and parts["communication"] > 0 and parts["start_up"] > 0
+    assert summary["cpu_hours"] == pytest.approx(2 * summary["wall_seconds"] / 3600, rel=0.01)
+    alone = json.loads((undisturbed / "summary.json").read_text())["seconds_by_part"]
+    assert alone["lost"] == 0 and alone["communication"] > 0
+
 
 def test_a_workers_failure_is_the_drivers(small_shards: Path, tmp_path: Path) -> None:
     plan = on_ray("neuron", "optimizer=sgd", "optimizer.lr=1e30", "runtime.num_workers=1")

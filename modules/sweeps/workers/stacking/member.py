@@ -20,6 +20,7 @@ from modules.training.monitoring.curves import Curves, MeanLosses
 from modules.training.runs.checkpoint import DAMAGE, save_tensors
 from modules.training.runs.run import end_run, open_tracker, write_results
 from modules.training.runs.run_folder import FIRST_STEPS, HELD_WAIT_S, RunFolder
+from modules.training.runs.worth import held
 from modules.weights.tensor_file import load_tensors
 
 Result = dict[str, Any]
@@ -139,7 +140,11 @@ class Member:
             # No digest of weights: nobody could compute them again without the other members.
             first = {"carrying_code": self._carrying_code, "stack_size": figures["stack_size"]}
             self.folder.write(FIRST_STEPS, first)
-        figures = {"seconds_total": self._seconds_before + figures["seconds"], **figures}
+        seconds = self._seconds_before + figures["seconds"]
+        cpus, gpus = held(self.plan.runtime)
+        share = seconds / 3600 / figures["stack_size"]
+        hours = {"cpu_hours": round(cpus * share, 6), "gpu_hours": round(gpus * share, 6)}
+        figures = {"seconds_total": seconds, **figures, **hours}
         try:
             write_results(
                 self.folder,
