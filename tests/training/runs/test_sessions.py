@@ -147,7 +147,7 @@ def test_a_training_that_was_killed_adds_up_to_its_wall(small_shards: Path, tmp_
     assert list(parts) == list(PARTS)
     assert all(seconds >= 0 for seconds in parts.values())
     assert sum(parts.values()) == pytest.approx(summary["wall_seconds"], abs=0.01)
-    assert summary["wall_seconds"] == pytest.approx(first.wall_seconds + wall_s, abs=0.4)
+    assert first.wall_seconds + 5 < summary["wall_seconds"] < first.wall_seconds + wall_s + 0.01
     assert parts["start_up"] > 5
     assert parts["checkpoints"] > 0 and parts["validation"] > 0 and parts["communication"] == 0
     times = read_times(tmp_path / SESSIONS)
