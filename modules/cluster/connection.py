@@ -54,10 +54,10 @@ def _start(runtime: RuntimeSettings, num_cpus: int | None) -> None:
     ensure_token()
     manager = get_accelerator_manager_for_resource("GPU")
     num_gpus = manager.get_current_node_num_accelerators() if manager else 0
-    needed = runtime.num_workers * runtime.gpus_per_worker
+    needed = runtime.fewest_workers * runtime.gpus_per_worker
     if needed > num_gpus:
         raise UserError(
-            f"runtime: {runtime.num_workers} workers want {needed:g} GPUs, this machine has {num_gpus}",
+            f"runtime: {runtime.fewest_workers} workers want {needed:g} GPUs, this machine has {num_gpus}",
             "Lower runtime.gpus_per_worker",
         )
     # More workers than cores train slower, and right.
@@ -143,10 +143,10 @@ def _check_resources(runtime: RuntimeSettings, there: Mapping[str, float]) -> No
     """Refuses what would wait for ever."""
     wanted = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
     for resource, each in wanted.items():
-        needed = runtime.num_workers * each
+        needed = runtime.fewest_workers * each
         if needed > there.get(resource, 0):
             raise UserError(
-                f"runtime: {runtime.num_workers} workers want {needed:g} {resource}s,"
+                f"runtime: {runtime.fewest_workers} workers want {needed:g} {resource}s,"
                 f" the cluster has {there.get(resource, 0):g}",
                 f"Lower runtime.num_workers or runtime.{resource.lower()}s_per_worker",
             )

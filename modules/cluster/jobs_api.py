@@ -140,10 +140,10 @@ def check_resources(address: str, runtime: RuntimeSettings) -> None:
     ]
     for resource, each in (("CPU", runtime.cpus_per_worker), ("GPU", runtime.gpus_per_worker)):
         there = sum(node.get(resource, 0) for node in nodes)
-        needed = each * runtime.num_workers
+        needed = each * runtime.fewest_workers
         if needed > there:
             raise UserError(
-                f"runtime: {runtime.num_workers} workers want {needed:g} {resource}s,"
+                f"runtime: {runtime.fewest_workers} workers want {needed:g} {resource}s,"
                 f" the cluster at {address} has {there:g}",
                 f"Lower runtime.num_workers or runtime.{resource.lower()}s_per_worker",
             )

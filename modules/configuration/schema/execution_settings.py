@@ -24,6 +24,10 @@ class RuntimeSettings:
         num_loader_workers: processes that read data beside the training process; 0 reads in it.
         address: of the Ray cluster: null starts one on this machine, auto takes the one this process runs in.
         num_workers: processes that train one model together, each on its share of every batch.
+        min_workers: a run is trained by as many workers between this and num_workers as there is room for,
+            more or fewer when nodes come, leave or die; null is always num_workers.
+        worker_timeout_s: seconds without a sign of life from a worker, such as one that was suspended, after
+            which the run goes on from its checkpoint without it.
         cpus_per_worker: cores that Ray sets aside for each of them.
         gpus_per_worker: GPUs that Ray sets aside for each of them.
         max_restarts: times that a run goes on from its checkpoint after a worker or node has died.
@@ -50,11 +54,20 @@ class RuntimeSettings:
     replay: Literal["check", "skip", "retrain"]
     price_per_hour: float | None = None
     on_failure: str | None = None
+    min_workers: int | None = None
+    worker_timeout_s: float = 90.0
 
     def __post_init__(self) -> None:
         if self.num_threads is not None:
             at_least(1, "num_threads", self.num_threads)
         at_least(1, "num_workers", self.num_workers)
+        if self.min_workers is not None:
+            at_least(1, "min_workers", self.min_workers)
+            if self.min_workers > self.num_workers:
+                found = f"{self.min_workers}, and num_workers={self.num_workers}"
+                raise ConfigError("min_workers", found, "Write the most as num_workers")
+        if not 1 <= self.worker_timeout_s < math.inf:
+            raise ConfigError("worker_timeout_s", f"{self.worker_timeout_s} is no number of seconds above 1")
         for name in ("num_loader_workers", "cpus_per_worker", "gpus_per_worker", "max_restarts"):
             at_least(0, name, getattr(self, name))
         price = self.price_per_hour
@@ -73,6 +86,11 @@ class RuntimeSettings:
             raise ConfigError("gpus_per_worker", found, "Raise num_workers instead")
         if self.backend == "ray" and self.accelerator in ("gpu", "cuda") and not self.gpus_per_worker:
             raise ConfigError("gpus_per_worker", f"0 for accelerator={self.accelerator}", "Set it to 1")
+
+    @property
+    def fewest_workers(self) -> int:
+        """That have to be there for a run to be trained."""
+        return self.num_workers if self.min_workers is None else self.min_workers
 
 
 @dataclass(frozen=True)

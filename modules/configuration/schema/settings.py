@@ -139,11 +139,11 @@ class Settings:
         for name, callback in self.callbacks.items():
             if "_target_" not in callback:
                 raise ConfigError(f"callbacks.{name}", "has no _target_", "Name the class to build")
-        batch_size, num_workers = self.trainer.batch_size, self.runtime.num_workers
+        batch_size, num_workers = self.trainer.batch_size, self.runtime.fewest_workers
         if rest := batch_size % num_workers:
             raise ConfigError(
                 "trainer.batch_size",
-                f"{batch_size} cannot be shared evenly by runtime.num_workers={num_workers}",
+                f"{batch_size} cannot be shared evenly by {num_workers} workers",
                 f"Set it to {max(batch_size - rest, num_workers)}, for example",
             )
         order, sizes = self.trainer.order, self.data.typical_sizes

@@ -10,12 +10,14 @@ told at once.
 import math
 import os
 import shutil
+import socket
 import threading
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from signal import Signals
+from signal import SIGKILL, SIGUSR1, Signals
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -27,6 +29,7 @@ from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.schema.settings import RuntimeSettings
 from modules.tracking.store import absolute_settings
+from modules.training.ray_workers.elastic import Elastic, most_workers
 from modules.training.runs.interruption import Interrupted, Interruption
 from modules.training.runs.run_folder import RunFolder
 from modules.training.runs.sessions import Began
@@ -34,6 +37,7 @@ from modules.training.runs.sessions import Began
 if TYPE_CHECKING:
     from pytorch_lightning import Callback
 
+RESIZE_SIGNAL, RESIZED = SIGUSR1, "another number of workers has room"
 _LOOK_EVERY_S = 0.2
 _PATIENCE_S = 30.0
 _GOOD_BYE_S = 5.0
@@ -67,12 +71,10 @@ def train_on_workers(
     runtime = plan.runtime
     connect(runtime)
     _check_nodes(runtime)
-    sections = {"tracking": absolute_settings(plan.configuration["tracking"])}
+    own = dict(plan.configuration["runtime"])
     if runtime.accelerator == "auto" and not runtime.gpus_per_worker:
-        # The node's GPUs are others'.
-        sections["runtime"] = plan.configuration["runtime"] | {"accelerator": "cpu"}
-    job = {
-        "plan": plan.changed(**sections),
+        own["accelerator"] = "cpu"  # the node's GPUs are others'
+    job: dict[str, Any] = {
         "identity": identity,
         "shards": str(shards.absolute()),
         "folder": str(folder.path.absolute()),
@@ -84,16 +86,23 @@ def train_on_workers(
         "callbacks": list(callbacks),
         "began": Began(time.time() if began_s is None else began_s, driver=uuid.uuid4().hex[:8]),
     }
-    died = None
+    restarts_left = runtime.max_restarts
     with Interruption() as interruption:
-        for restarts_left in reversed(range(runtime.max_restarts + 1)):
+        while True:
             connect(runtime)
-            died = _attempt(job, runtime, console, interruption)
+            own["num_workers"] = num_workers = most_workers(runtime, plan.trainer.batch_size)
+            tracking = absolute_settings(plan.configuration["tracking"])
+            job["plan"] = plan.changed(runtime=own, tracking=tracking)
+            died = _attempt(
+                job, Elastic(runtime, plan.trainer.batch_size, num_workers), console, interruption
+            )
             if died is None:
                 return
             interruption.stop()
-            if restarts_left:
-                console.print(f"{died}: going on from the last checkpoint", highlight=False, soft_wrap=True)
+            restarts_left -= died != RESIZED
+            if restarts_left < 0:
+                break
+            console.print(f"{died}: going on from the last checkpoint", highlight=False, soft_wrap=True)
     hint = "The same command goes on from the last checkpoint"
     fault = UserError(f"{died}, and runtime.max_restarts={runtime.max_restarts} is used up", hint)
     _record_failure(plan, identity, shards, folder, fault)
@@ -107,22 +116,22 @@ def _check_nodes(runtime: RuntimeSettings) -> None:
     if not (runtime.cpus_per_worker or runtime.gpus_per_worker):
         raise UserError("runtime.cpus_per_worker and runtime.gpus_per_worker are both 0")
     room = room_for_workers([node["Resources"] for node in ray.nodes() if node["Alive"]], runtime)
-    if room < runtime.num_workers:
+    if room < runtime.fewest_workers:
         wanted = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
         each = " and ".join(f"{number:g} {resource}" for resource, number in wanted.items() if number)
         raise UserError(
-            f"the cluster has room for {room} workers of {each}, not for {runtime.num_workers}",
+            f"the cluster has room for {room} workers of {each}, not for {runtime.fewest_workers}",
             f"Set runtime.num_workers={room}" if room else "Ask for less, or join a larger cluster",
         )
 
 
 def _attempt(
-    job: dict[str, Any], runtime: RuntimeSettings, console: Console, interruption: Interruption
+    job: dict[str, Any], elastic: Elastic, console: Console, interruption: Interruption
 ) -> str | None:
     """Lets workers train until they have finished, have stopped as asked, or one of them has died.
 
     Returns:
-        What died; None if nothing did.
+        What died, or RESIZED; None if they have finished.
     """
     import ray
     from ray.exceptions import GetTimeoutError, RayActorError
@@ -138,6 +147,7 @@ def _attempt(
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     mailbox = ray.remote(num_cpus=0)(Mailbox).options(scheduling_strategy=here).remote()
     rays_own = Path(job["folder"]) / "ray"
+    runtime: RuntimeSettings = job["plan"].runtime
     resources = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
     trainer = DataParallelTrainer(
         work,
@@ -156,9 +166,9 @@ def _attempt(
     training = _Training(trainer)
     training.start()
     try:
-        _monitor(training, mailbox, console, interruption)
-    except (GetTimeoutError, RayActorError, RayDied) as error:
-        died = str(error) if isinstance(error, RayDied) else "the connection to Ray died"
+        _monitor(training, mailbox, console, interruption, elastic, runtime.worker_timeout_s)
+    except (GetTimeoutError, RayActorError, RayDied, Gone) as error:
+        died = str(error) if isinstance(error, RayDied | Gone) else "the connection to Ray died"
         leave()  # ends all that this driver has started
         training.join(_GOOD_BYE_S)
         return died
@@ -167,6 +177,8 @@ def _attempt(
         shutil.rmtree(rays_own, ignore_errors=True)
     if training.error is not None:
         return _what_died(training.error)
+    if training.stopped_by == RESIZE_SIGNAL:
+        return RESIZED
     if training.stopped_by is not None:
         raise Interrupted(Signals(training.stopped_by))
     return None
@@ -193,23 +205,55 @@ class _Training(threading.Thread):
             self.error = error
 
 
-def _monitor(training: _Training, mailbox: Any, console: Console, interruption: Interruption) -> None:
-    """Shows what the workers show and hands on a signal, until the training ends."""
+def _monitor(
+    training: _Training,
+    mailbox: Any,
+    console: Console,
+    interruption: Interruption,
+    elastic: Elastic,
+    worker_timeout_s: float,
+) -> None:
+    """Shows what the workers show and hands on a signal, until the training ends.
+
+    Raises:
+        Gone: the workers will not go on as they are.
+    """
     import ray
 
     waiting_until_s, told = time.monotonic() + _PATIENCE_S, False
     while training.is_alive():
         training.join(_LOOK_EVERY_S)
         check_parts()
-        arrived, text = ray.get(mailbox.take.remote(), timeout=_ANSWER_S)
+        arrived, text, silent = ray.get(mailbox.take.remote(worker_timeout_s), timeout=_ANSWER_S)
         console.file.write(text)
         console.file.flush()
         if not arrived and time.monotonic() > waiting_until_s:
             console.print("the workers have not started yet: is the cluster full?", highlight=False)
             waiting_until_s = math.inf
-        if interruption.asked is not None and not told:
+        if silent is not None:
+            raise Gone(_put_an_end_to(*silent, worker_timeout_s))
+        if told:
+            continue
+        if interruption.asked is not None:
             mailbox.stop.remote(interruption.asked.signal)
             told = True
+        elif elastic.another_number():
+            if not arrived:
+                raise Gone(RESIZED)
+            mailbox.stop.remote(RESIZE_SIGNAL)
+            told = True
+
+
+class Gone(Exception):
+    """The workers will not go on as they are, and why."""
+
+
+def _put_an_end_to(rank: int, host: str, process: int, silent_s: float) -> str:
+    """Ends a worker that gives no sign of life, where that can be done from here, and names it."""
+    if host == socket.gethostname():
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(process, SIGKILL)
+    return f"worker {rank} (process {process} on {host}) gave no sign of life for {silent_s:g} s"
 
 
 def _what_died(error: BaseException) -> str:
@@ -244,21 +288,34 @@ def _record_failure(plan: Plan, identity: str, shards: Path, folder: RunFolder, 
 
 
 class Mailbox:
-    """An actor beside the driver: the workers' text goes one way, a request to stop the other."""
+    """An actor beside the driver: the workers' text and signs of life go one way, a request to stop the
+    other."""
 
     def __init__(self) -> None:
         self._arrived = False
         self._text: list[str] = []
         self._stop: int | None = None
+        self._living: dict[int, tuple[float, tuple[int, str, int]]] = {}
 
     def write(self, text: str) -> None:
         self._arrived = True
         self._text.append(text)
 
-    def take(self) -> tuple[bool, str]:
-        """Whether a worker has written at all, and what since the last time."""
+    def beat(self, rank: int, host: str, process: int) -> None:
+        """A sign of life of a worker."""
+        self._living[rank] = (time.monotonic(), (rank, host, process))
+
+    def ended(self, rank: int) -> None:
+        """No more of it will come."""
+        self._living.pop(rank, None)
+
+    def take(self, silent_s: float = math.inf) -> tuple[bool, str, tuple[int, str, int] | None]:
+        """Whether a worker has written at all, what since the last time, and rank, host and process of one
+        that has given no sign of life for so many seconds."""
         text, self._text = "".join(self._text), []
-        return self._arrived, text
+        since_s = time.monotonic() - silent_s
+        silent = (worker for at_s, worker in self._living.values() if at_s < since_s)
+        return self._arrived, text, next(silent, None)
 
     def stop(self, signal: int) -> None:
         self._stop = signal

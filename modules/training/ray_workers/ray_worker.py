@@ -31,6 +31,7 @@ from modules.training.runs.run import train
 from modules.training.runs.run_folder import RunFolder
 
 _ASK_EVERY_S = 0.5
+_BEAT_EVERY_S = 1.0
 
 
 class ConnectionLost(Exception):
@@ -52,6 +53,11 @@ def work(job: dict[str, Any]) -> int | None:
     """
     mailbox = job["mailbox"]
     mailbox.write.remote("")  # here we are
+    with _signs_of_life(mailbox):
+        return _work(job, mailbox)
+
+
+def _work(job: dict[str, Any], mailbox: Any) -> int | None:
     _meet("nccl" if job["plan"].runtime.gpus_per_worker else "gloo")
     folder, shards = RunFolder(Path(job["folder"])), Path(job["shards"])
     console = Console(quiet=True)
@@ -143,6 +149,26 @@ def _watched_node(folder: RunFolder, plan: Plan) -> Iterator[None]:
         yield
     finally:
         monitor.stop()
+
+
+@contextmanager
+def _signs_of_life(mailbox: Any) -> Iterator[None]:
+    """Tells the driver now and then that this process is alive."""
+    rank, ended = get_context().get_world_rank(), threading.Event()
+
+    def beat() -> None:
+        while not ended.is_set():
+            mailbox.beat.remote(rank, socket.gethostname(), os.getpid())
+            ended.wait(_BEAT_EVERY_S)
+
+    thread = threading.Thread(target=beat, name="signs-of-life", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        mailbox.ended.remote(rank)
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def _replayed(plan: Plan, identity: str, folder: RunFolder, first: dict[str, Any
     runtime = plan.runtime
     if "stack_size" in first:
         raise _impossible(folder, f"it was trained in a stack of {first['stack_size']} trials")
-    if first["num_workers"] != runtime.num_workers:
+    if not runtime.fewest_workers <= first["num_workers"] <= runtime.num_workers:
         why = f"{first['num_workers']} workers trained it, not {runtime.num_workers}"
         raise _impossible(folder, why, f"Add runtime=ray runtime.num_workers={first['num_workers']}, or")
     _check_machine(folder, first)

@@ -199,3 +199,25 @@ def test_a_driver_that_nobody_answers_begins_again(
     train(plan, small_shards, tmp_path, shown, suspend, hold_at=30)
     assert "the connection to Ray died: going on from the last checkpoint" in shown.getvalue()
     assert json.loads((tmp_path / "outcome.json").read_text())["status"] == "FINISHED"
+
+
+def test_a_worker_that_gives_no_sign_of_life_is_named_and_the_run_goes_on(
+    small_shards: Path, tmp_path: Path
+) -> None:
+    """As one that hangs: its process is there and the connection stands, so that nobody else notices."""
+
+    def suspend() -> bool:
+        if last_step(tmp_path) < 30:
+            return False
+        workers()[-1].suspend()
+        (tmp_path / "disturbed").touch()
+        return True
+
+    shown = io.StringIO()
+    train(
+        on_ray("lenet", "trainer.max_epochs=4", "runtime.worker_timeout_s=5", "runtime.max_restarts=1"),
+        small_shards, tmp_path, shown, suspend, hold_at=30,
+    )  # fmt: skip
+    said = r"worker \d \(process \d+ on \S+\) gave no sign of life for 5 s: going on from the last checkpoint"
+    assert re.search(said, shown.getvalue())
+    assert json.loads((tmp_path / "outcome.json").read_text())["status"] == "FINISHED"

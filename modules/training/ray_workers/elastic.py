@@ -1,0 +1,74 @@
+"""How many workers train: of `runtime.min_workers` to `runtime.num_workers`, as many as there is room for.
+
+Nodes that are leaving (Ray's notice before a preemption) count no more: the workers save and begin again on
+those that stay, before the node is taken. Batches are the same whatever the number, and so is their order.
+"""
+
+import time
+from typing import Any
+
+from modules.cluster.capacity import room_for_workers
+from modules.configuration.schema.settings import RuntimeSettings
+
+_LOOK_EVERY_S = 2.0
+_SETTLED_S = 10.0
+"""So long there has to be room for more before all begin again."""
+
+
+class Elastic:
+    """Says when another number of workers should train.
+
+    Args:
+        runtime: the fewest and the most, and what each takes.
+        batch_size: which they have to share evenly.
+        num_workers: that train now.
+    """
+
+    def __init__(self, runtime: RuntimeSettings, batch_size: int, num_workers: int) -> None:
+        self._runtime, self._batch_size, self._num_workers = runtime, batch_size, num_workers
+        self._look_s = time.monotonic() + _LOOK_EVERY_S
+        self._more_since_s: float | None = None
+
+    def another_number(self) -> bool:
+        """Whether there is no room any more for those that train, or for a while has been for more."""
+        if self._runtime.min_workers is None or time.monotonic() < self._look_s:
+            return False
+        self._look_s = time.monotonic() + _LOOK_EVERY_S
+        most = most_workers(self._runtime, self._batch_size)
+        if most < self._num_workers:
+            return True
+        if most <= self._num_workers or self._free() < most - self._num_workers:
+            self._more_since_s = None
+            return False
+        self._more_since_s = self._more_since_s or time.monotonic()
+        return time.monotonic() >= self._more_since_s + _SETTLED_S
+
+    def _free(self) -> int:
+        """How many more workers nodes have room for beside all that runs there."""
+        from ray._private.state import available_resources_per_node
+
+        leaving = _leaving()
+        free = available_resources_per_node()
+        return room_for_workers([free[node] for node in free if node not in leaving], self._runtime)
+
+
+def most_workers(runtime: RuntimeSettings, batch_size: int) -> int:
+    """The most workers that the cluster's nodes hold and that share a batch evenly; the fewest, which wait
+    for room, if it does not hold these."""
+    import ray
+
+    if runtime.min_workers is None:
+        return runtime.num_workers
+    leaving = _leaving()
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["NodeID"] not in leaving]
+    room = min(room_for_workers(nodes, runtime), runtime.num_workers)
+    fewest = runtime.min_workers
+    return next((number for number in range(room, fewest, -1) if batch_size % number == 0), fewest)
+
+
+def _leaving() -> set[str]:
+    """Ids of the nodes that Ray was told to give up."""
+    from ray._private import worker
+
+    driver: Any = worker.global_worker
+    return set(driver.gcs_client.get_draining_nodes())
