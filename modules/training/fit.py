@@ -46,7 +46,7 @@ from modules.training.ray_workers.communication import Communication
 from modules.training.runs.checkpoint import AtomicCheckpointIO, CheckpointSaver, go_back
 from modules.training.runs.checkpoint_schema import RESTORING, CheckpointError, does_not_fit
 from modules.training.runs.checkpoint_writer import CheckpointWriter
-from modules.training.runs.freed_memory import keep_freed_memory
+from modules.training.runs.freed_memory import keep_freed_memory, return_freed_memory
 from modules.training.runs.interruption import Interruption
 from modules.training.selection import selection_of
 from modules.training.sharding.sharded_strategy import ShardedStrategy
@@ -164,7 +164,8 @@ def _fit(
     runtime = plan.runtime
     num_epochs = settings.num_epochs(training.steps_per_epoch)
     num_steps = training.steps_per_epoch * num_epochs
-    keep_freed_memory()
+    is_sharded = runtime.sharding == "fsdp2" and world_size() > 1
+    _ = return_freed_memory() if is_sharded else keep_freed_memory()
     task = initial_task(plan)
     if settings.overfit_batches is not None:
         without_regularisation(task)
@@ -174,7 +175,7 @@ def _fit(
     if settings.compile:
         compile_model(task.model)
     sharded: ShardedTask | None = None
-    if runtime.sharding == "fsdp2" and world_size() > 1:
+    if is_sharded:
         sharded = shard(task, plan, first_batch(training))
     fine_tuning = plan.fine_tuning
     average = None if settings.ema_decay is None else AveragedWeights(task.model, settings.ema_decay)

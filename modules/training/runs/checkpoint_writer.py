@@ -101,6 +101,11 @@ class CheckpointWriter:
         self._thread = threading.Thread(target=self._run, args=(copied, save), name="checkpoint", daemon=True)
         self._thread.start()
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether something has been begun that is not written yet."""
+        return self._thread is not None and self._thread.is_alive()
+
     def wait(self) -> None:
         """Until what has been begun is written.
 
