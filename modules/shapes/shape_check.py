@@ -31,7 +31,7 @@ from modules.shapes.symbols import (
 )
 from modules.shapes.trace import Trace
 from modules.shapes.without_compiler import without_compiler
-from modules.tasks.step import optimizer_nodes
+from modules.tasks.step import check_one_step, optimizer_nodes
 from modules.weights.fitting import compare
 
 
@@ -104,6 +104,8 @@ def check_shapes(config: dict[str, Any], locations: KeyLocations | None = None) 
         if len(sizes) > 1:
             first, second = (run(config, typical_sizes(config, batch)) for batch in BATCH_SIZES)
         optimizer_nodes(first.steps, config["optimizer"])
+        if (sharding := config.get("runtime", {}).get("sharding", "none")) != "none":
+            check_one_step(first.steps, sharding)
     except Failure as failure:
         raise explain(config, failure, locations) from failure
     _check_not_empty(probe)

@@ -69,6 +69,21 @@ def optimizer_nodes(steps: Sequence[Step], node: Mapping[str, Any]) -> list[dict
     return [dict(node[name]) for name in names]
 
 
+def check_one_step(steps: Sequence[Step], sharding: str) -> None:
+    """Refuses a task that cannot be trained in shards: each of several steps would gather all weights.
+
+    Raises:
+        ConfigError: it takes turns of several steps.
+    """
+    if len(steps) > 1:
+        names = ", ".join(step.name for step in steps)
+        raise ConfigError(
+            "runtime.sharding",
+            f"{sharding}, and the task takes turns of several steps ({names})",
+            "Set it to none",
+        )
+
+
 def check_steps(model: nn.Module, steps: Sequence[Step]) -> None:
     """Refuses steps that are no partition of what a model learns.
 

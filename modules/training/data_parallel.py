@@ -115,8 +115,8 @@ class DataParallelStrategy(ParallelStrategy):
         self._adds_up = False
 
     @property
-    def averaging_seconds(self) -> float:
-        """Spent on averages so far."""
+    def averaging_seconds(self) -> float | None:
+        """Spent on averages so far; None where they are not told apart from other work."""
         return sum(average.seconds for average in self._averages)
 
     @property

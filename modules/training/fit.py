@@ -40,15 +40,19 @@ from modules.training.monitoring.profiling import lightning_profiler
 from modules.training.monitoring.progress import ProgressDisplay
 from modules.training.overfitting import without_regularisation
 from modules.training.own_callbacks import own_callbacks
-from modules.training.preparation import begin, optimizer_builder
+from modules.training.preparation import begin, optimizer_builder, true_dtype
 from modules.training.random_state import RandomState, seed_all
 from modules.training.ray_workers.communication import Communication
 from modules.training.runs.checkpoint import AtomicCheckpointIO, CheckpointSaver, go_back
 from modules.training.runs.checkpoint_schema import RESTORING, CheckpointError, does_not_fit
-from modules.training.runs.freed_memory import keep_freed_memory
+from modules.training.runs.checkpoint_writer import CheckpointWriter
+from modules.training.runs.freed_memory import keep_freed_memory, return_freed_memory
 from modules.training.runs.interruption import Interruption
 from modules.training.selection import selection_of
-from modules.training.training_step import Optimisation, TrainingModule
+from modules.training.sharding.sharded_strategy import ShardedStrategy
+from modules.training.sharding.sharded_task import ShardedTask, shard
+from modules.training.sharding.whole_tensors import whole_state
+from modules.training.training_step import Optimisation, TrainingModule, unstack
 
 
 class BlockLoader(Protocol):
@@ -94,6 +98,14 @@ def initial_task(plan: Plan) -> Task:
     return task
 
 
+def first_batch(loader: BlockLoader) -> dict[str, Tensor]:
+    """The batch that a loader gives next, and will give again."""
+    place = loader.state_dict()
+    batch = next(unstack(next(iter(loader))))
+    loader.load_state_dict(place)
+    return batch
+
+
 def fit(
     plan: Plan,
     training: BlockLoader,
@@ -117,9 +129,9 @@ def fit(
         interruption: asks to save and stop; by default what signals ask of this process.
 
     Returns:
-        The trained task, its curves, and figures of this session: seconds, seconds_total, steps, epochs,
-        samples_per_s, num_workers; of several workers also seconds_per_step, communication_seconds_per_step
-        and gradient_bytes_per_step.
+        The trained task (of a sharded training whole in the first process alone), its curves, and figures of
+        this session: seconds, seconds_total, steps, epochs, samples_per_s, num_workers; of several workers
+        also seconds_per_step, gradient_bytes_per_step and, unless sharded, communication_seconds_per_step.
 
     Raises:
         UserError: the training diverged, and the last good checkpoint is kept; or Lightning cannot train so.
@@ -152,14 +164,19 @@ def _fit(
     runtime = plan.runtime
     num_epochs = settings.num_epochs(training.steps_per_epoch)
     num_steps = training.steps_per_epoch * num_epochs
-    keep_freed_memory()
+    is_sharded = runtime.sharding == "fsdp2" and world_size() > 1
+    _ = return_freed_memory() if is_sharded else keep_freed_memory()
     task = initial_task(plan)
     if settings.overfit_batches is not None:
         without_regularisation(task)
     begun = begin(task, plan, console)
+    task.to(dtype=true_dtype(settings.precision))  # a checkpoint that is restored loses nothing
     recompute_activations(task.model, settings.activation_checkpointing)
     if settings.compile:
         compile_model(task.model)
+    sharded: ShardedTask | None = None
+    if is_sharded:
+        sharded = shard(task, plan, first_batch(training))
     fine_tuning = plan.fine_tuning
     average = None if settings.ema_decay is None else AveragedWeights(task.model, settings.ema_decay)
     module = TrainingModule(
@@ -173,6 +190,7 @@ def _fit(
             micro_batches=settings.micro_batches,
         ),
         average,
+        sharded,
     )
     curves = Curves(sink, lambda: module.global_step)
     losses = LossCurve(module, curves, settings.log_every_steps)
@@ -191,12 +209,15 @@ def _fit(
         plan,
         checkpoint.parent,
         None if validation is None else curves,
-        average.weights if average is not None else task.model.state_dict,
+        average.weights if average is not None else lambda: whole_state(task.model.state_dict()),
         losses.check_weights,
     )
     strategy, shared = "auto", []
     if world_size() > 1:
-        strategy = DataParallelStrategy([step.parameters for step in module.steps], module.turns)
+        if sharded is not None:
+            strategy = ShardedStrategy(sharded)
+        else:
+            strategy = DataParallelStrategy([step.parameters for step in module.steps], module.turns)
         shared = [Communication(strategy, curves, settings.log_every_steps)]
     with interruption or Interruption() as interruption, _quiet_lightning():
 
@@ -204,7 +225,8 @@ def _fit(
             losses.check_weights(trainer)
             curves.flush()
 
-        saver = CheckpointSaver(checkpoint, settings.checkpoint_every_steps, before_save, interruption)
+        every_steps, writer = settings.checkpoint_every_steps, CheckpointWriter()
+        saver = CheckpointSaver(checkpoint, every_steps, before_save, interruption, writer)
         try:
             trainer = Trainer(
                 accelerator=runtime.accelerator,
@@ -232,7 +254,7 @@ def _fit(
                 ],
                 profiler=lightning_profiler(plan.profiler, profile),
                 # Signals and requeueing are handled here, not by Lightning's SLURM support.
-                plugins=[AtomicCheckpointIO(settings.keep.last), LightningEnvironment()],
+                plugins=[AtomicCheckpointIO(writer, settings.keep.last), LightningEnvironment()],
                 enable_progress_bar=False,
                 enable_model_summary=False,
             )
@@ -243,6 +265,7 @@ def _fit(
                 ckpt_path=checkpoint if checkpoint.exists() else None,
                 weights_only=True,
             )
+            writer.wait()
             losses.means.finish(trainer.global_step)
             curves.flush()
         except MisconfigurationException as error:
@@ -253,8 +276,13 @@ def _fit(
             if checkpoint.exists() and not saver.is_training:
                 raise does_not_fit(checkpoint, error) from error
             raise
+        finally:
+            if not interruption.repeated:
+                writer.end()
     if average is not None:
         average.take_over()
+    if sharded is not None:
+        task = sharded.whole(lambda: initial_task(plan))
     figures = {
         "seconds": progress.seconds,
         "seconds_total": progress.seconds_total,
@@ -263,6 +291,7 @@ def _fit(
         "samples_per_s": progress.samples_per_s(trainer),
         "num_workers": world_size(),
         **({"initial_weights": begun} if begun else {}),
+        **({"sharding": runtime.sharding} if sharded is not None else {}),
         **selection.figures(),
         **({"micro_batches": module.micro_batches.num_parts} if module.micro_batches.is_auto else {}),
     }

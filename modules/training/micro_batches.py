@@ -16,6 +16,7 @@ from torch import Tensor
 
 from modules.metrics.mean import Mean
 from modules.training.data_parallel import all_workers, with_shared_count
+from modules.training.sharding.whole_tensors import local_of
 
 if TYPE_CHECKING:
     from modules.tasks.step import Step
@@ -34,15 +35,19 @@ class MicroBatches(Callback):
 
     Args:
         num_parts: of a batch, or "auto": as many as memory asks for.
+        before_part: called before the backward pass of each part, with whether it is the batch's last.
 
     Attributes:
         num_parts: of a batch now; a batch of fewer samples has one a sample.
         is_auto: whether they become more where memory runs out.
     """
 
-    def __init__(self, num_parts: int | Literal["auto"]) -> None:
+    def __init__(
+        self, num_parts: int | Literal["auto"], before_part: Callable[[bool], None] | None = None
+    ) -> None:
         self.is_auto = num_parts == "auto"
         self.num_parts = 1 if num_parts == "auto" else num_parts
+        self._before_part = before_part or (lambda is_last: None)
 
     @property
     def in_use(self) -> bool:
@@ -75,7 +80,7 @@ class MicroBatches(Callback):
             states = _random_states() if self.is_auto else None
             zero_grad()
             try:
-                return _in_parts(step, batch, backward, min(self.num_parts, num_samples))
+                return self._in_parts(step, batch, backward, min(self.num_parts, num_samples))
             except (RuntimeError, MemoryError) as error:
                 if states is None or not is_out_of_memory(error) or self.num_parts >= num_samples:
                     raise
@@ -86,6 +91,27 @@ class MicroBatches(Callback):
             if torch.cuda.is_initialized():
                 torch.cuda.empty_cache()
 
+    def _in_parts(
+        self, step: "Step", batch: dict[str, Tensor], backward: Callable[[Tensor], None], num_parts: int
+    ) -> Mean:
+        """Totals of the parts add up, and so do counts."""
+        num_samples = len(next(iter(batch.values())))
+        parts = {name: values.tensor_split(num_parts) for name, values in batch.items()}
+        whole: Mean | None = None
+        for number in range(num_parts):
+            loss = step.loss({name: some[number] for name, some in parts.items()})
+            self._before_part(number + 1 == num_parts)
+            backward(loss.total / num_samples)
+            found = Mean(loss.total.detach(), loss.count)
+            whole = found if whole is None else whole + found
+        assert whole is not None
+        whole = with_shared_count(whole)
+        if not isinstance(whole.count, int) or whole.count != num_samples:
+            for parameter in step.learned:
+                if parameter.grad is not None:
+                    local_of(parameter.grad).mul_(num_samples / whole.count)
+        return whole
+
     def state_dict(self) -> dict[str, Any]:
         return {"num_parts": max(all_workers(self.num_parts))}
 
@@ -94,27 +120,6 @@ class MicroBatches(Callback):
         if not isinstance(num_parts, int) or num_parts < 1:
             raise ValueError(f"a batch is in {num_parts} parts")
         self.num_parts = num_parts
-
-
-def _in_parts(
-    step: "Step", batch: dict[str, Tensor], backward: Callable[[Tensor], None], num_parts: int
-) -> Mean:
-    """Totals of the parts add up, and so do counts."""
-    num_samples = len(next(iter(batch.values())))
-    parts = {name: values.tensor_split(num_parts) for name, values in batch.items()}
-    whole: Mean | None = None
-    for number in range(num_parts):
-        loss = step.loss({name: some[number] for name, some in parts.items()})
-        backward(loss.total / num_samples)
-        found = Mean(loss.total.detach(), loss.count)
-        whole = found if whole is None else whole + found
-    assert whole is not None
-    whole = with_shared_count(whole)
-    if not isinstance(whole.count, int) or whole.count != num_samples:
-        for parameter in step.learned:
-            if parameter.grad is not None:
-                parameter.grad *= num_samples / whole.count
-    return whole
 
 
 def _random_states() -> tuple[Tensor, list[Tensor]]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+import torch
 from rich.console import Console
 from torch.optim import Optimizer
 
@@ -24,6 +25,11 @@ def begin(task: Task, plan: Plan, console: Console) -> dict[str, Any]:
     fit = begin_from(task.model, file, build(adapter) if adapter else None, plan.fine_tuning.reinit)
     console.print(f"begins from {file}: {fit}", highlight=False, soft_wrap=True, markup=False)
     return {"file": str(file), **asdict(fit)}
+
+
+def true_dtype(precision: str) -> torch.dtype | None:
+    """The type of weights and inputs under a precision of Lightning's name; None = float32 as they are."""
+    return {"64-true": torch.float64, "bf16-true": torch.bfloat16}.get(precision)
 
 
 def optimizer_builder(task: Task, plan: Plan) -> Callable[[Step], Optimizer]:

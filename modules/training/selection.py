@@ -163,8 +163,9 @@ class KeepWeights(Callback):
             self._regular.append({"epoch": epoch, "step": step})
         if is_best or self._is_regular(epoch):
             self._check(trainer)
+            weights = self._weights()  # all workers give their shards
             if rank() == 0:
-                save_tensors(self._weights(), self.file(epoch))
+                save_tensors(weights, self.file(epoch))
         for one in dropped:
             if rank() == 0 and not self._is_regular(one["epoch"]):
                 self.file(one["epoch"]).unlink(missing_ok=True)

@@ -34,6 +34,8 @@ from modules.training.data_parallel import DataParallelStrategy, figures_of_all_
 from modules.training.micro_batches import MicroBatches
 from modules.training.random_rows import random_rows
 from modules.training.runs.checkpoint_schema import check_model, check_states, settings_of
+from modules.training.sharding.local_steps import step_locally
+from modules.training.sharding.sharded_task import ShardedTask
 from modules.training.short_way import ShortWay, needs_closure, take_step
 
 
@@ -67,18 +69,26 @@ class TrainingModule(LightningModule):
         task: the learning problem with its model.
         optimisation: how its weights are stepped.
         average: takes in the weights after every step.
+        sharded: the task, where each worker holds a shard of it.
     """
 
     def __init__(
-        self, task: Task, optimisation: Optimisation, average: AveragedWeights | None = None
+        self,
+        task: Task,
+        optimisation: Optimisation,
+        average: AveragedWeights | None = None,
+        sharded: ShardedTask | None = None,
     ) -> None:
         super().__init__()
         self.task = task
         self.optimisation = optimisation
-        self.steps = task.steps()
+        self._is_sharded = sharded is not None
+        self.steps = task.steps() if sharded is None else sharded.steps()
         check_steps(task.model, self.steps)
         self.turns = turns(self.steps)
-        self.micro_batches = MicroBatches(optimisation.micro_batches)
+        self.micro_batches = MicroBatches(
+            optimisation.micro_batches, None if sharded is None else sharded.sum_up_parts
+        )
         in_parts = self.micro_batches.in_use
         self.average = average
         plain = len(self.steps) == 1 and not in_parts and average is None
@@ -115,6 +125,8 @@ class TrainingModule(LightningModule):
             )
         if isinstance(self.task, OwnParameterGroups):
             self.task.regroup(optimizer)
+        if self._is_sharded:
+            step_locally(optimizer)
         return optimizer
 
     def training_step(self, block: Block, block_index: int) -> dict[str, Any]:
@@ -128,7 +140,7 @@ class TrainingModule(LightningModule):
             `loss`: the detached losses of the steps; under automatic optimisation the one loss to be stepped.
             `count`: of how many values each is the mean.
         """
-        batches = _unstack(block)
+        batches = unstack(block)
         first_step = self.global_step
         if self.automatic_optimization:
             self._set_learning_rate(self.trainer.optimizers[0], first_step)
@@ -238,7 +250,7 @@ def _quotients(losses: list[Mean]) -> Tensor:
     return totals / torch.stack([torch.as_tensor(count, device=totals.device) for count in counts])
 
 
-def _unstack(block: Block) -> Iterator[dict[str, Tensor]]:
+def unstack(block: Block) -> Iterator[dict[str, Tensor]]:
     """The batches of a block, in their order, without a copy."""
     for fields in zip(
         *(steps if isinstance(steps, list) else steps.unbind() for steps in block.values()), strict=True

@@ -32,6 +32,8 @@ class RuntimeSettings:
         gpus_per_worker: GPUs that Ray sets aside for each of them.
         max_restarts: times that a run goes on from its checkpoint after a worker or node has died.
         storage: folder that holds runs, sweeps and shards; every node must see it.
+        sharding: fsdp2 leaves each worker a shard of weights, gradients and optimiser states, none the whole
+            of them.
         replay: what becomes of a run that is there when code which carries trainings, but should change no
             bit, has changed since: check computes its first steps again and compares the weights, skip keeps
             it unseen, retrain trains it again.
@@ -56,6 +58,7 @@ class RuntimeSettings:
     on_failure: str | None = None
     min_workers: int | None = None
     worker_timeout_s: float = 90.0
+    sharding: Literal["none", "fsdp2"] = "none"
 
     def __post_init__(self) -> None:
         if self.num_threads is not None:
@@ -80,6 +83,12 @@ class RuntimeSettings:
         if self.backend == "local" and self.num_workers > 1:
             raise ConfigError(
                 "num_workers", f"{self.num_workers} where one process trains", "Add runtime=ray"
+            )
+        if self.sharding != "none" and self.num_workers == 1:
+            raise ConfigError(
+                "sharding",
+                f"{self.sharding} where one worker would hold all shards",
+                "Add runtime=ray runtime.num_workers=2, or more",
             )
         if self.gpus_per_worker > 1:
             found = f"{self.gpus_per_worker:g}, but a worker trains on one"

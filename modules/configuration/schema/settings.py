@@ -15,6 +15,7 @@ from modules.configuration.schema.execution_settings import RuntimeSettings, Swe
 from modules.configuration.schema.expected_settings import ExpectedSettings
 from modules.configuration.schema.optimizer_settings import check_optimizer
 from modules.configuration.schema.ranges import at_least, named
+from modules.configuration.schema.sharding import check_sharding
 from modules.configuration.schema.trainer_settings import ProfilerSettings, TrainerSettings
 from modules.configuration.static_analysis.class_attributes import validation_metrics
 from modules.configuration.static_analysis.node_check import check_node
@@ -146,6 +147,8 @@ class Settings:
                 f"{batch_size} cannot be shared evenly by {num_workers} workers",
                 f"Set it to {max(batch_size - rest, num_workers)}, for example",
             )
+        every_epochs = self.fine_tuning.unfreeze_every_epochs
+        check_sharding(self.runtime, self.trainer, every_epochs, self.optimizer)
         order, sizes = self.trainer.order, self.data.typical_sizes
         if order.kind == "stream" and sizes and order.window > max(sizes.values()):
             raise ConfigError(

@@ -131,7 +131,8 @@ class EpochReports(EndsWithTheSweep):
         return "continue"
 
     def _obey(self, trainer: Trainer) -> None:
-        assert isinstance(trainer.logger, Curves)
+        assert isinstance(trainer.logger, Curves) and isinstance(trainer.checkpoint_callback, CheckpointSaver)
+        trainer.checkpoint_callback.wait()
         loader: Any = trainer.train_dataloader
         decision = self.tell(trainer.logger.history, loader.steps_per_epoch)
         if decision != "continue" and self._num_reported != trainer.max_epochs:

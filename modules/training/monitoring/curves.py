@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import Logger
 
 from modules.configuration.errors import UserError
 from modules.training.data_parallel import mean_over_workers
+from modules.training.sharding.whole_tensors import everywhere, local_of
 from modules.training.training_step import TrainingModule
 
 
@@ -211,7 +212,9 @@ class LossCurve(Callback):
             UserError: a loss or a weight is not a finite number.
         """
         self.take_in(trainer)
-        if not torch.nn.utils.get_total_norm(self.module.parameters()).isfinite():
+        weights = list(self.module.parameters())
+        norm = torch.nn.utils.get_total_norm(map(local_of, weights))
+        if not everywhere(bool(norm.isfinite()), weights):
             step = trainer.global_step
             raise diverged(step, "a weight is not a finite number", self.module.learning_rate(step - 1))
 

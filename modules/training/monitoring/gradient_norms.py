@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from modules.training.monitoring.curves import Curves
+from modules.training.sharding.whole_tensors import whole_of
 
 CURVE = "train/gradient_norm/"
 
@@ -47,7 +48,7 @@ class GradientNorms(Callback):
         zero = torch.zeros((), device=pl_module.device)
         norms = torch.stack(
             [
-                zero if weight.grad is None or not learned else weight.grad.norm()
+                zero if weight.grad is None or not learned else whole_of(weight.grad.norm())
                 for weight, learned in zip(self.weights.values(), learns, strict=True)
             ]
         )

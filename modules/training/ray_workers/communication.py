@@ -25,7 +25,8 @@ class Communication(Callback):
         self.curves = curves
         self.every_steps = every_steps
         self._first_step = self._last_step = 0
-        self._seconds = self._last_seconds = self._last_averaging_s = 0.0
+        self._seconds = self._last_seconds = 0.0
+        self._last_averaging_s: float | None = 0.0
         self._block_started_s = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -49,9 +50,10 @@ class Communication(Callback):
         num_steps, averaging_s = step - self._last_step, self.strategy.averaging_seconds
         points = {
             "train/seconds_per_step": (self._seconds - self._last_seconds) / num_steps,
-            "communication/seconds_per_step": (averaging_s - self._last_averaging_s) / num_steps,
             "communication/gradient_bytes_per_step": self.strategy.bytes_per_step,
         }
+        if averaging_s is not None and self._last_averaging_s is not None:
+            points["communication/seconds_per_step"] = (averaging_s - self._last_averaging_s) / num_steps
         for name, value in points.items():
             self.curves.add(name, value, step)
         self._last_step, self._last_seconds, self._last_averaging_s = step, self._seconds, averaging_s
@@ -59,8 +61,9 @@ class Communication(Callback):
     def figures(self, trainer: Trainer) -> dict[str, float]:
         """Means over this session."""
         num_steps = max(1, trainer.global_step - self._first_step)
+        averaging_s = self.strategy.averaging_seconds
         return {
             "seconds_per_step": self._seconds / num_steps,
-            "communication_seconds_per_step": self.strategy.averaging_seconds / num_steps,
+            **({} if averaging_s is None else {"communication_seconds_per_step": averaging_s / num_steps}),
             "gradient_bytes_per_step": self.strategy.bytes_per_step,
         }

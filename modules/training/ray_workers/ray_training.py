@@ -91,6 +91,7 @@ def train_on_workers(
         while True:
             connect(runtime)
             own["num_workers"] = num_workers = most_workers(runtime, plan.trainer.batch_size)
+            own["sharding"] = runtime.sharding if num_workers > 1 else "none"
             tracking = absolute_settings(plan.configuration["tracking"])
             job["plan"] = plan.changed(runtime=own, tracking=tracking)
             died = _attempt(

@@ -24,6 +24,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from modules.configuration.errors import UserError
 from modules.training.data_parallel import all_workers, highest
 from modules.training.runs.checkpoint_schema import CheckpointError, check_optimizers
+from modules.training.runs.checkpoint_writer import CheckpointWriter
 from modules.training.runs.interruption import Interrupted, Interruption
 from modules.weights.tensor_file import first_not_plain, load_tensors
 
@@ -40,18 +41,23 @@ BEFORE = "before_last.ckpt"
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Lightning's way to the disk, atomic and safe.
+    """Lightning's way to the disk, atomic and safe; training goes on while a checkpoint is written.
 
     Args:
+        writer: writes them, one at a time.
         num_kept: newest checkpoints that stay, at least one.
     """
 
-    def __init__(self, num_kept: int = 2) -> None:
+    def __init__(self, writer: CheckpointWriter, num_kept: int = 2) -> None:
+        self._writer = writer
         self._num_kept = num_kept
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        _keep_before(Path(path), self._num_kept - 1)
-        save_tensors(checkpoint, Path(path))
+        def save(content: dict[str, Any]) -> None:
+            _keep_before(Path(path), self._num_kept - 1)
+            save_tensors(content, Path(path))
+
+        self._writer.write(checkpoint, save)
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = True
@@ -168,13 +174,14 @@ class CheckpointSaver(Checkpoint):
 
     Nothing is saved between the last step of an epoch and the end of its validation, so that a resumed run
     never finds half a validation. Processes that train together save and stop at the same block; the first
-    of them writes.
+    of them writes. Training goes on meanwhile, but does not end before.
 
     Args:
         path: the one file that is written again and again.
         every_steps: a checkpoint at the first end of a block at or after each multiple of this.
         before_save: called first; raises where the state is not worth keeping.
         interruption: asks to save and stop at the end of the running block.
+        writer: writes.
 
     Attributes:
         seconds: spent on saving so far.
@@ -186,11 +193,13 @@ class CheckpointSaver(Checkpoint):
         every_steps: int,
         before_save: Callable[[Trainer], None],
         interruption: Interruption,
+        writer: CheckpointWriter,
     ) -> None:
         self.path = path
         self.every_steps = every_steps
         self.before_save = before_save
         self.interruption = interruption
+        self._writer = writer
         self.saved_step = 0
         self.is_training = False
         self.seconds = 0.0
@@ -234,5 +243,15 @@ class CheckpointSaver(Checkpoint):
         finally:
             self.seconds += time.perf_counter() - began_s
         self.saved_step = trainer.global_step
-        if asked := self._asked():  # also while the file was written
+        if asked := self._asked():  # also while the state was copied
+            self.wait()
             raise asked
+
+    def wait(self) -> None:
+        """Until the newest checkpoint is on the disk; all workers wait for it.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        self._writer.wait()
+        highest(0)  # the first worker writes

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from modules.configuration.errors import UserError
+from modules.training.sharding.whole_tensors import everywhere, local_of
 
 _HINT = "Remove it to train from the beginning"
 RESTORING = (RuntimeError, ValueError, KeyError, AttributeError, TypeError, IndexError, OverflowError)
@@ -108,7 +109,7 @@ def check_optimizers(optimizers: Sequence[Optimizer], configured: list[list[dict
                 )
                 if not fits and tensor.numel() != 1 and shape != (num_all,):
                     raise _misfit(f"its optimiser's {name} is {list(shape)}, and the weight {list(own)}")
-                if not torch.isfinite(tensor).all():
+                if not everywhere(bool(torch.isfinite(local_of(tensor)).all()), [tensor]):
                     raise _misfit(f"its optimiser's {name} holds NaN or infinity")
 
 

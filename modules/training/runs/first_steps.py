@@ -19,6 +19,7 @@ from modules.training.data_parallel import rank, world_size
 from modules.training.runs.environment import environment
 from modules.training.runs.interruption import Interrupted
 from modules.training.runs.run_folder import FIRST_STEPS, RunFolder
+from modules.training.sharding.whole_tensors import is_sharded, whole_state
 from modules.training.training_step import TrainingModule
 
 
@@ -34,6 +35,7 @@ class FirstSteps:
         num_threads: of arithmetic, in each of them.
         cpu: its name.
         gpu: its name; empty where none took part.
+        sharding: what `runtime.sharding` was.
     """
 
     num_steps: int
@@ -43,10 +45,11 @@ class FirstSteps:
     num_threads: int
     cpu: str
     gpu: str = ""
+    sharding: str = "none"
 
 
 class KeepFirstSteps(Callback):
-    """Writes `first_steps.json` at the end of a new run's first block.
+    """Writes `first_steps.json` at the end of a new run's first block; every worker gives its shards to it.
 
     Args:
         folder: of the run.
@@ -59,7 +62,7 @@ class KeepFirstSteps(Callback):
         self._is_new = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._is_new = trainer.global_step == 0 and rank() == 0
+        self._is_new = trainer.global_step == 0
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -68,16 +71,20 @@ class KeepFirstSteps(Callback):
             return
         self._is_new = False
         assert isinstance(pl_module, TrainingModule)
+        weights = whole_state(pl_module.task.model.state_dict())
+        if rank() > 0:
+            return
         machine = environment()
         on_gpu = trainer.strategy.root_device.type == "cuda"
         found = FirstSteps(
             num_steps=trainer.global_step,
-            weights=weights_digest(pl_module.task.model.state_dict()),
+            weights=weights_digest(weights),
             carrying_code=self.carrying_code,
             num_workers=world_size(),
             num_threads=int(machine["num_threads"]),
             cpu=machine["cpu"],
             gpu=machine.get("gpu", "") if on_gpu else "",
+            sharding="fsdp2" if is_sharded(pl_module.parameters()) else "none",
         )
         self.folder.write(FIRST_STEPS, asdict(found))
 

@@ -106,6 +106,10 @@ def _replayed(plan: Plan, identity: str, folder: RunFolder, first: dict[str, Any
     if not runtime.fewest_workers <= first["num_workers"] <= runtime.num_workers:
         why = f"{first['num_workers']} workers trained it, not {runtime.num_workers}"
         raise _impossible(folder, why, f"Add runtime=ray runtime.num_workers={first['num_workers']}, or")
+    sharding = first.get("sharding", "none")
+    if sharding != runtime.sharding:
+        why = f"it was trained with runtime.sharding={sharding}"
+        raise _impossible(folder, why, f"Add runtime.sharding={sharding}, or")
     _check_machine(folder, first)
     sections = {
         "runtime": {**plan.configuration["runtime"], "num_threads": first["num_threads"]},

@@ -109,6 +109,7 @@ def train(
     if "validation" in data.splits:
         validation = EvaluationLoader(data.split("validation"), VALIDATION_BATCH_SIZE, rank(), world_size())
     if rank() > 0:
+        callbacks = [KeepFirstSteps(folder, carrying_code()), *callbacks]
         with explained(settings.batch_size):
             fit(plan, training, validation, folder.checkpoint, None, console, callbacks, interruption)
         return {}

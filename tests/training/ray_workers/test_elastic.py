@@ -87,7 +87,7 @@ def test_a_run_takes_what_room_there_is(
     dying = cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
     plan = small_plan(
         "lenet", "runtime=ray", f"runtime.address={cluster.address}", "runtime.num_workers=2",
-        "runtime.min_workers=1", "runtime.max_restarts=1", "trainer.max_epochs=4",
+        "runtime.min_workers=1", "runtime.max_restarts=1", "trainer.max_epochs=4", "runtime.sharding=fsdp2",
     )  # fmt: skip
     connect(plan.runtime)
     folder, shown = tmp_path / "run", io.StringIO()

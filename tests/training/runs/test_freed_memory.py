@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 import resource, torch
-from modules.training.runs.freed_memory import keep_freed_memory
+from modules.training.runs.freed_memory import keep_freed_memory, return_freed_memory
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(50):
@@ -13,13 +13,13 @@ def faults():
         del tensors
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 first = faults()
-print(keep_freed_memory(), first, (faults(), faults())[1])
+print(keep_freed_memory(), first, (faults(), faults())[1], return_freed_memory(), faults())
 """
 
 
 def test_memory_is_used_again() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
-    listens, before, after = done.stdout.split()
-    assert listens == "True"
+    listens, before, after, listens_again, returned = done.stdout.split()
+    assert listens == listens_again == "True"
     assert int(before) > 10_000
-    assert int(after) < int(before) // 10
+    assert int(after) < int(before) // 10 < int(returned)
