@@ -10,8 +10,13 @@ def check_resources(runtime: RuntimeSettings) -> None:
     """Refuses what this machine never has, where Ray is to be started on it.
 
     Raises:
-        UserError: a trial asks for more CPUs or GPUs than there are.
+        UserError: a trial asks for more CPUs or GPUs than there are, or for a number that changes.
     """
+    if runtime.min_workers is not None:
+        raise UserError(
+            f"runtime.min_workers={runtime.min_workers}: a trial always has runtime.num_workers workers",
+            "Set it to null; a sweep itself takes nodes that come, and goes on without those that leave",
+        )
     if runtime.address is not None:
         return
     wanted = {"cpus": runtime.cpus_per_worker, "gpus": runtime.gpus_per_worker}

@@ -103,7 +103,8 @@ class WallTime(Callback):
 
     def _write(self, step: int) -> None:
         self._step = step
-        averaged_s = self._strategy.averaging_seconds if self._strategy is not None else 0.0
+        # Shards are gathered in the midst of the steps, where it cannot be told apart.
+        averaged_s = (self._strategy.averaging_seconds if self._strategy is not None else None) or 0.0
         steps_s = max(0.0, self._seconds["steps"] - averaged_s)
         seconds = {part: max(0.0, spent) for part, spent in self._seconds.items()}
         seconds |= {"steps": steps_s, "communication": self._seconds["steps"] - steps_s}

@@ -232,7 +232,11 @@ def _monitor(
             console.print("the workers have not started yet: is the cluster full?", highlight=False)
             waiting_until_s = math.inf
         if silent is not None:
-            raise Gone(_put_an_end_to(*silent, worker_timeout_s))
+            rank, host, process = silent
+            _put_an_end_to(host, process)
+            raise Gone(
+                f"worker {rank} (process {process} on {host}) gave no sign of life for {worker_timeout_s:g} s"
+            )
         if told:
             continue
         if interruption.asked is not None:
@@ -249,12 +253,11 @@ class Gone(Exception):
     """The workers will not go on as they are, and why."""
 
 
-def _put_an_end_to(rank: int, host: str, process: int, silent_s: float) -> str:
-    """Ends a worker that gives no sign of life, where that can be done from here, and names it."""
+def _put_an_end_to(host: str, process: int) -> None:
+    """Ends a worker that gives no sign of life, where that can be done from here."""
     if host == socket.gethostname():
         with suppress(ProcessLookupError, PermissionError):
             os.kill(process, SIGKILL)
-    return f"worker {rank} (process {process} on {host}) gave no sign of life for {silent_s:g} s"
 
 
 def _what_died(error: BaseException) -> str:

@@ -18,6 +18,7 @@ from rich.console import Console
 from modules.cluster.connection import connect, read_environment
 from modules.cluster.token import ensure_token
 from modules.configuration.errors import ConfigError, UserError
+from modules.sweeps.control.resources import check_resources
 from modules.training.ray_workers import elastic
 from modules.training.ray_workers.elastic import most_workers
 from modules.training.ray_workers.ray_training import train_on_workers
@@ -149,3 +150,9 @@ def test_the_number_shares_a_batch_evenly(cluster: Cluster) -> None:
 def test_what_is_refused(overrides: list[str], said: str) -> None:
     with pytest.raises((ConfigError, UserError), match=said):
         small_plan("neuron", "runtime=ray", "runtime.num_workers=2", *overrides)
+
+
+def test_a_sweep_has_none() -> None:
+    runtime = small_plan("neuron", "runtime=ray", "runtime.num_workers=2", "runtime.min_workers=1").runtime
+    with pytest.raises(UserError, match="a trial always has runtime.num_workers workers"):
+        check_resources(runtime)
