@@ -154,5 +154,5 @@ def test_what_is_refused(overrides: list[str], said: str) -> None:
 
 def test_a_sweep_has_none() -> None:
     runtime = small_plan("neuron", "runtime=ray", "runtime.num_workers=2", "runtime.min_workers=1").runtime
-    with pytest.raises(UserError, match="a trial always has runtime.num_workers workers"):
+    with pytest.raises(UserError, match="a trial always has"):
         check_resources(runtime)
