@@ -98,10 +98,14 @@ def check_shapes(config: dict[str, Any], locations: KeyLocations | None = None) 
     """
     try:
         sizes = probe_sizes(config)
-        probe = run(config, sizes)
-        others = {symbol: run(config, other) for symbol, other in other_sizes(sizes).items()}
+        has_symbols = len(sizes) > 1
+        probe = run(config, sizes, shapes_only=has_symbols)
+        others = {
+            symbol: run(config, other, shapes_only=has_symbols)
+            for symbol, other in other_sizes(sizes).items()
+        }
         first, second = probe, others[BATCH]
-        if len(sizes) > 1:
+        if has_symbols:
             first, second = (run(config, typical_sizes(config, batch)) for batch in BATCH_SIZES)
         optimizer_nodes(first.steps, config["optimizer"])
         if (sharding := config.get("runtime", {}).get("sharding", "none")) != "none":
@@ -109,7 +113,7 @@ def check_shapes(config: dict[str, Any], locations: KeyLocations | None = None) 
     except Failure as failure:
         raise explain(config, failure, locations) from failure
     _check_not_empty(probe)
-    _check_gradients(probe)
+    _check_gradients(first)
     _check_parts(config, probe.task.get_submodule("model"))
     rows = tuple(_rows(_Shapes(probe, others), first, second))
     return ShapeReport(

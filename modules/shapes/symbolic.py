@@ -19,12 +19,13 @@ from modules.tasks.step import check_steps
 from modules.tasks.task import Task
 
 
-def run(config: dict[str, Any], sizes: Sizes | None = None) -> Trace:
+def run(config: dict[str, Any], sizes: Sizes | None = None, shapes_only: bool = False) -> Trace:
     """Builds the task and runs loss and backward on one batch.
 
     Args:
         config: resolved.
         sizes: of the batch and of what differs from sample to sample; by default those of `probe_sizes`.
+        shapes_only: leaves out the backward pass, and what is counted.
 
     Raises:
         Failure: some sizes do not agree.
@@ -40,7 +41,7 @@ def run(config: dict[str, Any], sizes: Sizes | None = None) -> Trace:
         check_steps(task.model, task.steps())
         batch = symbolic_batch(config, sizes)
         try:
-            trace = Trace(task, batch, num_classes | num_tokens, sizes).run()
+            trace = Trace(task, batch, num_classes | num_tokens, sizes, shapes_only).run()
         except KeyError as error:
             raise _missing_field(error, config["task"], fields) from error
     # What counts classes beside the loss, such as a metric, must agree with the data too.

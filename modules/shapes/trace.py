@@ -5,6 +5,7 @@ graph of the network is what really ran (branches, residuals and concatenations 
 """
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -33,6 +34,7 @@ class Trace(TorchFunctionMode):
         batch: fields of one batch on the meta device.
         num_classes: classes of each field that holds class numbers, tokens of one that holds text.
         sizes: of the symbols of the data.
+        shapes_only: leaves out the backward pass, and what is counted.
 
     Attributes:
         calls: bricks by path, in the order in which they ran.
@@ -44,9 +46,15 @@ class Trace(TorchFunctionMode):
     """
 
     def __init__(
-        self, task: Task, batch: dict[str, Tensor], num_classes: dict[str, int], sizes: Sizes
+        self,
+        task: Task,
+        batch: dict[str, Tensor],
+        num_classes: dict[str, int],
+        sizes: Sizes,
+        shapes_only: bool = False,
     ) -> None:
         super().__init__()
+        self._shapes_only = shapes_only
         self.task, self.batch, self.num_classes, self.sizes = task, batch, num_classes, sizes
         self.calls: dict[str, Call] = {}
         self.edges: dict[tuple[Node, Node], list[Shape]] = {}
@@ -85,7 +93,8 @@ class Trace(TorchFunctionMode):
         for name, tensor in self.batch.items():
             self._come_from(Node("field", name), tensor)
         try:
-            with torch.device("meta"), WholeKernels(), RememberedShapes(), self._counter:
+            counting = nullcontext() if self._shapes_only else self._counter
+            with torch.device("meta"), WholeKernels(), RememberedShapes(), counting:
                 for step in self.steps:
                     self._run(step)
         except Failure:
@@ -100,6 +109,10 @@ class Trace(TorchFunctionMode):
     def _run(self, step: Step) -> None:
         self._share = step.repeats / len(turns(self.steps)) if len(self.steps) > 1 else 1
         self._saved = {}
+        if self._shapes_only:
+            with self:
+                self._finish(step, step.loss(self.batch))
+            return
         before = self._flops()
         with self, torch.autograd.graph.saved_tensors_hooks(self._save, lambda tensor: tensor):
             loss = step.loss(self.batch)
@@ -107,6 +120,7 @@ class Trace(TorchFunctionMode):
         self.saved_bytes = max(self.saved_bytes, self._num_saved_bytes())
         before = self._flops()
         self._finish(step, loss)
+        loss.quotient.backward(inputs=gradients_of(self.steps, step))
         self.backward_multiply_adds += self._share * (self._flops() - before)
 
     def _finish(self, step: Step, loss: Any) -> None:
@@ -121,9 +135,10 @@ class Trace(TorchFunctionMode):
             raise Failure(name, message=f"its loss is {shape} where one number is expected")
         if (sink := self._origin.get(id(loss.total))) is not None:
             self.sinks.add(sink)
-        loss.quotient.backward(inputs=gradients_of(self.steps, step))
 
     def _flops(self) -> int:
+        if self._shapes_only:
+            return 0
         return self._counter.get_total_flops() // 2
 
     def _num_saved_bytes(self) -> int:
