@@ -4,7 +4,7 @@ python -m pipelines.health
 python -m pipelines.health storage=/shared/yard min_free_gb=50 min_gflops=200
 
 Checked are the disks of runs and of the cache, the clock against that of the storage, memory, each GPU's
-memory, a matrix product's result and speed on each processor, and a collective of local processes. Exit
+memory, a matrix product's result and speed on each device, and a collective of local processes. Exit
 status 1 where a check fails. Jobs do this on each node before they start: cluster.health_check=true.
 """
 
@@ -32,7 +32,7 @@ class Arguments:
         min_memory_gb: gigabytes of memory that must be available.
         min_gpu_memory_gb: gigabytes that must be free on each GPU.
         max_clock_s: seconds that this clock may be apart from the storage's.
-        min_gflops: billions of operations a second of the slowest processor's matrix product; null is any.
+        min_gflops: billions of operations a second of the slowest device's matrix product; null is any.
         together: folder in which the nodes of a job compare their speeds; null compares none.
         num_nodes: how many nodes compare.
         min_ratio: of the nodes' median speed that each must reach.

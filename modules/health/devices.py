@@ -1,4 +1,4 @@
-"""Whether a node's processors are fit for a job: GPU memory, a matrix product, and a collective."""
+"""Whether a node's devices are fit for a job: GPU memory, a matrix product, and a collective."""
 
 import subprocess
 import sys
@@ -51,7 +51,7 @@ def right_product(device: torch.device) -> Finding:
         for shape in ((_SIZE, _SIZE), (_SIZE, _SIZE), (_SIZE,))
     )
     product = f"a matrix product on {device}"
-    broken = "Take the node out of use and have its memory and processor tested"
+    broken = "Take the node out of use and have its memory and this device tested"
     try:
         found = (left.float().to(device) @ right.float().to(device)).cpu().double() @ vector
     except RuntimeError as error:
