@@ -121,6 +121,6 @@ def compared(flops: float, others: Sequence[float], min_ratio: float) -> Finding
     ratio = flops / ordered[len(ordered) // 2]
     found = f"{ratio:.2f} of the median of {len(others)} nodes"
     slow = (
-        "Look for another process, a throttled device or a slower kind of node; cluster.options=[exclude=NODE]"
+        "Look for another process, a throttled device, a slower kind of node; cluster.options=[exclude=NODE]"
     )
     return Finding("speed beside other nodes", found, "" if ratio >= min_ratio else slow)
