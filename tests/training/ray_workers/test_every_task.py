@@ -4,6 +4,7 @@ The workers train one task after another: to start them takes longer than that.
 """
 
 import json
+import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from modules.sweeps.workers.train_trials import train_trials
 from modules.sweeps.workers.trial_worker import Reporter
 from modules.training.ray_workers.ray_training import Mailbox
 from modules.training.ray_workers.ray_worker import work
+from modules.training.runs.sessions import Began
 from tests.made_shards import recipes_with_data_of_their_own, smaller, write_made_shards
 from tests.plans import composed_plan
 
@@ -75,7 +77,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path
         run = folder / "run"
         run.mkdir()
         about = {"identity": "0" * 64, "shards": str(shards), "folder": str(run), "mailbox": mailbox}
-        jobs.append({"plan": plan, "console": {"quiet": True}, "callbacks": [], **about})
+        began = Began(time.time())
+        jobs.append({"plan": plan, "console": {"quiet": True}, "callbacks": [], "began": began, **about})
     DataParallelTrainer(
         one_after_another,
         train_loop_config={"jobs": jobs},
