@@ -14,9 +14,9 @@ import os, signal
 import ray
 from modules.cluster.connection import connect
 from modules.cluster.own_ray import RayDied, check_parts
-from types import SimpleNamespace
+from modules.configuration.schema.execution_settings import RuntimeSettings
 
-connect(SimpleNamespace(address=None, num_workers=1, cpus_per_worker=1, gpus_per_worker=0), num_cpus=1)
+connect(RuntimeSettings("ray", "cpu", 1, 0, None, 1, 1, 0, 0, ".", "check"), num_cpus=1)
 node = ray._private.worker._global_node
 check_parts()
 gcs = node.all_processes["gcs_server"][0].process
