@@ -3,7 +3,7 @@
 Rajbhandari et al. 2020, *ZeRO: Memory optimizations toward training trillion parameter models*, stage 3
 (arXiv 1910.02054); Zhao et al. 2023, *PyTorch FSDP* (arXiv 2304.11277), here in its second form,
 `fully_shard`. What is sharded is the task, not its model: its loss is what gathers, so that a task may call
-any part of its model. The weights of a block (`modules.training.sharding.blocks`) are gathered for its own
+any part of its model. The weights of a block (`modules.training.sharding.sharded_blocks`) are gathered for its own
 forward and backward pass, all others for the whole of a step.
 
 A validation holds all weights whole: shares of a split may differ in batches, and generated sequences in
@@ -29,7 +29,7 @@ from modules.tasks.step import Step, check_one_step
 from modules.tasks.task import Task
 from modules.training.data_parallel import rank
 from modules.training.preparation import true_dtype
-from modules.training.sharding.blocks import blocks_of
+from modules.training.sharding.sharded_blocks import blocks_of
 from modules.training.sharding.whole_tensors import whole_state
 
 _WITHOUT = "Set runtime.sharding to none"

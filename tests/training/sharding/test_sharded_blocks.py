@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from modules.training.sharding.blocks import blocks_of
+from modules.training.sharding.sharded_blocks import blocks_of
 
 
 class Block(nn.Module):
