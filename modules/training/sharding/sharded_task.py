@@ -3,8 +3,8 @@
 Rajbhandari et al. 2020, *ZeRO: Memory optimizations toward training trillion parameter models*, stage 3
 (arXiv 1910.02054); Zhao et al. 2023, *PyTorch FSDP* (arXiv 2304.11277), here in its second form,
 `fully_shard`. What is sharded is the task, not its model: its loss is what gathers, so that a task may call
-any part of its model. The weights of a block (`modules.training.sharding.sharded_blocks`) are gathered for its own
-forward and backward pass, all others for the whole of a step.
+any part of its model. The weights of a block (`modules.training.sharding.sharded_blocks`) are gathered for
+its own forward and backward pass, all others for the whole of a step.
 
 A validation holds all weights whole: shares of a split may differ in batches, and generated sequences in
 steps, and nobody would answer a worker that gathers once more.
