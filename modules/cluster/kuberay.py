@@ -204,7 +204,7 @@ def _ray_job(job: Job, settings: KubeRayCluster, names: dict[str, Any]) -> dict[
 
 
 def _check_first(pod: dict[str, Any], settings: KubeRayCluster) -> None:
-    """Has a worker's pod checked, with its processors and volumes, before Ray starts in it."""
+    """Has a worker's pod checked, with its devices and volumes, before Ray starts in it."""
     trains = pod["containers"][0]
     asked = shlex.quote(f"storage={settings.storage}")
     unpacked = f"cd /tmp && python -m zipfile -e {_CODE}/code.zip health && cd health"

@@ -155,7 +155,7 @@ class DataParallelStrategy(ParallelStrategy):
             yield
         finally:
             self._adds_up = False
-        self._averages[self.turn]()
+        self._average()
 
     def pre_backward(self, closure_loss: Tensor) -> None:
         if not self._adds_up:
@@ -163,7 +163,11 @@ class DataParallelStrategy(ParallelStrategy):
 
     def post_backward(self, closure_loss: Tensor) -> None:
         if not self._adds_up:
-            self._averages[self.turn]()
+            self._average()
+
+    def _average(self) -> None:
+        """After all backward passes of a step."""
+        self._averages[self.turn]()
 
     def teardown(self) -> None:
         for average in self._averages:

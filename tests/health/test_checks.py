@@ -62,7 +62,7 @@ def test_a_product_is_right_and_has_a_speed() -> None:
 
 
 def test_a_wrong_product_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One bit of one number of a product, as a defect processor would give it."""
+    """One bit of one number of a product, as a defect device would give it."""
     multiply = torch.Tensor.__matmul__
 
     def defect(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

@@ -5,8 +5,7 @@ writes; every worker cuts its shards from what it reads. So one training may go 
 number of workers.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -41,22 +40,11 @@ class ShardedStrategy(DataParallelStrategy):
     def model_to_device(self) -> None:
         """Nothing: shards have been cut on their device."""
 
-    @contextmanager
-    def averaging_once(self) -> Iterator[None]:
-        """Within it, gradients of several backward passes add up; the last of them averages."""
-        self._adds_up = True
-        try:
-            yield
-        finally:
-            self._adds_up = False
-        self._sharded.settle()
-
     def pre_backward(self, closure_loss: Tensor) -> None:
         """Nothing: the loss itself has gathered and will shard."""
 
-    def post_backward(self, closure_loss: Tensor) -> None:
-        if not self._adds_up:
-            self._sharded.settle()
+    def _average(self) -> None:
+        self._sharded.settle()
 
     def on_validation_start(self) -> None:
         self._sharded.gather()

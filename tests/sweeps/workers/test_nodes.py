@@ -7,32 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import ray
 from ray.cluster_utils import Cluster
 from rich.console import Console
 
-from modules.cluster.connection import connect, read_environment
-from modules.cluster.token import ensure_token
+from modules.cluster.connection import connect
 from modules.sweeps.control.controller import run_sweep
 from modules.sweeps.control.ledger import read_events
+from tests.ray_clusters import MEMORY, ray_cluster
 from tests.sweeps.control.test_restart import wait_for
 from tests.sweeps.small_sweep import TRIAL, make_sweep
-
-MEMORY = 80_000_000
 
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    ensure_token()
-    read_environment()
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 0, "object_store_memory": MEMORY, "include_dashboard": False},
-    )
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
+    with ray_cluster(monkeypatch, num_cpus=0) as cluster:
+        yield cluster
 
 
 def test_a_node_that_dies_costs_no_trial_and_one_that_comes_is_used(cluster: Cluster, tmp_path: Path) -> None:

@@ -9,24 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from ray.cluster_utils import Cluster
 from rich.console import Console
 
-from modules.cluster.connection import connect, read_environment
-from modules.cluster.token import ensure_token
+from modules.cluster.connection import connect
 from modules.configuration.errors import ConfigError, UserError
 from modules.sweeps.control.resources import check_resources
 from modules.training.ray_workers import elastic
 from modules.training.ray_workers.elastic import most_workers
 from modules.training.ray_workers.ray_training import train_on_workers
 from modules.training.runs.run_folder import RunFolder
+from tests.ray_clusters import MEMORY, ray_cluster
 from tests.training.small import small_plan
 from tests.training.together import train_together
 
-MEMORY = 80_000_000
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.timeout(600),
@@ -36,16 +34,8 @@ pytestmark = [
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    ensure_token()
-    read_environment()
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 1, "object_store_memory": MEMORY, "include_dashboard": False},
-    )
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
+    with ray_cluster(monkeypatch, num_cpus=1) as cluster:
+        yield cluster
 
 
 class Tell(Callback):
