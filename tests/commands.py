@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 from multiprocessing.connection import Connection
 from pathlib import Path
 from subprocess import TimeoutExpired
@@ -133,6 +133,7 @@ def _run(
     out: Connection,
     err: Connection,
 ) -> None:
+    set_start_method("fork", force=True)  # this platform's own, not the one that this process came by
     os.dup2(out.fileno(), 1)
     os.dup2(err.fileno(), 2)
     # Made again for what they lead to now: those of the server may believe that they can seek.

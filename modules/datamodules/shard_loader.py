@@ -8,6 +8,7 @@ blocks changes what comes or when.
 """
 
 import functools
+import signal
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -150,9 +151,15 @@ class TrainingLoader:
                 batch_size=None,
                 sampler=spans,
                 num_workers=self.num_workers,
+                worker_init_fn=_leave_interrupts_to_the_main_process,
                 generator=torch.Generator(),
             )
         )
+
+
+def _leave_interrupts_to_the_main_process(worker: int) -> None:
+    """Ctrl-C reaches all of a terminal's processes; the one that trains decides when its workers end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class EvaluationLoader:

@@ -126,7 +126,7 @@ def conf(tmp_path: Path) -> Path:
 
 
 def test_a_catalogue_of_ones_own(conf: Path) -> None:
-    entry = Entry("neuron", "feedforward", frozenset({"lenet"}), minutes=0.13)
+    entry = Entry("neuron", "feedforward", frozenset({"lenet"}), minutes=0.13, dataset="x")
     assert read_entries(conf) == {"neuron": entry} and entry.target == "evaluate@neuron"
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from modules.sweeps.workers.stacking import stack_groups, train_stacked
+from modules.training.runs.sessions import hours_of
 from tests.sweeps.workers.stacking.trials import Reports, alone, assignments, history, outcome, plan, weights
 
 CASES: dict[str, list[list[str]]] = {
@@ -69,7 +70,9 @@ def test_leaves_what_a_lone_run_leaves(small_shards: Path, tmp_path: Path) -> No
     lone = alone(plans[1], tmp_path / "alone", small_shards)
     ours = {path.relative_to(tmp_path / "stacked/1").as_posix() for path in _files(tmp_path / "stacked/1")}
     theirs = {path.relative_to(lone.path).as_posix() for path in _files(lone.path)}
-    assert ours == theirs - {"checkpoints/last.ckpt", "checkpoints/before_last.ckpt"}
+    # Its share of the stack's time is in its summary.
+    assert ours == theirs - {"checkpoints/last.ckpt", "checkpoints/before_last.ckpt", "sessions.jsonl"}
+    assert hours_of(tmp_path / "stacked/1") is not None
     assert outcome(tmp_path / "stacked/1")["status"] == "FINISHED"
     assert (tmp_path / "stacked/1/plan.yaml").read_text() == lone.plan.read_text()
     assert (tmp_path / "stacked/1/weights.pt").stat().st_size == lone.weights.stat().st_size
