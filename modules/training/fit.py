@@ -226,7 +226,10 @@ def _fit(
             curves.flush()
 
         every_steps, writer = settings.checkpoint_every_steps, CheckpointWriter()
-        saver = CheckpointSaver(checkpoint, every_steps, before_save, interruption, writer)
+        others = own_callbacks(plan, profile)
+        known = all(type(one).__module__.startswith("modules.") for one in (*callbacks, *others))
+        only_steps = known and sharded is None  # a callback from elsewhere may change weights at any time
+        saver = CheckpointSaver(checkpoint, every_steps, before_save, interruption, writer, only_steps)
         try:
             trainer = Trainer(
                 accelerator=runtime.accelerator,
@@ -250,7 +253,7 @@ def _fit(
                     progress,
                     saver,
                     *callbacks,
-                    *own_callbacks(plan, profile),
+                    *others,
                 ],
                 profiler=lightning_profiler(plan.profiler, profile),
                 # Signals and requeueing are handled here, not by Lightning's SLURM support.

@@ -26,8 +26,9 @@ class RuntimeSettings:
         num_workers: processes that train one model together, each on its share of every batch.
         min_workers: a run is trained by as many workers between this and num_workers as there is room for,
             more or fewer when nodes come, leave or die; null is always num_workers.
-        worker_timeout_s: seconds without a sign of life from a worker, such as one that was suspended, after
-            which the run goes on from its checkpoint without it.
+        worker_timeout_s: seconds without a sign of life from a worker, such as one that was suspended, or in
+            which the others wait for one whose training stands at one instruction, after which the run goes
+            on from its checkpoint without it. More where a single operation may take so long.
         cpus_per_worker: cores that Ray sets aside for each of them.
         gpus_per_worker: GPUs that Ray sets aside for each of them.
         max_restarts: times that a run goes on from its checkpoint after a worker or node has died.

@@ -30,8 +30,9 @@ from modules.configuration.plans.run_plan import Plan
 from modules.configuration.schema.settings import RuntimeSettings
 from modules.tracking.store import absolute_settings
 from modules.training.ray_workers.elastic import Elastic, most_workers
+from modules.training.ray_workers.mailbox import Mailbox, Sign
 from modules.training.runs.interruption import Interrupted, Interruption
-from modules.training.runs.run_folder import RunFolder
+from modules.training.runs.run_folder import STUCK, RunFolder
 from modules.training.runs.sessions import Began
 
 if TYPE_CHECKING:
@@ -137,21 +138,19 @@ def _attempt(
     import ray
     from ray.exceptions import GetTimeoutError, RayActorError
     from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    from modules.training.ray_workers.ray_worker import work
 
     # How often Ray Train looks after its workers; a worker's end would wait for it.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # a node that goes is a node that died
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    mailbox = ray.remote(num_cpus=0)(Mailbox).options(scheduling_strategy=here).remote()
-    rays_own = Path(job["folder"]) / "ray"
     runtime: RuntimeSettings = job["plan"].runtime
+    actor = ray.remote(num_cpus=0)(Mailbox).options(scheduling_strategy=here)
+    mailbox = actor.remote(runtime.worker_timeout_s)
+    rays_own = Path(job["folder"]) / "ray"
     resources = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
-    trainer = DataParallelTrainer(
-        work,
+    trainer = _trainer_class()(
+        _work,
         train_loop_config=job | {"mailbox": mailbox},
         scaling_config=ScalingConfig(
             num_workers=runtime.num_workers,
@@ -167,9 +166,12 @@ def _attempt(
     training = _Training(trainer)
     training.start()
     try:
-        _monitor(training, mailbox, console, interruption, elastic, runtime.worker_timeout_s)
+        _monitor(training, mailbox, console, interruption, elastic, Path(job["folder"]))
     except (GetTimeoutError, RayActorError, RayDied, Gone) as error:
         died = str(error) if isinstance(error, RayDied | Gone) else "the connection to Ray died"
+        if not isinstance(error, RayDied):
+            _end_controller()
+            training.join(_GOOD_BYE_S)  # a thread that still asks Ray may take this process with it
         leave()  # ends all that this driver has started
         training.join(_GOOD_BYE_S)
         return died
@@ -183,6 +185,28 @@ def _attempt(
     if training.stopped_by is not None:
         raise Interrupted(Signals(training.stopped_by))
     return None
+
+
+def _trainer_class() -> type[Any]:
+    """Ray Train's, without the detached actor that looks after a controller through Ray's dashboard: where
+    there is none, each run waits ten seconds for it at its end. What the controller holds ends with the job.
+    """
+    from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+    class Trainer(DataParallelTrainer):
+        def _create_default_callbacks(self) -> list[Any]:
+            callbacks = super()._create_default_callbacks()
+            return [one for one in callbacks if not isinstance(one, PlacementGroupCleanerCallback)]
+
+    return Trainer
+
+
+def _work(job: dict[str, Any]) -> int | None:
+    """What each worker runs. Ray Train's controller, which only hands it on, needs no torch."""
+    from modules.training.ray_workers.ray_worker import work
+
+    return work(job)
 
 
 class _Training(threading.Thread):
@@ -212,7 +236,7 @@ def _monitor(
     console: Console,
     interruption: Interruption,
     elastic: Elastic,
-    worker_timeout_s: float,
+    folder: Path,
 ) -> None:
     """Shows what the workers show and hands on a signal, until the training ends.
 
@@ -225,18 +249,17 @@ def _monitor(
     while training.is_alive():
         training.join(_LOOK_EVERY_S)
         check_parts()
-        arrived, text, silent = ray.get(mailbox.take.remote(worker_timeout_s), timeout=_ANSWER_S)
+        arrived, text, trouble = ray.get(mailbox.take.remote(), timeout=_ANSWER_S)
         console.file.write(text)
         console.file.flush()
         if not arrived and time.monotonic() > waiting_until_s:
             console.print("the workers have not started yet: is the cluster full?", highlight=False)
             waiting_until_s = math.inf
-        if silent is not None:
-            rank, host, process = silent
-            _put_an_end_to(host, process)
-            raise Gone(
-                f"worker {rank} (process {process} on {host}) gave no sign of life for {worker_timeout_s:g} s"
-            )
+        if trouble is not None:
+            _report(mailbox, folder)
+            mailbox.end.remote(trouble.worker.rank)
+            _put_an_end_to(trouble.worker)
+            raise Gone(f"{trouble.worker} {trouble.text}")
         if told:
             continue
         if interruption.asked is not None:
@@ -253,11 +276,39 @@ class Gone(Exception):
     """The workers will not go on as they are, and why."""
 
 
-def _put_an_end_to(host: str, process: int) -> None:
-    """Ends a worker that gives no sign of life, where that can be done from here."""
-    if host == socket.gethostname():
+def _end_controller() -> None:
+    """Ends Ray Train's controller, for which `fit` waits, and with it the workers."""
+    from ray import ActorID
+    from ray._private import worker
+    from ray._private.state import actors
+    from ray.exceptions import RayError
+
+    driver: Any = worker.global_worker
+    with suppress(RayError):
+        for actor, found in actors(job_id=driver.current_job_id).items():
+            if found["ActorClassName"] == "TrainController" and found["State"] != "DEAD":
+                driver.core_worker.kill_actor(ActorID.from_hex(actor), True)
+
+
+def _report(mailbox: Any, folder: Path) -> None:
+    """Keeps where each worker stands that still answers, in `stuck/` of the run's folder."""
+    import ray
+
+    until_s, whole, reports = time.monotonic() + _GOOD_BYE_S, False, {}
+    while not whole and time.monotonic() < until_s:
+        reports, whole = ray.get(mailbox.reports.remote(), timeout=_ANSWER_S)
+        time.sleep(_LOOK_EVERY_S)
+    stuck = folder / STUCK
+    stuck.mkdir(exist_ok=True)
+    for rank, text in reports.items():
+        (stuck / f"worker_{rank}.txt").write_text(text, encoding="utf-8")
+
+
+def _put_an_end_to(worker: Sign) -> None:
+    """Ends a worker that does not answer any more, where that can be done from here."""
+    if worker.host == socket.gethostname():
         with suppress(ProcessLookupError, PermissionError):
-            os.kill(process, SIGKILL)
+            os.kill(worker.process, SIGKILL)
 
 
 def _what_died(error: BaseException) -> str:
@@ -289,41 +340,3 @@ def _record_failure(plan: Plan, identity: str, shards: Path, folder: RunFolder, 
     from modules.training.runs.run import end_run, open_tracker
 
     end_run(folder, open_tracker(plan, identity, shards, folder, {}), "FAILED", str(fault))
-
-
-class Mailbox:
-    """An actor beside the driver: the workers' text and signs of life go one way, a request to stop the
-    other."""
-
-    def __init__(self) -> None:
-        self._arrived = False
-        self._text: list[str] = []
-        self._stop: int | None = None
-        self._living: dict[int, tuple[float, tuple[int, str, int]]] = {}
-
-    def write(self, text: str) -> None:
-        self._arrived = True
-        self._text.append(text)
-
-    def beat(self, rank: int, host: str, process: int) -> None:
-        """A sign of life of a worker."""
-        self._living[rank] = (time.monotonic(), (rank, host, process))
-
-    def ended(self, rank: int) -> None:
-        """No more of it will come."""
-        self._living.pop(rank, None)
-
-    def take(self, silent_s: float = math.inf) -> tuple[bool, str, tuple[int, str, int] | None]:
-        """Whether a worker has written at all, what since the last time, and rank, host and process of one
-        that has given no sign of life for so many seconds."""
-        text, self._text = "".join(self._text), []
-        since_s = time.monotonic() - silent_s
-        silent = (worker for at_s, worker in self._living.values() if at_s < since_s)
-        return self._arrived, text, next(silent, None)
-
-    def stop(self, signal: int) -> None:
-        self._stop = signal
-
-    def stopped_by(self) -> int | None:
-        """The signal that asks to stop."""
-        return self._stop

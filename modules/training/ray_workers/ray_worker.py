@@ -26,12 +26,13 @@ from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.tracking.system_metrics import SystemMonitor
 from modules.training.data_parallel import all_workers, rank
+from modules.training.ray_workers.signs_of_life import signs_of_life
 from modules.training.runs.interruption import Interrupted, Interruption
 from modules.training.runs.run import train
 from modules.training.runs.run_folder import RunFolder
 
 _ASK_EVERY_S = 0.5
-_BEAT_EVERY_S = 1.0
+_RECORDED_COLLECTIVES = "200"
 
 
 class ConnectionLost(Exception):
@@ -53,7 +54,7 @@ def work(job: dict[str, Any]) -> int | None:
     """
     mailbox = job["mailbox"]
     mailbox.write.remote("")  # here we are
-    with _signs_of_life(mailbox):
+    with signs_of_life(mailbox, get_context().get_world_rank()):
         return _work(job, mailbox)
 
 
@@ -94,6 +95,7 @@ def _meet(backend: str) -> None:
     rank, size = get_context().get_world_rank(), get_context().get_world_size()
     if size == 1:
         return
+    os.environ.setdefault("TORCH_FR_BUFFER_SIZE", _RECORDED_COLLECTIVES)
     address = ray.util.get_node_ip_address()
     if interface := _interface(address):
         os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
@@ -149,26 +151,6 @@ def _watched_node(folder: RunFolder, plan: Plan) -> Iterator[None]:
         yield
     finally:
         monitor.stop()
-
-
-@contextmanager
-def _signs_of_life(mailbox: Any) -> Iterator[None]:
-    """Tells the driver now and then that this process is alive."""
-    rank, ended = get_context().get_world_rank(), threading.Event()
-
-    def beat() -> None:
-        while not ended.is_set():
-            mailbox.beat.remote(rank, socket.gethostname(), os.getpid())
-            ended.wait(_BEAT_EVERY_S)
-
-    thread = threading.Thread(target=beat, name="signs-of-life", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-        mailbox.ended.remote(rank)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import os
 import pickle
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ import torch
 from lightning_fabric.plugins.io import CheckpointIO
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
+from torch import Tensor
+from torch.optim import Optimizer
 
 from modules.configuration.errors import UserError
 from modules.training.data_parallel import all_workers, highest
@@ -46,9 +48,13 @@ class AtomicCheckpointIO(CheckpointIO):
     Args:
         writer: writes them, one at a time.
         num_kept: newest checkpoints that stay, at least one.
+
+    Attributes:
+        later: tensors that do not change before the writer's `wait_for_copy`.
     """
 
     def __init__(self, writer: CheckpointWriter, num_kept: int = 2) -> None:
+        self.later: Sequence[Tensor] = ()
         self._writer = writer
         self._num_kept = num_kept
 
@@ -57,7 +63,7 @@ class AtomicCheckpointIO(CheckpointIO):
             _keep_before(Path(path), self._num_kept - 1)
             save_tensors(content, Path(path))
 
-        self._writer.write(checkpoint, save)
+        self._writer.write(checkpoint, save, self.later)
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = True
@@ -182,6 +188,7 @@ class CheckpointSaver(Checkpoint):
         before_save: called first; raises where the state is not worth keeping.
         interruption: asks to save and stop at the end of the running block.
         writer: writes.
+        only_steps: whether nothing but optimiser steps changes weights and optimiser states.
 
     Attributes:
         seconds: spent on saving so far.
@@ -194,12 +201,14 @@ class CheckpointSaver(Checkpoint):
         before_save: Callable[[Trainer], None],
         interruption: Interruption,
         writer: CheckpointWriter,
+        only_steps: bool,
     ) -> None:
         self.path = path
         self.every_steps = every_steps
         self.before_save = before_save
         self.interruption = interruption
         self._writer = writer
+        self._only_steps = only_steps
         self.saved_step = 0
         self.is_training = False
         self.seconds = 0.0
@@ -210,6 +219,14 @@ class CheckpointSaver(Checkpoint):
         self.saved_step = trainer.global_step
         configured: Any = pl_module.configured
         check_optimizers(trainer.optimizers, configured)
+        for optimizer in trainer.optimizers:
+            optimizer.register_step_pre_hook(self._before_step)
+
+    def _before_step(self, *step: Any) -> None:
+        if self._writer.is_copying:
+            began_s = time.perf_counter()
+            self._writer.wait_for_copy()
+            self.seconds += time.perf_counter() - began_s
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -238,6 +255,9 @@ class CheckpointSaver(Checkpoint):
     def _save(self, trainer: Trainer) -> None:
         self.before_save(trainer)  # waits for the device: its steps are not counted as saving
         began_s = time.perf_counter()
+        disk = trainer.strategy.checkpoint_io
+        if self._only_steps and isinstance(disk, AtomicCheckpointIO):
+            disk.later = [tensor for one in trainer.optimizers for tensor in changed_by(one)]
         try:
             trainer.save_checkpoint(self.path)
         finally:
@@ -255,3 +275,12 @@ class CheckpointSaver(Checkpoint):
         """
         self._writer.wait()
         highest(0)  # the first worker writes
+
+
+def changed_by(optimizer: Optimizer) -> Iterator[Tensor]:
+    """What an optimiser's steps change: its parameters and its state of each."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            yield parameter
+            state = optimizer.state.get(parameter, {})
+            yield from (value for value in state.values() if isinstance(value, Tensor))

@@ -1,17 +1,21 @@
-"""Writes checkpoints behind a training's back: it waits for a copy of its state, not for the disk.
+"""Writes checkpoints behind a training's back: it waits neither for the disk nor, mostly, for a copy.
 
 The copy lies in buffers that are used again, pinned where the state is on a GPU: a training takes the memory
-of its state once more. There is one write at a time, and what goes wrong in it is raised at the next.
+of its state once more. What only optimiser steps change, weights and optimiser states, is copied by the
+thread that writes, while the next gradient is computed; the step itself waits for the copy. There is one
+write at a time, and what goes wrong in it is raised at the next.
 """
 
 import copy
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+THREAD = "checkpoint"
+"""The name of the thread that writes."""
 _PLAIN = {int, float, bool, str, bytes, type(None)}
 
 
@@ -22,19 +26,36 @@ class Snapshot:
         self._buffers: list[Tensor] = []
         self._num_used = 0
         self._copied: dict[int, Tensor] = {}
+        self._later: frozenset[int] = frozenset()
+        self._pending: list[tuple[Tensor, Tensor]] = []
+        self._sent: torch.cuda.Event | None = None
 
-    def take(self, content: Any) -> Any:
+    def take(self, content: Any, later: Iterable[Tensor] = ()) -> Any:
         """A copy that later changes of `content` do not reach; all its tensors are on the CPU.
 
         It is good until the next one is taken. Tensors that share memory share it in the copy too.
+
+        Args:
+            content: tensors and plain containers.
+            later: those of its tensors that `finish`, which whoever reads the copy has to call, may copy.
         """
-        self._num_used, self._copied = 0, {}
+        self._later = frozenset(tensor.untyped_storage()._cdata for tensor in later)
+        self._num_used, self._copied, self._pending = 0, {}, []
         found = self._copy(content)
-        if torch.cuda.is_initialized():
-            torch.cuda.synchronize()
         del self._buffers[self._num_used :]
-        self._copied = {}
+        self._copied, self._sent = {}, None
+        if torch.cuda.is_initialized():
+            self._sent = torch.cuda.Event()
+            self._sent.record()
         return found
+
+    def finish(self) -> None:
+        """Returns when nothing that was copied is needed any more; from any thread."""
+        for buffer, whole in self._pending:
+            buffer.copy_(whole)
+        self._pending = []
+        if self._sent is not None:
+            self._sent.synchronize()
 
     def _copy(self, value: Any) -> Any:
         kind = type(value)
@@ -61,7 +82,10 @@ class Snapshot:
         if buffer is None:
             buffer = self._buffer(storage.nbytes(), tensor.device)
             whole = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage)  # pyright: ignore
-            buffer.copy_(whole, non_blocking=True)
+            if storage._cdata in self._later and tensor.device.type == "cpu":
+                self._pending.append((buffer, whole))
+            else:
+                buffer.copy_(whole, non_blocking=True)
             self._copied[storage._cdata] = buffer
         own = torch.empty(0, dtype=tensor.dtype)
         return own.set_(  # pyright: ignore[reportCallIssue]
@@ -83,28 +107,43 @@ class CheckpointWriter:
 
     def __init__(self) -> None:
         self._snapshot = Snapshot()
+        self._copied = threading.Event()
+        self._copied.set()
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
-    def write(self, content: dict[str, Any], save: Callable[[dict[str, Any]], None]) -> None:
+    def write(
+        self, content: dict[str, Any], save: Callable[[dict[str, Any]], None], later: Iterable[Tensor] = ()
+    ) -> None:
         """Copies a content and begins to write it, once the one before is written.
 
         Args:
             content: tensors and plain containers, which may change afterwards.
             save: writes it.
+            later: tensors that do not change before `wait_for_copy`.
 
         Raises:
             BaseException: what the one before failed with.
         """
         self.wait()
-        copied = self._snapshot.take(content)
-        self._thread = threading.Thread(target=self._run, args=(copied, save), name="checkpoint", daemon=True)
+        copied = self._snapshot.take(content, later)
+        self._copied.clear()
+        self._thread = threading.Thread(target=self._run, args=(copied, save), name=THREAD, daemon=True)
         self._thread.start()
 
     @property
     def is_writing(self) -> bool:
         """Whether something has been begun that is not written yet."""
         return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def is_copying(self) -> bool:
+        """Whether tensors that were to be copied later are not copied yet."""
+        return not self._copied.is_set()
+
+    def wait_for_copy(self) -> None:
+        """Until all tensors may change."""
+        self._copied.wait()
 
     def wait(self) -> None:
         """Until what has been begun is written.
@@ -125,6 +164,10 @@ class CheckpointWriter:
 
     def _run(self, content: dict[str, Any], save: Callable[[dict[str, Any]], None]) -> None:
         try:
+            try:
+                self._snapshot.finish()
+            finally:
+                self._copied.set()
             save(content)
         except BaseException as error:
             self._error = error

@@ -7,6 +7,8 @@ there.
     first_steps.json        a digest of the weights after the first block; see `modules.training.runs.replay`
     checkpoints/epoch_*.pt  weights of the epochs that `trainer.keep` keeps
     profile/                what `profiler` measured
+    stuck/worker_*.txt      where each worker stood when one kept the others waiting: the stack of each
+                            thread, and torch's record of the newest collectives
     weights.pt              the trained model's state_dict, nothing else
     weights_last.pt         where weights.pt is that of the best epoch, that of the last
     history.json            {name of a curve: [[step, value], ...]}
@@ -40,6 +42,7 @@ RESULTS = ("weights.pt", "history.json", "summary.json")
 WEIGHTS_LAST = "weights_last.pt"
 """Is there beside them where `trainer.keep.best` made the best epoch's weights the run's."""
 _DIGESTED = RESULTS[1:]  # weights are an archive with checksums of its own
+STUCK = "stuck"
 _LOCK = ".lock"
 FIRST_STEPS = "first_steps.json"
 HELD_WAIT_S = 60.0

@@ -21,7 +21,7 @@ from modules.cluster.connection import connect
 from modules.configuration.plans.run_plan import Plan
 from modules.sweeps.workers.train_trials import train_trials
 from modules.sweeps.workers.trial_worker import Reporter
-from modules.training.ray_workers.ray_training import Mailbox
+from modules.training.ray_workers.mailbox import Mailbox
 from modules.training.ray_workers.ray_worker import work
 from modules.training.runs.sessions import Began
 from tests.made_shards import recipes_with_data_of_their_own, smaller, write_made_shards

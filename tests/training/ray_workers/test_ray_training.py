@@ -8,7 +8,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +54,13 @@ def train(
     shown: io.StringIO,
     disturb: Callable[[], bool] = lambda: True,
     hold_at: int | None = None,
+    more: Sequence[Callback] = (),
 ) -> None:
     """Trains in a folder; `disturb` is called now and then until it says that it is done.
 
     Args:
         hold_at: a step after which the workers wait until there is a file `disturbed`.
+        more: callbacks.
     """
     folder.mkdir(parents=True, exist_ok=True)
     ended = threading.Event()
@@ -71,7 +73,7 @@ def train(
     watching.start()
     try:
         console = Console(file=shown, force_terminal=True, width=100)
-        callbacks = [Recorder(folder), *([] if hold_at is None else [Hold(folder, hold_at)])]
+        callbacks = [Recorder(folder), *([] if hold_at is None else [Hold(folder, hold_at)]), *more]
         train_on_workers(plan, "0" * 64, shards, RunFolder(folder), console, callbacks)
     finally:
         ended.set()
@@ -90,6 +92,21 @@ class Hold(Callback):
     ) -> None:
         while trainer.global_step >= self.step and not (self.folder / "disturbed").exists():
             time.sleep(0.01)
+
+
+class Hang(Callback):
+    """The last worker's training stops at a step, once."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self.folder, self.step = folder, step
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        hung = self.folder / "hung"
+        if trainer.global_step >= self.step and trainer.global_rank == 1 and not hung.exists():
+            hung.touch()
+            time.sleep(1000)
 
 
 def last_step(folder: Path) -> int:
@@ -201,23 +218,25 @@ def test_a_driver_that_nobody_answers_begins_again(
     assert json.loads((tmp_path / "outcome.json").read_text())["status"] == "FINISHED"
 
 
-def test_a_worker_that_gives_no_sign_of_life_is_named_and_the_run_goes_on(
-    small_shards: Path, tmp_path: Path
-) -> None:
-    """As one that hangs: its process is there and the connection stands, so that nobody else notices."""
+def test_workers_that_do_not_go_on_are_named_and_the_run_goes_on(small_shards: Path, tmp_path: Path) -> None:
+    """Once in a process that lives, once with its whole process: the connection stands, nobody else notices."""
 
     def suspend() -> bool:
-        if last_step(tmp_path) < 30:
+        if last_step(tmp_path) < 60:
             return False
         workers()[-1].suspend()
         (tmp_path / "disturbed").touch()
         return True
 
-    shown = io.StringIO()
-    train(
-        on_ray("lenet", "trainer.max_epochs=4", "runtime.worker_timeout_s=5", "runtime.max_restarts=1"),
-        small_shards, tmp_path, shown, suspend, hold_at=30,
-    )  # fmt: skip
-    said = r"worker \d \(process \d+ on \S+\) gave no sign of life for 5 s: going on from the last checkpoint"
-    assert re.search(said, shown.getvalue())
+    shown, limits = io.StringIO(), ["runtime.worker_timeout_s=5", "runtime.max_restarts=2"]
+    plan = on_ray("lenet", "trainer.max_epochs=4", *limits)
+    train(plan, small_shards, tmp_path, shown, suspend, hold_at=60, more=[Hang(tmp_path, 30)])
+    worker = r"worker \d \(process \d+ on \S+\)"
+    stuck = rf"{worker} has stood still for \d s, the others wait for it at collective \d+: going on from"
+    assert re.search(stuck, shown.getvalue())
+    assert re.search(rf"{worker} gave no sign of life for 5 s: going on from the last", shown.getvalue())
     assert json.loads((tmp_path / "outcome.json").read_text())["status"] == "FINISHED"
+    kept = {path.name: path.read_text() for path in (tmp_path / "stuck").iterdir()}
+    assert kept.keys() == {"worker_0.txt", "worker_1.txt"}
+    assert "in on_train_batch_end\n    time.sleep(1000)" in kept["worker_1.txt"]
+    assert "gloo:all_reduce" in kept["worker_0.txt"]

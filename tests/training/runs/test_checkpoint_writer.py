@@ -3,6 +3,7 @@
 import io
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,22 @@ def spoil(value: Any) -> None:
             value.clear()
 
 
-@given(st.lists(CONTENTS, min_size=1, max_size=3))
-def test_what_was_copied_stays_as_it_was(contents: list[Any]) -> None:
+def tensors_in(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from tensors_in(item)
+
+
+@given(st.lists(CONTENTS, min_size=1, max_size=3), st.integers(1, 3))
+def test_what_was_copied_stays_as_it_was(contents: list[Any], every: int) -> None:
     snapshot = Snapshot()
     for content in contents:
         file = io.BytesIO()
         torch.save(content, file)
-        found = snapshot.take(content)
+        found = snapshot.take(content, later=list(tensors_in(content))[::every])
+        snapshot.finish()
         spoil(content)
         file.seek(0)
         assert_equal(found, torch.load(file, weights_only=True))
@@ -111,6 +121,27 @@ def test_training_goes_on_while_one_is_written_and_the_next_waits() -> None:
     weight += 1
     writer.wait()
     assert [one.tolist() for one in written] == [[0.0] * 4, [1.0] * 4]
+
+
+def test_a_step_waits_for_the_copy_of_what_it_changes() -> None:
+    writer, copied, written = CheckpointWriter(), threading.Event(), []
+    weight, mean = torch.zeros(4), torch.zeros(4)
+    finish = writer._snapshot.finish
+
+    def finish_late() -> None:
+        assert copied.wait(30)
+        finish()
+
+    writer._snapshot.finish = finish_late
+    writer.write({"weight": weight, "mean": mean}, lambda content: written.append(content), later=[weight])
+    mean += 1
+    assert writer.is_copying
+    threading.Timer(0.05, copied.set).start()
+    writer.wait_for_copy()
+    weight += 1
+    assert not writer.is_copying
+    writer.wait()
+    assert [written[0][name].tolist() for name in ("weight", "mean")] == [[0.0] * 4] * 2
 
 
 def test_newest_checkpoints_stay(tmp_path: Path) -> None:
