@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed.fsdp  # here once, not in each of the forks
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from modules.configuration.plans.run_plan import Plan
@@ -18,7 +19,7 @@ from tests.training.small import small_plan
 from tests.training.together import StopAt, shown_together, train_together
 
 SGD = ("optimizer=sgd", "optimizer.lr=0.02")
-WIDE = "trainer.precision=64-true"
+WIDE = ("trainer.precision=64-true", "trainer.max_steps=24")
 """Only rounding is left, and that of float64 is seen through any network."""
 
 
@@ -73,8 +74,8 @@ def assert_alike(folder: Path, other: Path, relative: float, absolute: float) ->
 def test_they_learn_what_one_alone_learns(
     num_workers: int, overrides: list[str], small_shards: Path, tmp_path: Path
 ) -> None:
-    alone = train(small_plan("lenet", WIDE, *overrides), small_shards, tmp_path / "alone", 1)
-    plan = small_plan("lenet", WIDE, *overrides, *sharded(num_workers))
+    alone = train(small_plan("lenet", *WIDE, *overrides), small_shards, tmp_path / "alone", 1)
+    plan = small_plan("lenet", *WIDE, *overrides, *sharded(num_workers))
     parts = train(plan, small_shards, tmp_path / "parts", num_workers)
     assert_alike(alone, parts, 1e-8, 1e-10)
     assert read(parts, "summary.json")["sharding"] == "fsdp2"
@@ -91,6 +92,7 @@ def test_they_learn_what_one_alone_learns(
 def test_they_learn_what_as_many_whole_workers_learn(
     overrides: list[str], small_shards: Path, tmp_path: Path
 ) -> None:
+    overrides = ["trainer.max_steps=40", *overrides]
     whole = train(small_plan("lenet", *overrides), small_shards, tmp_path / "whole", 2)
     plan = small_plan("lenet", *overrides, *sharded(2))
     parts = train(plan, small_shards, tmp_path / "parts", 2)
@@ -109,7 +111,7 @@ def test_losses_that_count_unequally_many_and_gradients_that_only_some_have(
         return Mean.of(costs, keep=batch["label"] < 5)
 
     monkeypatch.setattr(Classification, "loss", loss)  # the workers are forks
-    overrides = ["model.dropout=0.0", WIDE, "optimizer.lr=1e-4"]
+    overrides = ["model.dropout=0.0", *WIDE, "optimizer.lr=1e-4"]
     whole = train(small_plan("lenet", *overrides), small_shards, tmp_path / "whole", 2)
     parts = train(small_plan("lenet", *overrides, *sharded(2)), small_shards, tmp_path / "parts", 2)
     assert_alike(whole, parts, 1e-8, 1e-10)
@@ -125,7 +127,7 @@ def test_a_gradient_that_nobody_has_is_none(
     overrides = [
         "optimizer.lr=1e-4",
         "optimizer.weight_decay=0.5",
-        WIDE,
+        *WIDE,
     ]  # which would pull a weight of no gradient
     whole = train(small_plan("lenet", *overrides), small_shards, tmp_path / "whole", 2)
     parts = train(small_plan("lenet", *overrides, *sharded(2)), small_shards, tmp_path / "parts", 2)
@@ -145,7 +147,7 @@ def test_a_gradient_that_nobody_has_is_none(
 def test_a_training_goes_on_with_other_workers_and_other_shards(
     before: str, after: str, small_shards: Path, tmp_path: Path
 ) -> None:
-    overrides = [WIDE, "model.dropout=0.3", "trainer.batch_size=18"]
+    overrides = [*WIDE, "trainer.max_steps=32", "model.dropout=0.3", "trainer.batch_size=18"]
 
     def planned(how: str) -> tuple[Plan, int]:
         number = int(how.split()[-1])
