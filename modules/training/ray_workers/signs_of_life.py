@@ -13,7 +13,7 @@ from typing import Any
 
 import ray
 from torch import distributed
-from torch._C._distributed_c10d import _dump_fr_trace_json
+from torch._C._distributed_c10d import _dump_fr_trace_json  # pyright: ignore[reportAttributeAccessIssue]
 from torch.distributed.distributed_c10d import _get_default_group
 
 from modules.training.ray_workers.mailbox import Sign
@@ -88,7 +88,10 @@ class Stillness:
 
 
 def _collectives() -> int:
-    return _get_default_group()._get_sequence_number_for_group() if distributed.is_initialized() else 0
+    if not distributed.is_initialized():
+        return 0
+    group: Any = _get_default_group()
+    return group._get_sequence_number_for_group()
 
 
 def _where_it_stands() -> str:

@@ -219,7 +219,7 @@ def test_a_driver_that_nobody_answers_begins_again(
 
 
 def test_workers_that_do_not_go_on_are_named_and_the_run_goes_on(small_shards: Path, tmp_path: Path) -> None:
-    """Once in a process that lives, once with its whole process: the connection stands, nobody else notices."""
+    """One in a process that lives, one with its whole process: connections stand, nobody else notices."""
 
     def suspend() -> bool:
         if last_step(tmp_path) < 60:
