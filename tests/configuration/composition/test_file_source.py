@@ -84,3 +84,15 @@ def test_a_users_own_override_that_makes_no_sense_is_one_line(
     with pytest.raises(UserError, match="hydra") as refused:
         compose_and_run(lambda config: None, ["recipe=neuron", "-m", "seed=1,2", override])
     assert "\n" not in str(refused.value)
+
+
+def test_a_file_that_has_changed_is_read_again_and_what_was_read_stays_as_it_was(conf: Path) -> None:
+    path = conf / "recipe" / "own" / "mine.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = (conf / "recipe" / "feedforward" / "neuron.yaml").read_text().replace("name: neuron", "name: mine")
+    path.write_text(text + "\nseed: 1\n")
+    first = compose(["recipe=own/mine"], conf)
+    first["model"].clear()
+    assert compose(["recipe=own/mine"], conf)["model"]
+    path.write_text(text + "\nseed: 2\n")
+    assert compose(["recipe=own/mine"], conf)["seed"] == 2
