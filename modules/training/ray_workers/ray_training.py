@@ -299,9 +299,10 @@ def _report(mailbox: Any, folder: Path) -> None:
         reports, whole = ray.get(mailbox.reports.remote(), timeout=_ANSWER_S)
         time.sleep(_LOOK_EVERY_S)
     stuck = folder / STUCK
-    stuck.mkdir(exist_ok=True)
-    for rank, text in reports.items():
-        (stuck / f"worker_{rank}.txt").write_text(text, encoding="utf-8")
+    with suppress(OSError):  # a full disk ends the training where it keeps more than this
+        stuck.mkdir(exist_ok=True)
+        for rank, text in reports.items():
+            (stuck / f"worker_{rank}.txt").write_text(text, encoding="utf-8")
 
 
 def _put_an_end_to(worker: Sign) -> None:

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 from torch import distributed
 from torch._C._distributed_c10d import _dump_fr_trace_json  # pyright: ignore[reportAttributeAccessIssue]
 from torch.distributed.distributed_c10d import _get_default_group
@@ -38,7 +39,10 @@ def signs_of_life(mailbox: Any, rank: int) -> Iterator[None]:
 
     def beat() -> None:
         while not ended.is_set():
-            asked = ray.get(mailbox.beat.remote(sign()))
+            try:
+                asked = ray.get(mailbox.beat.remote(sign()))
+            except RayError:
+                return  # the driver is gone, and Ray ends this process too
             if asked == "report":
                 mailbox.report.remote(rank, _where_it_stands())
             elif asked == "end":
