@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-import ray
 from ray.cluster_utils import Cluster
 
 from modules.cluster.connection import read_environment
+from modules.cluster.own_ray import leave
 from modules.cluster.token import ensure_token
 
 MEMORY = 80_000_000
@@ -25,5 +25,5 @@ def ray_cluster(monkeypatch: pytest.MonkeyPatch, num_cpus: int) -> Iterator[Clus
         head_node_args={"num_cpus": num_cpus, "object_store_memory": MEMORY, "include_dashboard": False},
     )
     yield cluster
-    ray.shutdown()
+    leave()
     cluster.shutdown()

@@ -125,7 +125,7 @@ def check_head(address: str) -> None:
     if reply.ray_version != ray.__version__:
         raise UserError(
             f"the cluster at {address} runs Ray {reply.ray_version}, this is {ray.__version__}",
-            f"Install there: ray[default,train,tune]=={ray.__version__}",
+            f"Install there: ray[default]=={ray.__version__}",
         )
 
 

@@ -8,6 +8,7 @@ process of its own, ends what is left of the session once this process leaves it
 import os
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -64,8 +65,25 @@ def leave() -> None:
     """Ends this process's Ray and returns when nothing is left of it; leaves a cluster that it joined."""
     import ray
 
+    _stop_listening()
     ray.shutdown()
     _dismiss()
+
+
+def _stop_listening() -> None:
+    """Takes back the driver's subscription to errors. Ray waits for the head's answer to that without limit,
+    and on a busy machine it has been seen not to come."""
+    from ray._private import worker
+
+    driver: Any = worker.global_worker
+    subscription = getattr(driver, "gcs_error_subscriber", None)
+    if subscription is not None:
+        driver.threads_stopped.set()  # as Ray itself does first
+        closing = threading.Thread(target=subscription.close, daemon=True)
+        closing.start()
+        for thread in (closing, driver.listener_thread):
+            thread.join(_GOOD_BYE_S)
+        del driver.gcs_error_subscriber
 
 
 def _dismiss() -> None:

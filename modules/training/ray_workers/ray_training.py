@@ -9,9 +9,7 @@ told at once.
 
 import math
 import os
-import shutil
 import socket
-import threading
 import time
 import uuid
 from collections.abc import Sequence
@@ -31,6 +29,7 @@ from modules.configuration.schema.settings import RuntimeSettings
 from modules.tracking.store import absolute_settings
 from modules.training.ray_workers.elastic import Elastic, most_workers
 from modules.training.ray_workers.mailbox import Mailbox, Sign
+from modules.training.ray_workers.workers import Workers
 from modules.training.runs.interruption import Interrupted, Interruption
 from modules.training.runs.run_folder import STUCK, RunFolder
 from modules.training.runs.sessions import Began
@@ -137,101 +136,34 @@ def _attempt(
     """
     import ray
     from ray.exceptions import GetTimeoutError, RayActorError
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    # How often Ray Train looks after its workers; a worker's end would wait for it.
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
-    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # a node that goes is a node that died
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     runtime: RuntimeSettings = job["plan"].runtime
-    actor = ray.remote(num_cpus=0)(Mailbox).options(scheduling_strategy=here)
+    actor: Any = ray.remote(num_cpus=0)(Mailbox).options(scheduling_strategy=here)
     mailbox = actor.remote(runtime.worker_timeout_s)
-    rays_own = Path(job["folder"]) / "ray"
-    resources = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
-    trainer = _trainer_class()(
-        _work,
-        train_loop_config=job | {"mailbox": mailbox},
-        scaling_config=ScalingConfig(
-            num_workers=runtime.num_workers,
-            use_gpu=runtime.gpus_per_worker > 0,
-            resources_per_worker=resources,
-        ),
-        run_config=RunConfig(
-            name="train",
-            storage_path=str(rays_own),
-            failure_config=FailureConfig(max_failures=0, max_preemption_failures=0),
-        ),
-    )
-    training = _Training(trainer)
-    training.start()
+    workers = Workers(job | {"mailbox": mailbox}, runtime)
     try:
-        _monitor(training, mailbox, console, interruption, elastic, Path(job["folder"]))
+        _monitor(workers, mailbox, console, interruption, elastic, Path(job["folder"]))
     except (GetTimeoutError, RayActorError, RayDied, Gone) as error:
-        died = str(error) if isinstance(error, RayDied | Gone) else "the connection to Ray died"
-        if not isinstance(error, RayDied):
-            _end_controller()
-            training.join(_GOOD_BYE_S)  # a thread that still asks Ray may take this process with it
         leave()  # ends all that this driver has started
-        training.join(_GOOD_BYE_S)
-        return died
+        return str(error) if isinstance(error, RayDied | Gone) else "the connection to Ray died"
     finally:
         console.show_cursor()  # a worker that was drawing may have died
-        shutil.rmtree(rays_own, ignore_errors=True)
-    if training.error is not None:
-        return _what_died(training.error)
-    if training.stopped_by == RESIZE_SIGNAL:
+        if ray.is_initialized():
+            workers.end()
+            ray.kill(mailbox)
+    if workers.failures:
+        return _what_died(workers.failures)
+    if workers.stopped_by == RESIZE_SIGNAL:
         return RESIZED
-    if training.stopped_by is not None:
-        raise Interrupted(Signals(training.stopped_by))
+    if workers.stopped_by is not None:
+        raise Interrupted(Signals(workers.stopped_by))
     return None
 
 
-def _trainer_class() -> type[Any]:
-    """Ray Train's, without the detached actor that looks after a controller through Ray's dashboard: where
-    there is none, each run waits ten seconds for it at its end. What the controller holds ends with the job.
-    """
-    from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
-    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
-
-    class Trainer(DataParallelTrainer):
-        def _create_default_callbacks(self) -> list[Any]:
-            callbacks = super()._create_default_callbacks()
-            return [one for one in callbacks if not isinstance(one, PlacementGroupCleanerCallback)]
-
-    return Trainer
-
-
-def _work(job: dict[str, Any]) -> int | None:
-    """What each worker runs. Ray Train's controller, which only hands it on, needs no torch."""
-    from modules.training.ray_workers.ray_worker import work
-
-    return work(job)
-
-
-class _Training(threading.Thread):
-    """Ray Train's controller at work, with the main thread free for signals.
-
-    Attributes:
-        error: how it failed.
-        stopped_by: number of the signal at which the workers stopped.
-    """
-
-    def __init__(self, trainer: Any) -> None:
-        super().__init__(name="ray-train", daemon=True)
-        self.trainer = trainer
-        self.error: BaseException | None = None
-        self.stopped_by: int | None = None
-
-    def run(self) -> None:
-        try:
-            self.stopped_by = self.trainer.fit().return_value
-        except BaseException as error:
-            self.error = error
-
-
 def _monitor(
-    training: _Training,
+    workers: Workers,
     mailbox: Any,
     console: Console,
     interruption: Interruption,
@@ -246,8 +178,9 @@ def _monitor(
     import ray
 
     waiting_until_s, told = time.monotonic() + _PATIENCE_S, False
-    while training.is_alive():
-        training.join(_LOOK_EVERY_S)
+    ended = False
+    while not ended:
+        ended = workers.wait(_LOOK_EVERY_S)
         check_parts()
         arrived, text, trouble = ray.get(mailbox.take.remote(), timeout=_ANSWER_S)
         console.file.write(text)
@@ -267,27 +200,14 @@ def _monitor(
             told = True
         elif elastic.another_number():
             if not arrived:
-                raise Gone(RESIZED)
+                workers.stopped_by = RESIZE_SIGNAL  # before they have started
+                return
             mailbox.stop.remote(RESIZE_SIGNAL)
             told = True
 
 
 class Gone(Exception):
     """The workers will not go on as they are, and why."""
-
-
-def _end_controller() -> None:
-    """Ends Ray Train's controller, for which `fit` waits, and with it the workers."""
-    from ray import ActorID
-    from ray._private import worker
-    from ray._private.state import actors
-    from ray.exceptions import RayError
-
-    driver: Any = worker.global_worker
-    with suppress(RayError):
-        for actor, found in actors(job_id=driver.current_job_id).items():
-            if found["ActorClassName"] == "TrainController" and found["State"] != "DEAD":
-                driver.core_worker.kill_actor(ActorID.from_hex(actor), True)
 
 
 def _report(mailbox: Any, folder: Path) -> None:
@@ -312,28 +232,30 @@ def _put_an_end_to(worker: Sign) -> None:
             os.kill(worker.process, SIGKILL)
 
 
-def _what_died(error: BaseException) -> str:
+def _what_died(failures: dict[int, BaseException]) -> str:
     """What a training died of that can be tried again.
+
+    Args:
+        failures: by rank.
 
     Raises:
         UserError: a worker's; trying again would not help.
         BaseException: any other error.
     """
     from ray.exceptions import RayError
-    from ray.train.v2._internal.exceptions import RayTrainError
 
     from modules.training.ray_workers.ray_worker import ConnectionLost
 
-    failures = getattr(error, "worker_failures", {})
     for failure in failures.values():
         if isinstance(failure, UserError):
             raise failure
     for rank, failure in failures.items():
-        if isinstance(failure, RayError | RayTrainError):
+        if isinstance(failure, RayError):
             return f"worker {rank} died"
-    if any(isinstance(failure, ConnectionLost) for failure in failures.values()):
-        return "a worker lost its connection"
-    raise error
+    for failure in failures.values():
+        if not isinstance(failure, ConnectionLost):
+            raise failure
+    return "a worker lost its connection"
 
 
 def _record_failure(plan: Plan, identity: str, shards: Path, folder: RunFolder, fault: UserError) -> None:

@@ -1,4 +1,4 @@
-"""One worker of a run that many train: what Ray Train calls in each of its processes.
+"""One worker of a run that many train: what each of its processes runs.
 
 The workers meet on the address of the first one's node and on no other interface: on a single machine, on
 loopback.
@@ -16,8 +16,6 @@ from typing import Any
 
 import psutil
 import ray
-from ray.train import get_context
-from ray.train.collective import broadcast_from_rank_zero
 from rich.console import Console
 from torch import distributed
 from torch._C._distributed_c10d import TCPStore
@@ -25,7 +23,7 @@ from torch._C._distributed_c10d import TCPStore
 from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.tracking.system_metrics import SystemMonitor
-from modules.training.data_parallel import all_workers, rank
+from modules.training.data_parallel import all_workers
 from modules.training.ray_workers.signs_of_life import signs_of_life
 from modules.training.runs.interruption import Interrupted, Interruption
 from modules.training.runs.run import train
@@ -39,11 +37,17 @@ class ConnectionLost(Exception):
     """Another worker does not answer any more."""
 
 
-def work(job: dict[str, Any]) -> int | None:
+def work(
+    job: dict[str, Any], rank: int, size: int, meeting: tuple[str, int], listener: socket.socket | None
+) -> int | None:
     """Trains this worker's share of a run.
 
     Args:
         job: see `modules.training.ray_workers.ray_training.train_on_workers`.
+        rank: of this worker.
+        size: how many work.
+        meeting: host and port at which the first worker listens.
+        listener: the first worker's socket there.
 
     Returns:
         The number of the signal that has stopped it; None once the run has been trained to its end.
@@ -54,19 +58,21 @@ def work(job: dict[str, Any]) -> int | None:
     """
     mailbox = job["mailbox"]
     mailbox.write.remote("")  # here we are
-    with signs_of_life(mailbox, get_context().get_world_rank()):
-        return _work(job, mailbox)
+    with signs_of_life(mailbox, rank):
+        if size > 1:
+            backend = "nccl" if job["plan"].runtime.gpus_per_worker else "gloo"
+            _meet(backend, rank, size, meeting, listener)
+        return _work(job, mailbox, rank)
 
 
-def _work(job: dict[str, Any], mailbox: Any) -> int | None:
-    _meet("nccl" if job["plan"].runtime.gpus_per_worker else "gloo")
+def _work(job: dict[str, Any], mailbox: Any, rank: int) -> int | None:
     folder, shards = RunFolder(Path(job["folder"])), Path(job["shards"])
     console = Console(quiet=True)
-    if get_context().get_world_rank() == 0:
+    if rank == 0:
         console = Console(file=_Relay(mailbox), **job["console"])  # pyright: ignore[reportArgumentType]
     interruption = Interruption()
     try:
-        with _listening(mailbox, interruption), _watched_node(folder, job["plan"]):
+        with _listening(mailbox, interruption, rank), _watched_node(folder, job["plan"], rank):
             train(
                 job["plan"],
                 job["identity"],
@@ -90,21 +96,17 @@ def _work(job: dict[str, Any], mailbox: Any) -> int | None:
     return None
 
 
-def _meet(backend: str) -> None:
-    """Joins the process group of all workers; one alone needs none."""
-    rank, size = get_context().get_world_rank(), get_context().get_world_size()
-    if size == 1:
-        return
+def _meet(
+    backend: str, rank: int, size: int, meeting: tuple[str, int], listener: socket.socket | None
+) -> None:
+    """Joins the process group of all workers."""
     os.environ.setdefault("TORCH_FR_BUFFER_SIZE", _RECORDED_COLLECTIVES)
-    address = ray.util.get_node_ip_address()
-    if interface := _interface(address):
+    if interface := _interface(ray.util.get_node_ip_address()):
         os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
         os.environ.setdefault("NCCL_SOCKET_IFNAME", interface)
-    listener = socket.create_server((address, 0)) if rank == 0 else None
-    place = broadcast_from_rank_zero(listener and listener.getsockname()[:2])
     # torch would listen on every interface.
     listening = {"is_master": True, "master_listen_fd": listener.detach()} if listener else {}
-    host, port = place  # pyright: ignore[reportGeneralTypeIssues]
+    host, port = meeting
     store = TCPStore(host, port, size, wait_for_workers=False, **listening)
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
 
@@ -134,12 +136,12 @@ class _Relay:
 
 
 @contextmanager
-def _watched_node(folder: RunFolder, plan: Plan) -> Iterator[None]:
+def _watched_node(folder: RunFolder, plan: Plan, rank: int) -> Iterator[None]:
     """System metrics of a node that has workers; those of the first worker's node its tracker takes."""
     tracking = plan.tracking
     nodes = all_workers(ray.get_runtime_context().get_node_id())
-    here = nodes[rank()]
-    is_first_there = nodes.index(here) == rank() > 0
+    here = nodes[rank]
+    is_first_there = nodes.index(here) == rank > 0
     if not is_first_there or tracking.uri is None or not tracking.system_metrics_every_s:
         yield
         return
@@ -154,7 +156,7 @@ def _watched_node(folder: RunFolder, plan: Plan) -> Iterator[None]:
 
 
 @contextmanager
-def _listening(mailbox: Any, interruption: Interruption) -> Iterator[None]:
+def _listening(mailbox: Any, interruption: Interruption, rank: int) -> Iterator[None]:
     """Hands a signal that has come to the driver on to the training; the first worker does for all."""
     done = threading.Event()
 
@@ -164,7 +166,7 @@ def _listening(mailbox: Any, interruption: Interruption) -> Iterator[None]:
                 interruption.request(Interrupted(Signals(number)))
                 return
 
-    if get_context().get_world_rank() == 0:
+    if rank == 0:
         threading.Thread(target=listen, name="listening", daemon=True).start()
     try:
         yield

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 from ray._private import worker
 from rich.console import Console
 
 from modules.cluster.connection import connect
-from modules.cluster.own_ray import _processes_of  # pyright: ignore[reportPrivateUsage]
+from modules.cluster.own_ray import (
+    _processes_of,  # pyright: ignore[reportPrivateUsage]
+    leave,
+)
 from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.report.sweep_results import read_sweep
@@ -29,7 +31,7 @@ from tests.sweeps.small_sweep import TRIAL, make_sweep, told
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     connect(make_sweep(tmp_path_factory.mktemp("none"), []).runtime, num_cpus=2)
     yield
-    ray.shutdown()
+    leave()
 
 
 def run(sweep: Sweep, trial: str = TRIAL) -> SweepResult:

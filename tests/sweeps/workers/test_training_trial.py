@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 import torch
 from mlflow import MlflowClient
 from rich.console import Console
 
 from modules.cluster.connection import connect
+from modules.cluster.own_ray import leave
 from modules.configuration.plans.run_plan import Plan, parse_plan
 from modules.sweeps.control.controller import run_sweep
 from modules.sweeps.control.ledger import read_events
@@ -49,7 +49,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     yard = make_yard(tmp_path_factory.mktemp("yard"))
     connect(make_sweep(tmp_path_factory.mktemp("none"), []).runtime, num_cpus=2)
     yield yard
-    ray.shutdown()
+    leave()
 
 
 def training_sweep(yard: Yard, storage: Path, points: list[dict[str, str]], **settings: Any) -> Sweep:

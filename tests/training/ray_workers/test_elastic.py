@@ -28,7 +28,6 @@ from tests.training.together import train_together
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.timeout(600),
-    pytest.mark.filterwarnings(r"ignore:`use_\w+` is deprecated:DeprecationWarning"),  # ray.data to itself
 ]
 
 

@@ -13,16 +13,15 @@ from typing import Any
 
 import pytest
 import ray
-from ray.train import RunConfig, ScalingConfig
-from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 from torch import distributed
 
 from modules.cluster.connection import connect
+from modules.cluster.own_ray import leave
 from modules.configuration.plans.run_plan import Plan
 from modules.sweeps.workers.train_trials import train_trials
 from modules.sweeps.workers.trial_worker import Reporter
 from modules.training.ray_workers.mailbox import Mailbox
-from modules.training.ray_workers.ray_worker import work
+from modules.training.ray_workers.workers import TrainingWorker
 from modules.training.runs.sessions import Began
 from tests.made_shards import recipes_with_data_of_their_own, smaller, write_made_shards
 from tests.plans import composed_plan
@@ -30,7 +29,6 @@ from tests.plans import composed_plan
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.timeout(600),
-    pytest.mark.filterwarnings(r"ignore:`use_\w+` is deprecated:DeprecationWarning"),  # ray.data to itself
 ]
 RECIPES = recipes_with_data_of_their_own()
 
@@ -55,11 +53,12 @@ def small(task: str, storage: Path, *overrides: str) -> tuple[Plan, Path]:
     return plan, shards
 
 
-def one_after_another(config: dict[str, Any]) -> None:
-    """Trains jobs in a worker; how one fails is written to its folder."""
-    for job in config["jobs"]:
+class OneAfterAnother(TrainingWorker):
+    """Trains one job after another; how one fails is written to its folder."""
+
+    def work(self, job: dict[str, Any], rank: int, size: int, meeting: tuple[str, int]) -> None:
         try:
-            work(job)
+            super().work(job, rank, size, meeting)
         except Exception:
             (Path(job["folder"]) / "failed").write_text(traceback.format_exc())
         finally:
@@ -79,14 +78,13 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path
         about = {"identity": "0" * 64, "shards": str(shards), "folder": str(run), "mailbox": mailbox}
         began = Began(time.time())
         jobs.append({"plan": plan, "console": {"quiet": True}, "callbacks": [], "began": began, **about})
-    DataParallelTrainer(
-        one_after_another,
-        train_loop_config={"jobs": jobs},
-        scaling_config=ScalingConfig(num_workers=2, resources_per_worker={"CPU": 1}),
-        run_config=RunConfig(name="train", storage_path=str(tmp_path_factory.mktemp("ray"))),
-    ).fit()
+    actor: Any = ray.remote(OneAfterAnother).options(num_cpus=1, max_concurrency=2)
+    workers = [actor.remote() for _ in range(2)]
+    for job in jobs:
+        meeting = workers[0].listen.remote()
+        ray.get([worker.work.remote(job, rank, 2, meeting) for rank, worker in enumerate(workers)])
     yield storage
-    ray.shutdown()
+    leave()
 
 
 @pytest.mark.parametrize("task", RECIPES)

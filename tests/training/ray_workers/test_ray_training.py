@@ -14,12 +14,12 @@ from typing import Any
 
 import psutil
 import pytest
-import ray
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 
 from modules.cluster.connection import connect
+from modules.cluster.own_ray import leave
 from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.training.ray_workers.ray_training import train_on_workers
@@ -32,7 +32,6 @@ from tests.training.together import Recorder, recorded, train_together
 EVERY_STEPS, BLOCK_STEPS = 8, 4  # as in small_plan
 pytestmark = [
     pytest.mark.timeout(600),
-    pytest.mark.filterwarnings(r"ignore:`use_\w+` is deprecated:DeprecationWarning"),  # ray.data to itself
 ]
 
 
@@ -40,7 +39,7 @@ pytestmark = [
 def cluster() -> Iterator[None]:
     connect(on_ray("neuron").runtime, num_cpus=3)
     yield
-    ray.shutdown()
+    leave()
 
 
 def on_ray(recipe: str, *overrides: str) -> Plan:
@@ -78,7 +77,6 @@ def train(
     finally:
         ended.set()
         watching.join()
-        assert not (folder / "ray").exists()
 
 
 class Hold(Callback):
@@ -115,7 +113,7 @@ def last_step(folder: Path) -> int:
 
 
 def workers() -> list[psutil.Process]:
-    return started_by(os.getpid(), "RayTrainWorker", recursive=True)
+    return started_by(os.getpid(), "TrainingWorker", recursive=True)
 
 
 def resumed_at(shown: str) -> int:
