@@ -56,10 +56,7 @@ def main(argv: list[str]) -> None:
 
     def wait_for_copy(*step: Any) -> None:
         nonlocal waited_s
-        if writer.is_copying:
-            began_s = time.perf_counter()
-            writer.wait_for_copy()
-            waited_s += time.perf_counter() - began_s
+        waited_s += writer.wait_for_copy()
 
     optimizer.register_step_pre_hook(wait_for_copy)
 

@@ -15,6 +15,7 @@ class Sign:
     Attributes:
         rank: of the worker.
         host: on which it runs.
+        node: Ray's id of it.
         process: its id there.
         collectives: collective operations that it has begun.
         still_s: seconds for which its training has stood at the same instruction.
@@ -22,6 +23,7 @@ class Sign:
 
     rank: int
     host: str
+    node: str
     process: int
     collectives: int
     still_s: float

@@ -27,8 +27,8 @@ from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.schema.settings import RuntimeSettings
 from modules.tracking.store import absolute_settings
-from modules.training.ray_workers.elastic import Elastic, most_workers
-from modules.training.ray_workers.mailbox import Mailbox, Sign
+from modules.training.ray_workers.elastic import Elastic, can_do_without, most_workers
+from modules.training.ray_workers.mailbox import Mailbox, Sign, Trouble
 from modules.training.ray_workers.workers import Workers
 from modules.training.runs.interruption import Interrupted, Interruption
 from modules.training.runs.run_folder import STUCK, RunFolder
@@ -87,23 +87,26 @@ def train_on_workers(
         "began": Began(time.time() if began_s is None else began_s, driver=uuid.uuid4().hex[:8]),
     }
     restarts_left = runtime.max_restarts
+    kept_out: dict[str, str] = {}
     with Interruption() as interruption:
         while True:
-            connect(runtime)
-            own["num_workers"] = num_workers = most_workers(runtime, plan.trainer.batch_size)
+            own["num_workers"] = num_workers = most_workers(runtime, plan.trainer.batch_size, kept_out)
             own["sharding"] = runtime.sharding if num_workers > 1 else "none"
             tracking = absolute_settings(plan.configuration["tracking"])
             job["plan"] = plan.changed(runtime=own, tracking=tracking)
-            died = _attempt(
-                job, Elastic(runtime, plan.trainer.batch_size, num_workers), console, interruption
-            )
+            elastic = Elastic(runtime, plan.trainer.batch_size, num_workers, kept_out)
+            died = _attempt(job, elastic, kept_out, console, interruption)
             if died is None:
                 return
             interruption.stop()
             restarts_left -= died != RESIZED
             if restarts_left < 0:
                 break
-            console.print(f"{died}: going on from the last checkpoint", highlight=False, soft_wrap=True)
+            connect(runtime)
+            kept_out = can_do_without(kept_out, runtime)
+            without = f", without {' and '.join(kept_out.values())}" if kept_out else ""
+            text = f"{died}: going on from the last checkpoint{without}"
+            console.print(text, highlight=False, soft_wrap=True)
     hint = "The same command goes on from the last checkpoint"
     fault = UserError(f"{died}, and runtime.max_restarts={runtime.max_restarts} is used up", hint)
     _record_failure(plan, identity, shards, folder, fault)
@@ -127,9 +130,21 @@ def _check_nodes(runtime: RuntimeSettings) -> None:
 
 
 def _attempt(
-    job: dict[str, Any], elastic: Elastic, console: Console, interruption: Interruption
+    job: dict[str, Any],
+    elastic: Elastic,
+    kept_out: dict[str, str],
+    console: Console,
+    interruption: Interruption,
 ) -> str | None:
     """Lets workers train until they have finished, have stopped as asked, or one of them has died.
+
+    Args:
+        job: what they train.
+        elastic: says when another number of them should.
+        kept_out: hosts of nodes that are not to have any, by Ray's id; that of a worker which had to be ended
+            comes to them.
+        console: where progress is shown.
+        interruption: of the driver.
 
     Returns:
         What died, or RESIZED; None if they have finished.
@@ -142,11 +157,13 @@ def _attempt(
     runtime: RuntimeSettings = job["plan"].runtime
     actor: Any = ray.remote(num_cpus=0)(Mailbox).options(scheduling_strategy=here)
     mailbox = actor.remote(runtime.worker_timeout_s)
-    workers = Workers(job | {"mailbox": mailbox}, runtime)
+    workers = Workers(job | {"mailbox": mailbox}, runtime, kept_out)
     try:
         _monitor(workers, mailbox, console, interruption, elastic, Path(job["folder"]))
     except (GetTimeoutError, RayActorError, RayDied, Gone) as error:
         leave()  # ends all that this driver has started
+        if isinstance(error, Gone):
+            kept_out[error.worker.node] = error.worker.host
         return str(error) if isinstance(error, RayDied | Gone) else "the connection to Ray died"
     finally:
         console.show_cursor()  # a worker that was drawing may have died
@@ -173,7 +190,7 @@ def _monitor(
     """Shows what the workers show and hands on a signal, until the training ends.
 
     Raises:
-        Gone: the workers will not go on as they are.
+        Gone: a worker kept the others from going on.
     """
     import ray
 
@@ -192,7 +209,7 @@ def _monitor(
             _report(mailbox, folder)
             mailbox.end.remote(trouble.worker.rank)
             _put_an_end_to(trouble.worker)
-            raise Gone(f"{trouble.worker} {trouble.text}")
+            raise Gone(trouble)
         if told:
             continue
         if interruption.asked is not None:
@@ -207,7 +224,15 @@ def _monitor(
 
 
 class Gone(Exception):
-    """The workers will not go on as they are, and why."""
+    """A worker that keeps the others from going on has been ended.
+
+    Attributes:
+        worker: its newest sign of life.
+    """
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(f"{trouble.worker} {trouble.text}")
+        self.worker = trouble.worker
 
 
 def _report(mailbox: Any, folder: Path) -> None:

@@ -32,10 +32,11 @@ def signs_of_life(mailbox: Any, rank: int) -> Iterator[None]:
         mailbox: handle of a `modules.training.ray_workers.mailbox.Mailbox`.
         rank: of this worker.
     """
-    still, host, ended = Stillness(threading.get_ident()), socket.gethostname(), threading.Event()
+    still, ended = Stillness(threading.get_ident()), threading.Event()
+    here = socket.gethostname(), ray.get_runtime_context().get_node_id()
 
     def sign() -> Sign:
-        return Sign(rank, host, os.getpid(), _collectives(), still.seconds())
+        return Sign(rank, *here, os.getpid(), _collectives(), still.seconds())
 
     def beat() -> None:
         while not ended.is_set():

@@ -5,10 +5,12 @@ Imports neither torch nor Ray at its top: a driver needs the one late and the ot
 
 import socket
 import time
+from collections.abc import Collection
 from typing import Any
 
 from modules.configuration.schema.settings import RuntimeSettings
 
+NODE_ID_LABEL = "ray.io/node-id"
 _OTHERS_S = 2.0
 """So long after one failure the others may tell theirs: it may be the cause."""
 
@@ -52,16 +54,20 @@ class Workers:
     Args:
         job: what each gets.
         runtime: how many, and what each takes.
+        kept_out: ids of nodes that are not to have any.
     """
 
-    def __init__(self, job: dict[str, Any], runtime: RuntimeSettings) -> None:
+    def __init__(self, job: dict[str, Any], runtime: RuntimeSettings, kept_out: Collection[str]) -> None:
         import ray
 
         self._size = runtime.num_workers
         self._job = ray.put(job)
         takes = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
         takes = {resource: number for resource, number in takes.items() if number}
-        self._group = ray.util.placement_group([takes] * self._size, strategy="PACK")
+        there = {NODE_ID_LABEL: f"!in({','.join(sorted(kept_out))})"} if kept_out else {}
+        self._group = ray.util.placement_group(
+            [takes] * self._size, strategy="PACK", bundle_label_selector=[there] * self._size
+        )
         # Training leaves a process's main thread to Ray: signals to a worker are not the run's.
         options = {"num_cpus": takes.get("CPU", 0), "num_gpus": takes.get("GPU", 0), "max_concurrency": 2}
         self._worker: Any = ray.remote(**options)(TrainingWorker)

@@ -223,10 +223,7 @@ class CheckpointSaver(Checkpoint):
             optimizer.register_step_pre_hook(self._before_step)
 
     def _before_step(self, *step: Any) -> None:
-        if self._writer.is_copying:
-            began_s = time.perf_counter()
-            self._writer.wait_for_copy()
-            self.seconds += time.perf_counter() - began_s
+        self.seconds += self._writer.wait_for_copy()
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int

@@ -8,6 +8,7 @@ write at a time, and what goes wrong in it is raised at the next.
 
 import copy
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -141,9 +142,13 @@ class CheckpointWriter:
         """Whether tensors that were to be copied later are not copied yet."""
         return not self._copied.is_set()
 
-    def wait_for_copy(self) -> None:
-        """Until all tensors may change."""
+    def wait_for_copy(self) -> float:
+        """Until all tensors may change; for how many seconds that was."""
+        if not self.is_copying:
+            return 0.0
+        began_s = time.perf_counter()
         self._copied.wait()
+        return time.perf_counter() - began_s
 
     def wait(self) -> None:
         """Until what has been begun is written.

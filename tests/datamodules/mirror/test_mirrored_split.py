@@ -170,8 +170,9 @@ def test_training_orders_are_the_same_and_windows_are_fetched_once_an_epoch(
 ) -> None:
     local = ShardSet.open(folder).split("train")
     assert places(opened(), 2) == places(local, 2)
-    # 20 shards in two epochs. One that left to make room for what was read ahead may come once more.
-    assert max(fetches(proxy).values()) <= 3 and sum(fetches(proxy).values()) <= 40
+    # Of the 20 shards the cache holds 5; at the end of the second epoch it may hold those of a third.
+    counts = list(fetches(proxy).values())
+    assert max(counts) <= 3 and counts.count(3) < 5 and sum(counts) <= 40
 
 
 def test_workers_share_the_cache(

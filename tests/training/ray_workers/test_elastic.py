@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from ray.cluster_utils import Cluster
@@ -22,6 +24,7 @@ from modules.training.ray_workers.elastic import most_workers
 from modules.training.ray_workers.ray_training import train_on_workers
 from modules.training.runs.run_folder import RunFolder
 from tests.ray_clusters import MEMORY, ray_cluster
+from tests.training.ray_workers.hang import Hang
 from tests.training.small import small_plan
 from tests.training.together import train_together
 
@@ -51,6 +54,17 @@ class Tell(Callback):
                 file.write(f"{trainer.world_size}\n")
         if trainer.global_step > 100 and not (self.folder / "end").exists():
             time.sleep(0.2)
+
+
+class Where(Callback):
+    """Says on which node a worker trains."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        with (self.folder / f"node{trainer.global_rank}").open("a") as file:
+            file.write(f"{ray.get_runtime_context().get_node_id()}\n")
 
 
 def told(folder: Path) -> list[str]:
@@ -108,6 +122,26 @@ def test_a_run_takes_what_room_there_is(
     weights = torch.load(folder / "weights.pt", weights_only=True)
     for name, value in torch.load(alone / "weights.pt", weights_only=True).items():
         torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_a_run_goes_on_without_the_node_of_a_stuck_worker(
+    cluster: Cluster, small_shards: Path, tmp_path: Path
+) -> None:
+    cluster.add_node(num_cpus=1, object_store_memory=MEMORY)
+    plan = small_plan(
+        "lenet", "runtime=ray", f"runtime.address={cluster.address}", "runtime.num_workers=2",
+        "runtime.min_workers=1", "runtime.max_restarts=1", "runtime.worker_timeout_s=5",
+    )  # fmt: skip
+    connect(plan.runtime)
+    shown, callbacks = io.StringIO(), [Hang(tmp_path, 30), Where(tmp_path)]
+    train_on_workers(plan, "0" * 64, small_shards, RunFolder(tmp_path), Console(file=shown), callbacks)
+    worker = r"worker 1 \(process \d+ on (\S+)\)"
+    stuck = rf"{worker} has stood still for \d s, [^:]*: going on from [^,]*, without \1\n"
+    assert re.search(stuck, shown.getvalue()), shown.getvalue()
+    (stuck_there,) = (tmp_path / "node1").read_text().split()
+    assert (tmp_path / "node0").read_text().split()[1] != stuck_there
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["status"], summary["num_workers"]) == ("FINISHED", 1)
 
 
 def give_notice(node: str) -> None:

@@ -14,7 +14,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def sign(rank: int, collectives: int = 0, still_s: float = 0.0) -> Sign:
-    return Sign(rank, "there", 100 + rank, collectives, still_s)
+    return Sign(rank, "there", "id", 100 + rank, collectives, still_s)
 
 
 def trouble(box: Mailbox) -> str | None:

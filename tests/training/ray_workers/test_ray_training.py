@@ -26,6 +26,7 @@ from modules.training.ray_workers.ray_training import train_on_workers
 from modules.training.runs.interruption import Interrupted
 from modules.training.runs.run_folder import RunFolder
 from tests.processes import started_by
+from tests.training.ray_workers.hang import Hang
 from tests.training.small import small_plan
 from tests.training.together import Recorder, recorded, train_together
 
@@ -90,21 +91,6 @@ class Hold(Callback):
     ) -> None:
         while trainer.global_step >= self.step and not (self.folder / "disturbed").exists():
             time.sleep(0.01)
-
-
-class Hang(Callback):
-    """The last worker's training stops at a step, once."""
-
-    def __init__(self, folder: Path, step: int) -> None:
-        self.folder, self.step = folder, step
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        hung = self.folder / "hung"
-        if trainer.global_step >= self.step and trainer.global_rank == 1 and not hung.exists():
-            hung.touch()
-            time.sleep(1000)
 
 
 def last_step(folder: Path) -> int:
