@@ -133,6 +133,12 @@ def check(line: CommandLine, cluster: Cluster) -> list[dict[str, Any]]:
     kinds = [] if any(o.startswith("runtime=") for o in line.overrides) else _runtime(cluster)
     overrides = [*kinds, *line.overrides]
     visible = _visible_storage(cluster)
+    array = cluster.array if isinstance(cluster, SlurmCluster) else None
+    if array is not None:
+        if not line.multirun or any(o.startswith("hydra/launcher=") for o in overrides):
+            hint = "Behind -- stands -m and what varies: ... -- -m recipe=lenet seed=0,1,2,3"
+            raise UserError("cluster.array shares the trials of a sweep, and this is none", hint)
+        overrides = [*overrides, f"sweep.part=1/{array}"]
     if line.multirun:
         from modules.sweeps.control.sweep_setup import set_up
 
@@ -177,7 +183,7 @@ def rendered(job: Job, cluster: Cluster, full: bool = False) -> str:
 
     match cluster:
         case SlurmCluster():
-            return slurm.script(job, cluster)
+            return "\n".join(slurm.scripts(job, cluster).values())
         case KubeRayCluster():
             return kuberay.manifest(job, cluster)
         case LocalCluster() | RayCluster():

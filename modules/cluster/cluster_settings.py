@@ -85,6 +85,7 @@ class SlurmCluster:
         num_nodes: nodes of the job.
         cpus_per_node: cores on each.
         gpus_per_node: GPUs on each.
+        array: so many jobs of one node share the trials of a sweep, without Ray, and one more gathers them.
         gpu_type: such as h100; null takes any.
         memory_per_node: such as 16G; null is the partition's default.
         time_limit: such as 1-00:00:00; null is the partition's default.
@@ -109,6 +110,7 @@ class SlurmCluster:
     num_nodes: int
     cpus_per_node: int
     gpus_per_node: int
+    array: int | None
     gpu_type: str | None
     memory_per_node: str | None
     time_limit: str | None
@@ -132,6 +134,10 @@ class SlurmCluster:
         _check_nodes(self)
         _check_price(self.price_per_hour)
         at_least(10, "grace_s", self.grace_s)
+        if self.array is not None:
+            at_least(2, "array", self.array)
+            if self.num_nodes > 1:
+                raise ConfigError("array", f"its jobs have one node, not num_nodes={self.num_nodes}")
         words = (
             "gpu_type memory_per_node time_limit partition account qos constraint dependency container login"
         )

@@ -15,8 +15,11 @@ def price_of(cluster: Cluster) -> str | None:
     """
     if not isinstance(cluster, SlurmCluster | KubeRayCluster) or cluster.price_per_hour is None:
         return None
-    each_hour = cluster.num_nodes * cluster.price_per_hour
-    nodes = f"{cluster.num_nodes} node{'s' * (cluster.num_nodes > 1)}"
+    num_nodes = cluster.num_nodes
+    if isinstance(cluster, SlurmCluster) and cluster.array is not None:
+        num_nodes = cluster.array  # at a time; the job that gathers them finds all trained
+    each_hour = num_nodes * cluster.price_per_hour
+    nodes = f"{num_nodes} node{'s' * (num_nodes > 1)}"
     if isinstance(cluster, SlurmCluster):
         limit_s = None if cluster.time_limit is None else slurm_seconds(cluster.time_limit)
     else:

@@ -1,5 +1,7 @@
 """SLURM: a job as a batch script, which lies with its code, log and token in <storage>/jobs/<name>/.
 
+A sweep may be an array of jobs, each of which trains a part of the trials, and a last one that gathers them.
+
 The code is a copy: what is edited while the job is queued, or between two of its runs, changes nothing.
 """
 
@@ -18,7 +20,7 @@ from modules.cluster.slurm_commands import read_from, remove_folder, send_folder
 from modules.configuration.errors import UserError
 
 _POLL_S = 1.0
-_SCRIPT = "job.sbatch"
+_SCRIPT, _ARRAY_SCRIPT = "job.sbatch", "array.sbatch"
 # Of `squeue`'s states, those in which a job may still write to its log.
 _ALIVE = ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "REQUEUED", "SUSPENDED", "STOPPED", "RESIZING")
 
@@ -37,8 +39,14 @@ def folder_of(job: Job, settings: SlurmCluster) -> Path:
     return Path(settings.storage).absolute() / "jobs" / job.name
 
 
-def script(job: Job, settings: SlurmCluster) -> str:
-    """The batch script."""
+def scripts(job: Job, settings: SlurmCluster) -> dict[str, str]:
+    """The batch scripts by the names of their files, in the order in which they are queued."""
+    if settings.array is None:
+        return {_SCRIPT: _script(job, settings, None)}
+    return {_ARRAY_SCRIPT: _script(job, settings, settings.array), _SCRIPT: _script(job, settings, None)}
+
+
+def _script(job: Job, settings: SlurmCluster, array: int | None) -> str:
     folder = folder_of(job, settings)
     options = {
         "job-name": job.name,
@@ -53,9 +61,10 @@ def script(job: Job, settings: SlurmCluster) -> str:
         "account": settings.account,
         "qos": settings.qos,
         "constraint": settings.constraint,
-        "dependency": settings.dependency,
+        "dependency": settings.dependency if array == settings.array else None,
+        "array": array and f"1-{array}",
         "chdir": folder / "code",
-        "output": folder / "log.txt",
+        "output": folder / ("log-%a.txt" if array else "log.txt"),
         "open-mode": "append",
         "signal": f"B:TERM@{settings.grace_s}",
     }
@@ -66,6 +75,8 @@ def script(job: Job, settings: SlurmCluster) -> str:
     elsewhere = settings.login is not None or settings.container is not None
     python = settings.python or ("python" if elsewhere else sys.executable)
     command = shlex.join(["cluster/slurm/ray_nodes.sh", python, *job.arguments])
+    if array:
+        command += f" sweep.part=$SLURM_ARRAY_TASK_ID/{array}"
     return "\n".join(
         [
             "#!/bin/bash",
@@ -96,7 +107,9 @@ def submit(job: Job, settings: SlurmCluster) -> Record:
             f"{folder}: SLURM takes no blanks, quotes, % or \\ in a path", "Choose another cluster.storage"
         )
     # What no node can ever give would otherwise wait in the queue for ever.
-    slurm(settings.login, "sbatch", "--test-only", text=script(job, settings))
+    written = scripts(job, settings)
+    for text in written.values():
+        slurm(settings.login, "sbatch", "--test-only", text=text)
     if settings.login is None:
         try:
             _write(job, settings, folder)
@@ -106,15 +119,22 @@ def submit(job: Job, settings: SlurmCluster) -> Record:
         with tempfile.TemporaryDirectory() as temporary:
             _write(job, settings, Path(temporary))
             send_folder(settings.login, Path(temporary), folder)
+    numbers: list[str] = []
     try:
-        number = slurm(settings.login, "sbatch", "--parsable", str(folder / _SCRIPT)).split(";")[0].strip()
+        for name in written:
+            after = [f"--dependency=afterany:{number}" for number in numbers]
+            said = slurm(settings.login, "sbatch", "--parsable", *after, str(folder / name))
+            numbers.append(said.split(";")[0].strip())
     except UserError:
+        if numbers:
+            slurm(settings.login, "scancel", *numbers)
         if settings.login is None:
             shutil.rmtree(folder)
         else:
             remove_folder(settings.login, folder)
         raise
-    where = {"number": number, "folder": str(folder), "login": settings.login}
+    *array, number = numbers
+    where = {"number": number, "array": array, "folder": str(folder), "login": settings.login}
     return Record(job.name, "slurm", job.typed, time.time(), where)
 
 
@@ -125,6 +145,8 @@ def follow(record: Record) -> int:
         0 if it succeeded.
     """
     log = Path(record.where["folder"]) / "log.txt"
+    for number in record.where.get("array", ()):
+        print(f"SLURM's array {number}, logs {log.with_name('log-*.txt')}, then")
     print(f"SLURM's job {record.where['number']}, log {log}", flush=True)
     position, said = 0, ""
     while True:
@@ -148,16 +170,17 @@ def status(record: Record) -> str:
 
 def cancel(record: Record) -> str:
     """Has SLURM end the job: SIGTERM, and SIGKILL after the cluster's KillWait."""
-    slurm(record.where.get("login"), "scancel", record.where["number"])
+    slurm(record.where.get("login"), "scancel", record.where["number"], *record.where.get("array", ()))
     return "was asked to stop"
 
 
 def _write(job: Job, settings: SlurmCluster, folder: Path) -> None:
-    """Code, token and script."""
+    """Code, token and scripts."""
     job.package.write_folder(folder / "code")
     with os.fdopen(os.open(folder / "token", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
         file.write(secrets.token_hex(32))
-    (folder / _SCRIPT).write_text(script(job, settings))
+    for name, text in scripts(job, settings).items():
+        (folder / name).write_text(text)
 
 
 def _container(settings: SlurmCluster) -> dict[str, str]:

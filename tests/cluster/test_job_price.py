@@ -27,6 +27,8 @@ def test_nodes_times_hours_times_price() -> None:
         "slurm", ["cluster.num_nodes=3", "cluster.time_limit=04:00:00", "cluster.price_per_hour=2.5"]
     )
     assert price_of(cluster) == "each start costs at most 30.00: 3 nodes for 4.0 h, 7.50 an hour"
+    cluster = read_cluster("slurm", ["cluster.array=8", "cluster.time_limit=60", "cluster.price_per_hour=1"])
+    assert price_of(cluster) == "each start costs at most 8.00: 8 nodes for 1.0 h, 8.00 an hour"
     cluster = read_cluster(
         "kuberay", ["cluster.num_nodes=2", "cluster.price_per_hour=1", "cluster.time_limit_s=1800"]
     )

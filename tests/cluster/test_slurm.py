@@ -13,7 +13,7 @@ import pytest
 from modules.cluster.cluster_settings import SlurmCluster, read_cluster
 from modules.cluster.code_package import Package, collect
 from modules.cluster.job import Job
-from modules.cluster.slurm import script
+from modules.cluster.slurm import scripts
 from modules.cluster.slurm import submit as submit_job
 from modules.configuration.errors import UserError
 from tests.cluster.hostile import HOSTILE, PRINT_ARGUMENTS
@@ -111,6 +111,18 @@ def test_a_job_out_of_time_queues_itself_again(slurm: Slurm, yard: Path) -> None
     assert log_of(record).count("interrupted by SIGTERM") == 2  # cancelled, it saved once more
 
 
+def test_an_array_shares_a_sweeps_trials_and_a_last_job_gathers_them(slurm: Slurm, yard: Path) -> None:
+    asked = ["cluster=slurm", "cluster.array=2", "--", "-m", "recipe=neuron", *SMALL, "tracking=none"]
+    swept = [*asked, "trainer.max_epochs=1", "optimizer.lr=0.011,0.012,0.013"]
+    status, out, err = submit(yard, *swept, SLURM_CONF=str(slurm.configuration))
+    assert status == 0, out + err
+    folder = Path(records(yard)[-1]["where"]["folder"])
+    trials = [(folder / f"log-{part}.txt").read_text().count("neuron: trial ") for part in (1, 2)]
+    assert trials == [2, 1]
+    assert "3 reused" in out and "best of 3 trials" in out
+    assert "Ray" not in out
+
+
 def test_two_nodes_that_are_well_train_one_model(slurm: Slurm, yard: Path) -> None:
     asked = ["cluster=slurm", "cluster.num_nodes=2", "cluster.health_check=true"]
     command = [*asked, "--", "recipe=neuron", *SMALL, "runtime.num_workers=2"]
@@ -204,7 +216,7 @@ def test_an_image_is_run_by_apptainer_or_pyxis(
     pyxis = read_cluster("slurm", [*settings, "cluster.container_runtime=pyxis"])
     assert isinstance(pyxis, SlurmCluster)
     mounts = f"--container-image=yard.sif --container-mounts={tmp_path}:{tmp_path}"
-    assert f"export TRAINYARD_SRUN_OPTIONS='{mounts}'" in script(job, pyxis)
+    assert f"export TRAINYARD_SRUN_OPTIONS='{mounts}'" in scripts(job, pyxis)["job.sbatch"]
 
 
 def test_arguments_reach_the_job_as_they_are(
@@ -261,6 +273,27 @@ def test_what_slurm_refuses_is_one_line_and_leaves_nothing(
     with pytest.raises(UserError, match=f"^SLURM's sbatch refuses: .*{said}"):
         submit_job(job, cluster)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["cluster.array=3", "--", "recipe=neuron"], "this is none. Behind -- stands -m"),
+        (
+            ["cluster.array=3", "--", "-m", "recipe=neuron", "seed=0,1", "sweep=asha"],
+            "results of other trials",
+        ),
+        (["cluster.array=1", "--", "-m", "recipe=neuron", "seed=0,1"], "array"),
+        (
+            ["cluster.array=3", "cluster.num_nodes=2", "--", "-m", "recipe=neuron", "seed=0,1"],
+            "have one node",
+        ),
+    ],
+)
+def test_what_no_array_can_do_is_one_line(yard: Path, arguments: list[str], said: str) -> None:
+    status, out, err = submit(yard, "cluster=slurm", "--dry-run", *arguments)
+    assert (status, out) == (2, "")
+    assert said in err and err.count("\n") == 1
 
 
 def test_no_controller_is_said_before_anything_is_composed(yard: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The sections that say where training runs and how a sweep searches; no result depends on where."""
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -124,6 +125,7 @@ class SweepSettings:
         perturb_every_epochs: epochs between two of pbt's exchanges.
         quantile: share of the population that pbt replaces, and share that it copies.
         seed: of the search's random numbers.
+        part: such as 2/8: every eighth trial from the second on, without Ray; null is all of them.
     """
 
     search: Literal["grid", "random", "optuna"]
@@ -141,8 +143,11 @@ class SweepSettings:
     perturb_every_epochs: int
     quantile: float
     seed: int
+    part: str | None = None
 
     def __post_init__(self) -> None:
+        if self.part is not None:
+            self._check_part(self.part)
         for name in ("num_trials", "max_concurrent"):
             if (value := getattr(self, name)) is not None:
                 at_least(1, name, value)
@@ -152,6 +157,30 @@ class SweepSettings:
         at_least(0, "max_retries", self.max_retries)
         if not 0 < self.quantile <= 0.5:
             raise ConfigError("quantile", f"{self.quantile} is not above 0 and at most 0.5")
+
+    def part_of(self) -> tuple[int, int] | None:
+        """The number of the part, from 1, and of how many."""
+        if self.part is None:
+            return None
+        number, _, num_parts = self.part.partition("/")
+        return int(number), int(num_parts)
+
+    def _check_part(self, part: str) -> None:
+        if not re.fullmatch(r"[1-9]\d{0,5}/[1-9]\d{0,5}", part):
+            raise ConfigError("part", f"{part!r} is no part", "Write 2/8 for the second of eight")
+        number, num_parts = map(int, part.split("/"))
+        if number > num_parts:
+            raise ConfigError("part", f"{part}: there are {num_parts}")
+        for key, value, good in (
+            ("search", self.search, "grid or random"),
+            ("scheduler", self.scheduler, "none"),
+        ):
+            if value in ("optuna", "asha", "pbt"):
+                raise ConfigError(
+                    "part",
+                    f"{part}: {key}={value} goes by the results of other trials",
+                    f"Set sweep.{key}={good}",
+                )
 
     def with_effect(self) -> dict[str, Any]:
         """The settings that decide which points are tried and how long; one more trial is the same sweep."""

@@ -27,6 +27,11 @@ def sweep(swept: Sweep) -> None:
 def _sweep(swept: Sweep) -> None:
     from rich.console import Console
 
+    if part := swept.settings.part_of():
+        from modules.sweeps.control.sweep_part import train_part
+
+        train_part(swept, *part, Console(stderr=True))
+        return
     from modules.sweeps.control.controller import run_sweep
 
     run_sweep(swept, Console(stderr=True))
