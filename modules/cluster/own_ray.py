@@ -62,20 +62,20 @@ def guard() -> None:
 
 
 def leave() -> None:
-    """Ends this process's Ray and returns when nothing is left of it; leaves a cluster that it joined."""
+    """Ends this process's Ray and returns when nothing is left of it; leaves a cluster that it joined. One of
+    Ray's own workers, such as a trial's, stays."""
     import ray
-
-    _stop_listening()
-    ray.shutdown()
-    _dismiss()
-
-
-def _stop_listening() -> None:
-    """Takes back the driver's subscription to errors. Ray waits for the head's answer to that without limit,
-    and on a busy machine it has been seen not to come."""
     from ray._private import worker
 
-    driver: Any = worker.global_worker
+    if worker.global_worker.mode != ray.WORKER_MODE:
+        _stop_listening(worker.global_worker)
+        ray.shutdown()
+        _dismiss()
+
+
+def _stop_listening(driver: Any) -> None:
+    """Takes back the driver's subscription to errors. Ray waits for the head's answer to that without limit,
+    and on a busy machine it has been seen not to come."""
     subscription = getattr(driver, "gcs_error_subscriber", None)
     if subscription is not None:
         driver.threads_stopped.set()  # as Ray itself does first

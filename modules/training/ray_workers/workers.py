@@ -10,7 +10,7 @@ from typing import Any
 
 from modules.configuration.schema.settings import RuntimeSettings
 
-NODE_ID_LABEL = "ray.io/node-id"
+_NODE_ID = "ray.io/node-id"  # a label of every node
 _OTHERS_S = 2.0
 """So long after one failure the others may tell theirs: it may be the cause."""
 
@@ -64,7 +64,7 @@ class Workers:
         self._job = ray.put(job)
         takes = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
         takes = {resource: number for resource, number in takes.items() if number}
-        there = {NODE_ID_LABEL: f"!in({','.join(sorted(kept_out))})"} if kept_out else {}
+        there = {_NODE_ID: f"!in({','.join(sorted(kept_out))})"} if kept_out else {}
         self._group = ray.util.placement_group(
             [takes] * self._size, strategy="PACK", bundle_label_selector=[there] * self._size
         )

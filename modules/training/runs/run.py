@@ -36,7 +36,7 @@ from modules.training.runs.environment import environment, git_state
 from modules.training.runs.first_steps import KeepFirstSteps
 from modules.training.runs.interruption import Interrupted, Interruption
 from modules.training.runs.kept_models import tell_of_kept
-from modules.training.runs.run_folder import RunFolder
+from modules.training.runs.run_folder import STUCK, RunFolder
 from modules.training.runs.sessions import SESSIONS, Began, Session, read_times
 from modules.training.runs.training_errors import explained
 from modules.training.runs.worth import held, tracked, utilisation, worth_of
@@ -248,6 +248,8 @@ def end_run(folder: RunFolder, tracker: Tracker, status: str, reason: str) -> No
     """
     told, reason = ("FINISHED", reason or STOPPED_EARLY) if status == "STOPPED" else (status, reason)
     try:
+        if (stuck := folder.path / STUCK).is_dir():
+            tracker.artifact(stuck, STUCK)
         tracker.finish(told, reason, wait_s=_KILLED_WAIT_S if told == "KILLED" else None)
         folder.end(status, reason)
     except (OSError, UserError):
