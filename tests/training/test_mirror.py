@@ -96,6 +96,31 @@ def test_weights_are_those_of_the_folder(
         assert [step for step, _ in history[name]] == [step for step, _ in history["train/loss"]]
 
 
+def test_workers_of_ray_read_from_the_mirror(
+    folder: Path, trained: Path, proxy: Proxy, tmp_path: Path
+) -> None:
+    upload(shards_of(folder), ADDRESS)
+    workers = from_mirror(folder, "runtime=ray", "runtime.num_workers=2")
+    status, _, err = run("pipelines.train", *workers, folder=tmp_path)
+    assert status == 0, err
+    run_folder = next((tmp_path / "runs").iterdir())
+    assert run_folder.name == trained.name
+    torch.testing.assert_close(weights(run_folder), weights(trained), rtol=1e-3, atol=1e-4)
+    assert {path.name for path in shards_of(tmp_path).iterdir()} == {"shards.json"}
+
+
+def test_trials_of_a_sweep_read_from_the_mirror(
+    folder: Path, trained: Path, proxy: Proxy, tmp_path: Path
+) -> None:
+    upload(shards_of(folder), ADDRESS)
+    swept = from_mirror(folder, "seed=0,1", "sweep.stack=false")
+    status, _, err = run("pipelines.train", "-m", "hydra/sweeper=ray", *swept, folder=tmp_path)
+    assert status == 0, err
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+    assert same_weights(tmp_path / "runs" / trained.name, trained)
+    assert {path.name for path in shards_of(tmp_path).iterdir()} == {"shards.json"}
+
+
 def test_a_killed_training_goes_on_from_the_mirror(
     folder: Path, trained: Path, proxy: Proxy, tmp_path: Path
 ) -> None:

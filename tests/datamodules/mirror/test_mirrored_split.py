@@ -3,10 +3,14 @@
 import multiprocessing
 import os
 import pickle
+import re
 import shutil
 import signal
+import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +99,41 @@ def test_samples_are_those_of_the_folder(
         assert same(split.read(numbers), local.read(numbers))
         assert sum(path.stat().st_size for path in cached(tmp_path)) <= QUARTER
     assert split.bytes_fetched >= 15 * TAR_BYTES
+
+
+class Ranges(SimpleHTTPRequestHandler):
+    """A web server that gives parts of files, as those do that serve shards."""
+
+    def do_GET(self) -> None:
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            return self.send_error(404)
+        content, asked = path.read_bytes(), re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        start, stop = (0, len(content)) if asked is None else (int(asked[1]), int(asked[2]) + 1)
+        self.send_response(200 if asked is None else 206)
+        self.send_header("Content-Length", str(len(content[start:stop])))
+        if asked is not None:
+            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(content)}")
+        self.end_headers()
+        self.wfile.write(content[start:stop])
+        return None
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Says nothing."""
+
+
+def test_a_web_server_is_a_mirror(folder: Path, tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Ranges, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        data = replace(mirrored(tmp_path), mirror=f"http://127.0.0.1:{server.server_port}")
+        split = ShardSet.open(tmp_path / "shards" / "numbered", data).split("train")
+        numbers = np.random.default_rng(0).permutation(NUM_SAMPLES)
+        assert same(split.read(numbers), ShardSet.open(folder).split("train").read(numbers))
+        assert split.bytes_fetched >= 15 * TAR_BYTES
+        wrong = replace(data, mirror=f"{data.mirror}/nothing")
+        with pytest.raises(UserError, match=r"/nothing holds no shards\.json"):
+            ShardSet.open(tmp_path / "wrong" / "numbered", wrong)
+        server.shutdown()
 
 
 def test_more_shards_at_once_than_the_cache_holds_are_read_all_the_same(
