@@ -2,7 +2,7 @@
 
 python -m benchmarks.workers
 
-Both sides train the same recipe on the same batches through Ray Train, one thread a worker, in turns; the
+Both sides train the same recipe on the same batches under Ray, one thread a worker, in turns; the
 batch is that of one optimiser step over all workers. A step's time is that of the blocks alone: start-up,
 validation and checkpoints are left out. Communication is the time in which gradients are packed, averaged
 and unpacked, waiting for the other worker included. The medians of the rounds are compared.
