@@ -103,6 +103,7 @@ def train_on_workers(
             if restarts_left < 0:
                 break
             connect(runtime)
+            interruption.listen()  # Ray may just have taken SIGTERM
             kept_out = can_do_without(kept_out, runtime)
             without = f", without {' and '.join(kept_out.values())}" if kept_out else ""
             text = f"{died}: going on from the last checkpoint{without}"

@@ -23,7 +23,7 @@ from modules.cluster.own_ray import leave
 from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.training.ray_workers.ray_training import train_on_workers
-from modules.training.runs.interruption import Interrupted
+from modules.training.runs.interruption import Interrupted, Interruption
 from modules.training.runs.run_folder import RunFolder
 from tests.processes import started_by
 from tests.training.ray_workers.hang import Hang
@@ -185,21 +185,26 @@ def test_a_driver_that_nobody_answers_begins_again(
 ) -> None:
     monkeypatch.setattr("modules.training.ray_workers.ray_training._ANSWER_S", 5.0)
 
+    shown, handlers = io.StringIO(), list[Any]()
+
     def suspend() -> bool:
-        if last_step(tmp_path) < 30:
+        if "going on from the last" in shown.getvalue():
+            handlers.append(signal.getsignal(signal.SIGTERM))
+            return True
+        if last_step(tmp_path) < 30 or (tmp_path / "disturbed").exists():
             return False
         for process in psutil.Process().children(recursive=True):  # one of an earlier training may linger
             with contextlib.suppress(psutil.NoSuchProcess):
                 if process.name() == "ray::Mailbox":
                     process.suspend()
         (tmp_path / "disturbed").touch()
-        return True
+        return False
 
-    shown = io.StringIO()
     plan = on_ray("lenet", "trainer.max_epochs=4", "runtime.num_workers=1", "runtime.max_restarts=3")
     train(plan, small_shards, tmp_path, shown, suspend, hold_at=30)
     assert "the connection to Ray died: going on from the last checkpoint" in shown.getvalue()
     assert json.loads((tmp_path / "outcome.json").read_text())["status"] == "FINISHED"
+    assert isinstance(handlers[0].__self__, Interruption), "SIGTERM is not left to the Ray that was started"
 
 
 def test_workers_that_do_not_go_on_are_named_and_the_run_goes_on(small_shards: Path, tmp_path: Path) -> None:
