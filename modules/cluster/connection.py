@@ -4,13 +4,14 @@ A Ray of its own keeps every socket on loopback and wants a token all the same. 
 takes the token is asked by one small call first: Ray's own driver would try for minutes.
 """
 
+import atexit
 import logging
 import math
 import os
 from collections.abc import Mapping
 from typing import Any
 
-from modules.cluster.own_ray import guard
+from modules.cluster.own_ray import guard, stop_listening
 from modules.cluster.token import ensure_token, find_token
 from modules.configuration.errors import UserError
 from modules.configuration.schema.execution_settings import RuntimeSettings
@@ -45,6 +46,8 @@ def connect(runtime: RuntimeSettings, num_cpus: int | None = None) -> None:
         _start(runtime, num_cpus)
     else:
         _join(runtime, runtime.address)
+    atexit.unregister(stop_listening)
+    atexit.register(stop_listening)
 
 
 def _start(runtime: RuntimeSettings, num_cpus: int | None) -> None:

@@ -68,14 +68,17 @@ def leave() -> None:
     from ray._private import worker
 
     if worker.global_worker.mode != ray.WORKER_MODE:
-        _stop_listening(worker.global_worker)
+        stop_listening()
         ray.shutdown()
         _dismiss()
 
 
-def _stop_listening(driver: Any) -> None:
-    """Takes back the driver's subscription to errors. Ray waits for the head's answer to that without limit,
-    and on a busy machine it has been seen not to come."""
+def stop_listening() -> None:
+    """Takes back a driver's subscription to errors. Ray, at its end and at that of the process, waits for the
+    head's answer to that without limit, and on a busy machine it has been seen not to come."""
+    from ray._private import worker
+
+    driver: Any = worker.global_worker
     subscription = getattr(driver, "gcs_error_subscriber", None)
     if subscription is not None:
         driver.threads_stopped.set()  # as Ray itself does first
