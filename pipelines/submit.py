@@ -33,7 +33,7 @@ from modules.cluster.command_line import (
     read_command_line,
     storage_of,
 )
-from modules.cluster.job import Job, Record, find_record, new_name, records
+from modules.cluster.job import Job, Record, chosen_keys, find_record, new_name, records
 from modules.cluster.job_price import price_of
 from modules.configuration.command import INTERRUPTED, arguments, run
 from modules.configuration.errors import UserError
@@ -135,7 +135,8 @@ def check(line: CommandLine, cluster: Cluster) -> list[dict[str, Any]]:
     visible = _visible_storage(cluster)
     array = cluster.array if isinstance(cluster, SlurmCluster) else None
     if array is not None:
-        if not line.multirun or any(o.startswith("hydra/launcher=") for o in overrides):
+        others = chosen_keys(o for o in line.overrides if o != "hydra/sweeper=ray")
+        if not line.multirun or others & {"hydra/launcher", "hydra/sweeper"}:
             hint = "Behind -- stands -m and what varies: ... -- -m recipe=lenet seed=0,1,2,3"
             raise UserError("cluster.array shares the trials of a sweep, and this is none", hint)
         overrides = [*overrides, f"sweep.part=1/{array}"]

@@ -22,7 +22,7 @@ here=("${inside[@]}")
 if (( ${#options[@]} )); then here=(srun --overlap --nodes=1 --ntasks=1 "${options[@]}"); fi
 ray_step_number=0
 if [[ -n ${TRAINYARD_HEALTH_IN:-} ]]; then
-    together=$TRAINYARD_HEALTH_IN/health-${SLURM_RESTART_COUNT:-0}
+    together=$TRAINYARD_HEALTH_IN/health-${SLURM_RESTART_COUNT:-0}${SLURM_ARRAY_TASK_ID:+-$SLURM_ARRAY_TASK_ID}
     srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" \
         --kill-on-bad-exit=0 "${options[@]}" "${inside[@]}" "$python" -m pipelines.health \
         storage="$(dirname "$(dirname "$TRAINYARD_HEALTH_IN")")" together="$together" num_nodes="$SLURM_JOB_NUM_NODES"

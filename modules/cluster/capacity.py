@@ -12,11 +12,12 @@ def room_for_workers(nodes: Iterable[dict[str, float]], runtime: RuntimeSettings
         nodes: what each has in all, by Ray's names: CPU, GPU.
         runtime: what a worker takes.
     """
-    wanted = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
-    wanted = {kind: number for kind, number in wanted.items() if number}
     # Three workers of 0.1 fit where there is 0.3.
     fitting = [
-        min((int(node.get(kind, 0.0) / number + 1e-6) for kind, number in wanted.items()), default=1)
+        min(
+            (int(node.get(kind, 0.0) / number + 1e-6) for kind, number in runtime.each_worker.items()),
+            default=1,
+        )
         for node in nodes
     ]
     return sum(fitting)

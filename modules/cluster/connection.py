@@ -144,8 +144,7 @@ def refused_token(who: str, token: str | None) -> UserError:
 
 def _check_resources(runtime: RuntimeSettings, there: Mapping[str, float]) -> None:
     """Refuses what would wait for ever."""
-    wanted = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
-    for resource, each in wanted.items():
+    for resource, each in runtime.each_worker.items():
         needed = runtime.fewest_workers * each
         if needed > there.get(resource, 0):
             raise UserError(

@@ -138,7 +138,7 @@ def check_resources(address: str, runtime: RuntimeSettings) -> None:
     nodes = [
         node["resources_total"] for node in reply["data"]["result"]["result"] if node["state"] == "ALIVE"
     ]
-    for resource, each in (("CPU", runtime.cpus_per_worker), ("GPU", runtime.gpus_per_worker)):
+    for resource, each in runtime.each_worker.items():
         there = sum(node.get(resource, 0) for node in nodes)
         needed = each * runtime.fewest_workers
         if needed > there:

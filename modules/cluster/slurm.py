@@ -61,6 +61,7 @@ def _script(job: Job, settings: SlurmCluster, array: int | None) -> str:
         "account": settings.account,
         "qos": settings.qos,
         "constraint": settings.constraint,
+        # The job that gathers an array's runs waits for that alone.
         "dependency": settings.dependency if array == settings.array else None,
         "array": array and f"1-{array}",
         "chdir": folder / "code",
@@ -112,12 +113,12 @@ def submit(job: Job, settings: SlurmCluster) -> Record:
         slurm(settings.login, "sbatch", "--test-only", text=text)
     if settings.login is None:
         try:
-            _write(job, settings, folder)
+            _write(job, written, folder)
         except OSError as error:
             raise UserError(f"{folder} cannot be written: {error.strerror}", "Set cluster.storage") from error
     else:
         with tempfile.TemporaryDirectory() as temporary:
-            _write(job, settings, Path(temporary))
+            _write(job, written, Path(temporary))
             send_folder(settings.login, Path(temporary), folder)
     numbers: list[str] = []
     try:
@@ -174,12 +175,12 @@ def cancel(record: Record) -> str:
     return "was asked to stop"
 
 
-def _write(job: Job, settings: SlurmCluster, folder: Path) -> None:
+def _write(job: Job, written: dict[str, str], folder: Path) -> None:
     """Code, token and scripts."""
     job.package.write_folder(folder / "code")
     with os.fdopen(os.open(folder / "token", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
         file.write(secrets.token_hex(32))
-    for name, text in scripts(job, settings).items():
+    for name, text in written.items():
         (folder / name).write_text(text)
 
 

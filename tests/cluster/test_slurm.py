@@ -279,6 +279,7 @@ def test_what_slurm_refuses_is_one_line_and_leaves_nothing(
     ("arguments", "said"),
     [
         (["cluster.array=3", "--", "recipe=neuron"], "this is none. Behind -- stands -m"),
+        (["cluster.array=3", "--", "-m", "hydra/sweeper=basic", "recipe=neuron", "seed=0,1"], "this is none"),
         (
             ["cluster.array=3", "--", "-m", "recipe=neuron", "seed=0,1", "sweep=asha"],
             "results of other trials",

@@ -103,6 +103,15 @@ class RuntimeSettings:
         """That have to be there for a run to be trained."""
         return self.num_workers if self.min_workers is None else self.min_workers
 
+    @property
+    def each_worker(self) -> dict[str, float]:
+        """What a worker takes, by Ray's names, CPU and GPU; without what it takes nothing of."""
+        takes = {"CPU": self.cpus_per_worker, "GPU": self.gpus_per_worker}
+        return {resource: number for resource, number in takes.items() if number}
+
+
+_PART = re.compile(r"([1-9]\d{0,5})/([1-9]\d{0,5})")
+
 
 @dataclass(frozen=True)
 class SweepSettings:
@@ -147,7 +156,7 @@ class SweepSettings:
 
     def __post_init__(self) -> None:
         if self.part is not None:
-            self._check_part(self.part)
+            self._check_part()
         for name in ("num_trials", "max_concurrent"):
             if (value := getattr(self, name)) is not None:
                 at_least(1, name, value)
@@ -160,27 +169,22 @@ class SweepSettings:
 
     def part_of(self) -> tuple[int, int] | None:
         """The number of the part, from 1, and of how many."""
-        if self.part is None:
-            return None
-        number, _, num_parts = self.part.partition("/")
-        return int(number), int(num_parts)
+        found = _PART.fullmatch(self.part or "")
+        return found and (int(found[1]), int(found[2]))
 
-    def _check_part(self, part: str) -> None:
-        if not re.fullmatch(r"[1-9]\d{0,5}/[1-9]\d{0,5}", part):
-            raise ConfigError("part", f"{part!r} is no part", "Write 2/8 for the second of eight")
-        number, num_parts = map(int, part.split("/"))
-        if number > num_parts:
-            raise ConfigError("part", f"{part}: there are {num_parts}")
-        for key, value, good in (
-            ("search", self.search, "grid or random"),
-            ("scheduler", self.scheduler, "none"),
+    def _check_part(self) -> None:
+        part = self.part_of()
+        if part is None:
+            raise ConfigError("part", f"{self.part!r} is no part", "Write 2/8 for the second of eight")
+        if part[0] > part[1]:
+            raise ConfigError("part", f"{self.part}: there are {part[1]}")
+        for key, learns, good in (
+            ("search", self.search == "optuna", "grid or random"),
+            ("scheduler", self.scheduler != "none", "none"),
         ):
-            if value in ("optuna", "asha", "pbt"):
-                raise ConfigError(
-                    "part",
-                    f"{part}: {key}={value} goes by the results of other trials",
-                    f"Set sweep.{key}={good}",
-                )
+            if learns:
+                told = f"{self.part}: {key}={getattr(self, key)} goes by the results of other trials"
+                raise ConfigError("part", told, f"Set sweep.{key}={good}")
 
     def with_effect(self) -> dict[str, Any]:
         """The settings that decide which points are tried and how long; one more trial is the same sweep."""

@@ -20,9 +20,7 @@ from modules.sweeps.workers.process_state import ProcessState
 from modules.training.runs.interruption import Interrupted
 from modules.training.runs.run_folder import RunFolder
 from modules.training.runs.start import start
-from modules.training.runs.train_phases import after_phases
-
-_WAIT_S = 24 * 3600.0  # for another part that trains the same run
+from modules.training.runs.train_phases import SHARED_WAIT_S, after_phases
 
 
 def train_part(sweep: Sweep, number: int, num_parts: int, console: Console) -> None:
@@ -78,6 +76,6 @@ def _train(plan: Plan, storage: Path, console: Console) -> None:
 
     identity = identities(plan, shards)[-1]
     folder = RunFolder(runs / identity[:16])
-    with folder.held(_WAIT_S):
+    with folder.held(SHARED_WAIT_S):
         if not folder.finished():
-            train_one(after_phases(plan, shards, runs, train_one, _WAIT_S), identity, folder)
+            train_one(after_phases(plan, shards, runs, train_one, SHARED_WAIT_S), identity, folder)

@@ -18,9 +18,7 @@ from modules.training.runs.checkpoint import CheckpointSaver, read_checkpoint, s
 from modules.training.runs.interruption import Interrupted
 from modules.training.runs.run import train
 from modules.training.runs.run_folder import HELD_WAIT_S, RunFolder
-from modules.training.runs.train_phases import after_phases
-
-_PHASE_WAIT_S = 24 * 3600.0  # for another trial that trains the same phase
+from modules.training.runs.train_phases import SHARED_WAIT_S, after_phases
 
 
 class Stopped(Interrupted):
@@ -69,7 +67,7 @@ def _after_phases(plan: Plan, shards: Path, report: Reporter) -> Plan:
     def train_one(phase: Plan, number: str, folder: RunFolder) -> None:
         _train(phase, number, shards, folder, EndsWithTheSweep(report))
 
-    return after_phases(plan, shards, shards.parents[2] / "runs", train_one, wait_s=_PHASE_WAIT_S)
+    return after_phases(plan, shards, shards.parents[2] / "runs", train_one, wait_s=SHARED_WAIT_S)
 
 
 def _train(plan: Plan, number: str, shards: Path, folder: RunFolder, callback: "EndsWithTheSweep") -> None:

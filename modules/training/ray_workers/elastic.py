@@ -62,7 +62,7 @@ def most_workers(runtime: RuntimeSettings, batch_size: int, kept_out: Collection
     for room, if it does not hold these."""
     if runtime.min_workers is None:
         return runtime.num_workers
-    room = min(_room_without(_leaving().union(kept_out), runtime), runtime.num_workers)
+    room = min(room_without(_leaving().union(kept_out), runtime), runtime.num_workers)
     fewest = runtime.min_workers
     return next((number for number in range(room, fewest, -1) if batch_size % number == 0), fewest)
 
@@ -77,11 +77,16 @@ def can_do_without(hosts: dict[str, str], runtime: RuntimeSettings) -> dict[str,
     """
     living = {node["NodeID"] for node in _living()}
     hosts = {node: host for node, host in hosts.items() if node in living}
-    return hosts if _room_without(hosts, runtime) >= runtime.fewest_workers else {}
+    return hosts if room_without(hosts, runtime) >= runtime.fewest_workers else {}
 
 
-def _room_without(nodes: Collection[str], runtime: RuntimeSettings) -> int:
-    """The workers that the cluster's other nodes hold, whatever else runs there."""
+def room_without(nodes: Collection[str], runtime: RuntimeSettings) -> int:
+    """The workers that the cluster's other nodes hold, whatever else runs there.
+
+    Args:
+        nodes: ids of those that do not count.
+        runtime: what a worker takes.
+    """
     others = [node["Resources"] for node in _living() if node["NodeID"] not in nodes]
     return room_for_workers(others, runtime)
 

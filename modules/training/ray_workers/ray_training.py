@@ -12,7 +12,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from signal import SIGKILL, SIGUSR1, Signals
@@ -20,14 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from modules.cluster.capacity import room_for_workers
 from modules.cluster.connection import connect
 from modules.cluster.own_ray import RayDied, check_parts, leave
 from modules.configuration.errors import UserError
 from modules.configuration.plans.run_plan import Plan
 from modules.configuration.schema.settings import RuntimeSettings
 from modules.tracking.store import absolute_settings
-from modules.training.ray_workers.elastic import Elastic, can_do_without, most_workers
+from modules.training.ray_workers.elastic import Elastic, can_do_without, most_workers, room_without
 from modules.training.ray_workers.mailbox import Mailbox, Sign, Trouble
 from modules.training.ray_workers.workers import Workers
 from modules.training.runs.interruption import Interrupted, Interruption
@@ -95,7 +94,10 @@ def train_on_workers(
             tracking = absolute_settings(plan.configuration["tracking"])
             job["plan"] = plan.changed(runtime=own, tracking=tracking)
             elastic = Elastic(runtime, plan.trainer.batch_size, num_workers, kept_out)
-            died = _attempt(job, elastic, kept_out, console, interruption)
+            try:
+                died = _attempt(job, elastic, kept_out, console, interruption)
+            except Gone as gone:
+                died, kept_out[gone.worker.node] = str(gone), gone.worker.host
             if died is None:
                 return
             interruption.stop()
@@ -116,14 +118,11 @@ def train_on_workers(
 
 def _check_nodes(runtime: RuntimeSettings) -> None:
     """Refuses workers that would wait for ever, because no node is big enough for them."""
-    import ray
-
-    if not (runtime.cpus_per_worker or runtime.gpus_per_worker):
+    if not runtime.each_worker:
         raise UserError("runtime.cpus_per_worker and runtime.gpus_per_worker are both 0")
-    room = room_for_workers([node["Resources"] for node in ray.nodes() if node["Alive"]], runtime)
+    room = room_without((), runtime)
     if room < runtime.fewest_workers:
-        wanted = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
-        each = " and ".join(f"{number:g} {resource}" for resource, number in wanted.items() if number)
+        each = " and ".join(f"{number:g} {resource}" for resource, number in runtime.each_worker.items())
         raise UserError(
             f"the cluster has room for {room} workers of {each}, not for {runtime.fewest_workers}",
             f"Set runtime.num_workers={room}" if room else "Ask for less, or join a larger cluster",
@@ -133,7 +132,7 @@ def _check_nodes(runtime: RuntimeSettings) -> None:
 def _attempt(
     job: dict[str, Any],
     elastic: Elastic,
-    kept_out: dict[str, str],
+    kept_out: Collection[str],
     console: Console,
     interruption: Interruption,
 ) -> str | None:
@@ -142,13 +141,15 @@ def _attempt(
     Args:
         job: what they train.
         elastic: says when another number of them should.
-        kept_out: hosts of nodes that are not to have any, by Ray's id; that of a worker which had to be ended
-            comes to them.
+        kept_out: ids of nodes that are not to have any.
         console: where progress is shown.
         interruption: of the driver.
 
     Returns:
         What died, or RESIZED; None if they have finished.
+
+    Raises:
+        Gone: a worker kept the others from going on.
     """
     import ray
     from ray.exceptions import GetTimeoutError, RayActorError
@@ -164,8 +165,8 @@ def _attempt(
     except (GetTimeoutError, RayActorError, RayDied, Gone) as error:
         leave()  # ends all that this driver has started
         if isinstance(error, Gone):
-            kept_out[error.worker.node] = error.worker.host
-        return str(error) if isinstance(error, RayDied | Gone) else "the connection to Ray died"
+            raise
+        return str(error) if isinstance(error, RayDied) else "the connection to Ray died"
     finally:
         console.show_cursor()  # a worker that was drawing may have died
         if ray.is_initialized():

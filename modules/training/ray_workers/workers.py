@@ -62,15 +62,17 @@ class Workers:
 
         self._size = runtime.num_workers
         self._job = ray.put(job)
-        takes = {"CPU": runtime.cpus_per_worker, "GPU": runtime.gpus_per_worker}
-        takes = {resource: number for resource, number in takes.items() if number}
         there = {_NODE_ID: f"!in({','.join(sorted(kept_out))})"} if kept_out else {}
         self._group = ray.util.placement_group(
-            [takes] * self._size, strategy="PACK", bundle_label_selector=[there] * self._size
+            [runtime.each_worker] * self._size, strategy="PACK", bundle_label_selector=[there] * self._size
         )
         # Training leaves a process's main thread to Ray: signals to a worker are not the run's.
-        options = {"num_cpus": takes.get("CPU", 0), "num_gpus": takes.get("GPU", 0), "max_concurrency": 2}
-        self._worker: Any = ray.remote(**options)(TrainingWorker)
+        self._worker: Any = ray.remote(TrainingWorker)
+        self._options = {
+            "num_cpus": runtime.cpus_per_worker,
+            "num_gpus": runtime.gpus_per_worker,
+            "max_concurrency": 2,
+        }
         self._actors: list[Any] = []
         self._running: dict[Any, int] = {}
         self._failed_s: float | None = None
@@ -118,7 +120,7 @@ class Workers:
         bundles = sorted(range(self._size), key=lambda bundle: (nodes.index(nodes[bundle]), bundle))
         for bundle in bundles:
             there = PlacementGroupSchedulingStrategy(self._group, bundle)
-            self._actors.append(self._worker.options(scheduling_strategy=there).remote())
+            self._actors.append(self._worker.options(**self._options, scheduling_strategy=there).remote())
         meeting = self._actors[0].listen.remote()
         for rank, actor in enumerate(self._actors):
             self._running[actor.work.remote(self._job, rank, self._size, meeting)] = rank

@@ -8,6 +8,8 @@ from modules.configuration.plans.identity import identities
 from modules.configuration.plans.run_plan import Plan
 from modules.training.runs.run_folder import RunFolder
 
+SHARED_WAIT_S = 24 * 3600.0
+"""For another process that trains a run which several need."""
 TrainOne = Callable[[Plan, str, RunFolder], Any]
 """Trains a plan of that identity in its folder, which is held, from its checkpoint on if there is one."""
 

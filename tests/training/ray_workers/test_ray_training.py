@@ -78,6 +78,7 @@ def train(
     finally:
         ended.set()
         watching.join()
+        assert not (folder / "ray").exists()
 
 
 class Hold(Callback):
